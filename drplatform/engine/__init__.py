@@ -1,0 +1,1 @@
+"""What drplatform does: drills, backups, workload, faulting, runbooks, audit. Knows `model` only; edges come in as ports."""

@@ -1,0 +1,1 @@
+"""The disasters, one file each, as frozen dataclasses of their parameters. Knows `model` only."""

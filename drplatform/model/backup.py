@@ -1,0 +1,225 @@
+"""Backups as values: manifests, chunks, chains to a recovery point.
+
+A backup is its manifest, written last; objects without a manifest are no backup. Knows nothing of repositories, keys in
+clear, or servers.
+"""
+
+import enum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from drplatform.model import errors
+from drplatform.model.position import Position
+
+FORMAT = 1
+
+
+class BackupKind(enum.StrEnum):
+    FULL = "full"
+    INCREMENTAL = "incremental"
+    LOG = "log"
+    SNAPSHOT = "snapshot"
+
+
+BASES = frozenset({BackupKind.FULL, BackupKind.SNAPSHOT})
+"""The kinds from which a restore can begin."""
+
+
+@dataclass(frozen=True)
+class Digest:
+    """Content digest of one named collection of items, independent of their order.
+
+    `items` counts them; `value` is, in hex, the sum modulo 2**256 of the SHA-256 of each item (an additive multiset hash,
+    Clarke et al., "Incremental Multiset Hash Functions", 2003), so that parts are digested in parallel and added up.
+    """
+
+    items: int
+    value: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"items": self.items, "value": self.value}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "Digest":
+        return cls(int(document["items"]), str(document["value"]))
+
+
+@dataclass(frozen=True)
+class ChunkRef:
+    """Where one chunk is stored and how to know that it is the right one.
+
+    `key` is the object's key in the repository; `part` and `number` say which run of the dump it belongs to, `stage` when
+    it may be loaded; `plain` and `stored` are sizes in bytes; `sha256` is of the object as stored (encrypted), so that
+    anybody can check it without a key; `data_key` names the data key in the manifest's `keys`.
+    """
+
+    key: str
+    part: str
+    number: int
+    stage: int
+    plain: int
+    stored: int
+    sha256: str
+    data_key: str
+
+    def to_json(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "ChunkRef":
+        return cls(**{name: document[name] for name in cls.__dataclass_fields__})
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All that must be known to list, verify and restore one backup. Holds names and numbers, never content.
+
+    `begin` and `end` bound the history that the backup covers: a base is consistent as of `end`; a LOG slice holds every
+    operation after `begin` up to and including `end`, and `begin` is its predecessor's `end`. `keys` maps the id of each data key
+    to that key encrypted to the age recipients (ASCII armour). `digests` may be empty where the store takes none.
+    """
+
+    id: str
+    store: str
+    store_kind: str
+    kind: BackupKind
+    identity: str
+    begin: Position
+    end: Position
+    started: datetime
+    finished: datetime
+    chunks: tuple[ChunkRef, ...]
+    keys: Mapping[str, str]
+    recipients: tuple[str, ...]
+    digests: Mapping[str, Digest] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def plain_bytes(self) -> int:
+        return sum(chunk.plain for chunk in self.chunks)
+
+    @property
+    def stored_bytes(self) -> int:
+        return sum(chunk.stored for chunk in self.chunks)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "id": self.id,
+            "store": self.store,
+            "store_kind": self.store_kind,
+            "kind": self.kind.value,
+            "identity": self.identity,
+            "begin": self.begin.to_json(),
+            "end": self.end.to_json(),
+            "started": self.started.isoformat(),
+            "finished": self.finished.isoformat(),
+            "chunks": [chunk.to_json() for chunk in self.chunks],
+            "keys": dict(self.keys),
+            "recipients": list(self.recipients),
+            "digests": {name: digest.to_json() for name, digest in self.digests.items()},
+            "counts": dict(self.counts),
+            "versions": dict(self.versions),
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "Manifest":
+        """Read a manifest's document. Raises IntegrityError when it is not one of this format."""
+        try:
+            if document["format"] != FORMAT:
+                raise errors.IntegrityError(
+                    f"Backup {document.get('id')!r} has format {document['format']!r}, this version reads format {FORMAT}; "
+                    "use the version of drplatform that wrote it."
+                )
+            return cls(
+                id=str(document["id"]),
+                store=str(document["store"]),
+                store_kind=str(document["store_kind"]),
+                kind=BackupKind(document["kind"]),
+                identity=str(document["identity"]),
+                begin=Position.from_json(document["begin"]),
+                end=Position.from_json(document["end"]),
+                started=datetime.fromisoformat(document["started"]),
+                finished=datetime.fromisoformat(document["finished"]),
+                chunks=tuple(ChunkRef.from_json(chunk) for chunk in document["chunks"]),
+                keys={str(name): str(wrapped) for name, wrapped in document["keys"].items()},
+                recipients=tuple(map(str, document["recipients"])),
+                digests={str(name): Digest.from_json(digest) for name, digest in document["digests"].items()},
+                counts={str(name): int(count) for name, count in document["counts"].items()},
+                versions={str(name): str(version) for name, version in document["versions"].items()},
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise errors.IntegrityError(
+                f"A manifest cannot be read ({type(error).__name__}: {error}); do not trust this backup, use another one."
+            ) from error
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The backups that lead to one recovery point, in the order in which they are applied.
+
+    `until` is the last position to apply (None: everything in the chain).
+    """
+
+    base: Manifest
+    increments: tuple[Manifest, ...] = ()
+    logs: tuple[Manifest, ...] = ()
+    until: Position | None = None
+
+    @property
+    def end(self) -> Position:
+        """The position that a restore of this chain reaches at the most."""
+        last = [self.base, *self.increments, *self.logs][-1].end
+        return last if self.until is None or self.until > last else self.until
+
+    @property
+    def backups(self) -> tuple[Manifest, ...]:
+        return (self.base, *self.increments, *self.logs)
+
+
+def newest_base(catalogue: Iterable[Manifest], store: str, until: Position | None = None) -> Manifest:
+    """The newest full backup or snapshot of the store whose end is not after `until`. Raises LogGap when there is none."""
+    bases = [m for m in catalogue if m.store == store and m.kind in BASES and _not_after(m.end, until)]
+    if not bases:
+        when = f" at or before {until}" if until else ""
+        raise errors.LogGap(f"There is no full backup of {store}{when}; take one, or choose a later recovery point.")
+    return max(bases, key=lambda m: (m.finished, m.id))
+
+
+def chain_to(catalogue: Iterable[Manifest], store: str, until: Position | None = None) -> Chain:
+    """The chain that reaches `until` (None: the latest position reachable without a gap from the newest base).
+
+    Raises LogGap when the logs do not lead to `until` without a hole. Never bridges one.
+    """
+    manifests = [m for m in catalogue if m.store == store]
+    base = newest_base(manifests, store, until)
+    logs = _contiguous_logs(manifests, base, until)
+    reached = logs[-1].end if logs else base.end
+    if until is not None and reached < until:
+        raise errors.LogGap(
+            f"The log of {store} reaches {reached} but not {until}: a slice is missing; choose a recovery point up to the former."
+        )
+    return Chain(base, (), tuple(logs), until)
+
+
+def _not_after(position: Position, until: Position | None) -> bool:
+    return until is None or (position.timeline == until.timeline and position <= until)
+
+
+def _contiguous_logs(manifests: list[Manifest], base: Manifest, until: Position | None) -> list[Manifest]:
+    """The slices that continue the base one after another; the first may begin before the base's end."""
+    slices = [m for m in manifests if m.kind is BackupKind.LOG and m.begin.timeline == base.end.timeline]
+    reached, chain = base.end, list[Manifest]()
+    for piece in sorted(slices, key=lambda m: (m.begin.sequence, m.end.sequence)):
+        if until is not None and reached >= until:
+            break
+        if piece.end <= reached:
+            continue
+        if piece.begin > reached:
+            break
+        chain.append(piece)
+        reached = piece.end
+    return chain

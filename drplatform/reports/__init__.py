@@ -1,0 +1,1 @@
+"""Evidence -> files that people and tools read, one module a format. Knows `model` only."""

@@ -1,0 +1,1 @@
+"""Where backups live, one module a kind. Knows `model` only."""
