@@ -147,6 +147,8 @@ class DataStore(Protocol):
 
     name: str
     kind: str
+    ordered: bool
+    """Whether `marks()` tells the order in which each client wrote (then reordering is a finding), also after a restore."""
 
     def identity(self) -> str:
         """Which store this is, and not another of the same address: replica set id, Redis run id, bucket markers."""
@@ -316,19 +318,29 @@ class Platform(Protocol):
 
 @runtime_checkable
 class Provisionable(Protocol):
-    """A platform that can bring up new, empty servers in place of lost ones."""
+    """A platform that can bring up new, empty servers in place of lost ones.
 
-    def provision(self, region: str, kind: str) -> None:
-        """New empty servers of this kind in the region, at the public addresses, formed into a working group of their own.
+    New servers are private until they are published: clients that use the public name cannot reach a half-restored store, so the
+    moment at which the service is back is the moment at which it was switched on, never earlier by accident.
+    """
 
-        Returns when they serve. The servers of other regions are not touched; those of the old group are not members of the new one.
+    def fence(self, region: str, kind: str) -> None:
+        """Make sure that the region's servers of this kind accept no writes: stop them, keeping their disks."""
+
+    def provision(self, region: str, kind: str) -> Endpoint:
+        """New empty servers of this kind in the region, in a group of their own, reachable only at the private endpoint returned.
+
+        Returns when they serve there. The servers of other regions are not touched.
+        """
+
+    def publish(self, region: str, kind: str) -> None:
+        """Switch the public name to the provisioned servers of this kind; returns when they serve under it, with all they hold.
+
+        Other servers of the same kind in this region become their replicas.
         """
 
     def rejoin(self, region: str, kind: str) -> None:
         """Bring the region's servers of this kind back, emptied, as replicas of the other region's group; returns when in sync."""
-
-    def fence(self, region: str, kind: str) -> None:
-        """Make sure that the region's servers of this kind accept no writes: stop them, keeping their disks."""
 
 
 # -- repositories: where backups live -----------------------------------------------------------------------------------------
@@ -385,6 +397,9 @@ class Fault(Protocol):
 
     kind: str
 
+    def affects(self) -> frozenset[str]:
+        """Names of the stores whose users may notice."""
+
     def needs(self) -> frozenset[str]:
         """Capabilities, as in `drill.capabilities`: `store:mongodb`, `namespaced:mongodb`, `killable:primary`, `erasable:primary` ..."""
 
@@ -408,6 +423,7 @@ class FaultEffect:
     """When a fault took effect, in monotonic seconds: after its application began, before it was confirmed."""
 
     fault: str
+    affects: frozenset[str]
     effect: Interval
     receipt: Receipt
 
