@@ -169,7 +169,7 @@ class DataStore(Protocol):
         """Begin a restore. The engine has checked identity and occupants before."""
 
     def digest(self) -> Mapping[str, Digest]:
-        """Content digest by collection, database or bucket, of the content now."""
+        """Content digest by collection, database or bucket, of the content now; the ledger's marks and probes are left out."""
 
     def seed(self, seed: int, items: int) -> None:
         """Fill a fresh store with `items` reference items of varied content (collections, types, indexes), reproducible from the seed.

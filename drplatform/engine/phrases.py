@@ -1,0 +1,194 @@
+"""The sentences of a drill and the activities that they ask for: one library for Gherkin features and for the command line.
+
+A phrase is a pattern of the `parse` library (`{name}`), the keyword it is used with, and a function from the values found to an activity. Knows nothing of
+pytest; `bdd/` registers each phrase as a step.
+"""
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import parse  # type: ignore[import-untyped]
+from gherkin.parser import Parser
+from gherkin.pickles.compiler import Compiler
+
+from drplatform.model import drill, errors, ports
+from drplatform.model.backup import BackupKind
+
+STORES = {"MongoDB": "mongodb", "Redis": "redis", "file storage": "files", "the configuration": "configuration"}
+"""How sentences name the stores."""
+
+TARGETS = {"as it was just before the drop": drill.BEFORE_DROP, "as of its latest backup": drill.LATEST}
+
+FaultLookup = Callable[[str], Callable[..., ports.Fault]]
+"""From the kind of a fault to its class. Raises SettingsError for an unknown one."""
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """`keyword` is given, when or then; `meaning` is for people who write features."""
+
+    keyword: str
+    pattern: str
+    build: Callable[..., drill.Activity]
+    meaning: str
+
+
+def stores_in(text: str) -> tuple[str, ...]:
+    """`MongoDB, Redis and file storage` -> their names. Raises PlanError for an unknown one."""
+    words = [word.strip() for word in re.split(r",| and ", text) if word.strip()]
+    if unknown := [word for word in words if word not in STORES]:
+        raise errors.PlanError(f"{unknown[0]!r} is no store; known are {', '.join(STORES)}")
+    return tuple(STORES[word] for word in words)
+
+
+def _targets_in(text: str) -> dict[str, str]:
+    """`MongoDB as it was just before the drop and Redis as of its latest backup` -> target by store."""
+    known = re.compile(rf"({'|'.join(STORES)}) ({'|'.join(TARGETS)})(?:, | and |$)")
+    found = {STORES[m[1]]: TARGETS[m[2]] for m in known.finditer(text)}
+    if not found or known.sub("", text).strip():
+        raise errors.PlanError(f"{text!r} does not say what to recover; say e.g. 'Redis as of its latest backup'")
+    return found
+
+
+def _kind(text: str) -> BackupKind:
+    try:
+        return BackupKind(text)
+    except ValueError:
+        raise errors.PlanError(f"{text!r} is no kind of backup; known are {', '.join(BackupKind)}") from None
+
+
+def _drop(store: str) -> drill.Activity:
+    return drill.Inflict("collection-dropped", {"store": stores_in(store)[0]})
+
+
+def _servers_lost(region: str) -> drill.Activity:
+    return drill.Inflict("servers-lost", {"region": region, "stores": ("mongodb", "redis")})
+
+
+def _expect(judgement: str) -> Callable[..., drill.Activity]:
+    return lambda: drill.Expect(judgement)
+
+
+PHRASES = (
+    Phrase("given", "the platform runs in two regions", drill.Steady, "All servers of both regions and the vault answer."),
+    Phrase(
+        "given",
+        "{stores} hold reference data",
+        lambda stores: drill.Seed(stores_in(stores)),
+        "The stores are filled with varied content that no client changes; its digests are taken.",
+    ),
+    Phrase(
+        "given",
+        "clients write to {stores}",
+        lambda stores: drill.Write(stores_in(stores)),
+        "Concurrent clients write from here to the end; every acknowledgement goes to the ledger, and probers use the stores as users do.",
+    ),
+    Phrase(
+        "given",
+        "{store} has a {kind} backup",
+        lambda store, kind: drill.BackUp(stores_in(store)[0], _kind(kind)),
+        "A backup of this kind (full, snapshot) is taken to the vault, encrypted.",
+    ),
+    Phrase(
+        "given",
+        "the log of {store} is captured continuously",
+        lambda store: drill.Capture(stores_in(store)[0]),
+        "The store's log is followed and sealed in the vault every second, from its latest full backup on.",
+    ),
+    Phrase(
+        "when",
+        "clients have written {writes:d} more times to each store",
+        drill.GoOnWriting,
+        "Waits until every store has acknowledged so many further writes.",
+    ),
+    Phrase("when", "a collection of {store} is dropped by mistake", _drop, "The collection that the clients write to is dropped."),
+    Phrase(
+        "when",
+        "the database servers of the {region} region are killed and their disks are lost",
+        _servers_lost,
+        "MongoDB and Redis of the region are killed and everything they stored there is erased.",
+    ),
+    Phrase(
+        "when",
+        "the {region} region is killed",
+        lambda region: drill.Inflict("region-killed", {"region": region}),
+        "Every server of the region is killed; disks are kept.",
+    ),
+    Phrase(
+        "when",
+        "recovery from backups brings back {targets}",
+        lambda targets: drill.Recover(_targets_in(targets)),
+        "The runbook recovers each store into new servers of the primary region, from the vault alone.",
+    ),
+    Phrase("then", "every store answers through its public name", _expect("answers"), "Probers see all stores working, sustained."),
+    Phrase(
+        "then",
+        "the recovery time of each store meets its objective",
+        _expect("rto"),
+        "The upper bound of the measured recovery time is below the policy's target for the tier.",
+    ),
+    Phrase(
+        "then",
+        "the data loss of each store meets its objective",
+        _expect("rpo"),
+        "The upper bound of the measured loss is below the policy's target for the data class.",
+    ),
+    Phrase(
+        "then",
+        "every acknowledged write is accounted for",
+        _expect("accounted"),
+        "Ledger and stores are compared both ways: nothing phantom, mutated, duplicated or reordered, and each lost write is named.",
+    ),
+    Phrase(
+        "then",
+        "nothing acknowledged before the recovery point is missing",
+        _expect("nothing before"),
+        "Every write acknowledged before the point that was recovered to is there.",
+    ),
+    Phrase("then", "the reference data is unchanged", _expect("reference"), "The digests of the reference content are what they were."),
+    Phrase("then", "the backups used were whole", _expect("backups"), "Every object of every backup used matched its manifest."),
+)
+
+
+def activity(text: str) -> drill.Activity:
+    """What the sentence asks for. Raises PlanError for a sentence that no phrase knows."""
+    for phrase in PHRASES:
+        if found := parse.parse(phrase.pattern, text, case_sensitive=True):
+            return dataclasses.replace(phrase.build(**found.named), text=text)
+    raise errors.PlanError(f"no phrase knows the sentence {text!r}; `drplatform steps` lists the ones there are")
+
+
+def scenario(feature: str, name: str, tags: Iterable[str], sentences: Iterable[str], source: str, faults: FaultLookup) -> drill.Scenario:
+    """The scenario that the sentences make. Raises PlanError listing every sentence that is not understood."""
+    activities, problems = [], []
+    for sentence in sentences:
+        try:
+            activities.append(_with_needs(activity(sentence), faults))
+        except errors.PlanError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise errors.PlanError(problems)
+    return drill.Scenario(feature, name, tuple(dict.fromkeys(tag.lstrip("@") for tag in tags)), tuple(activities), source)
+
+
+def read_feature(text: str, source: str, faults: FaultLookup) -> tuple[drill.Scenario, ...]:
+    """All scenarios of a Gherkin document, outlines expanded. Raises PlanError when it is not understood."""
+    try:
+        document = Parser().parse(text)
+        document["uri"] = source
+        pickles = Compiler().compile(document)
+    except Exception as error:  # noqa: BLE001  the parser raises types of its own, of no common root
+        raise errors.PlanError(f"{source} is no Gherkin feature: {' '.join(str(error).split())}") from error
+    feature = document["feature"]["name"] if document.get("feature") else ""
+    return tuple(
+        scenario(feature, p["name"], [t["name"] for t in p["tags"]], [s["text"] for s in p["steps"]], source, faults) for p in pickles
+    )
+
+
+def _with_needs(found: drill.Activity, faults: FaultLookup) -> drill.Activity:
+    if not isinstance(found, drill.Inflict):
+        return found
+    fault = faults(found.fault)(**found.parameters)
+    return dataclasses.replace(found, requires=fault.needs(), affects=fault.affects())
