@@ -1,0 +1,220 @@
+"""One drill: performs the activities of a plan, measures what a user would have seen, judges, and leaves evidence.
+
+Faces call `perform` for each activity and `conclude` at the end. Whatever goes wrong in between is recorded, and never turns into a pass.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Self
+
+from drplatform.engine import backups, judgement, recovery
+from drplatform.engine.capture import Capture
+from drplatform.engine.faulting import Faulting
+from drplatform.engine.kit import Kit
+from drplatform.engine.probing import Probing
+from drplatform.engine.workload import Workload
+from drplatform.model import drill, errors, ports
+from drplatform.model.backup import Manifest
+from drplatform.model.clock import wait_for
+from drplatform.model.evidence import Evidence
+from drplatform.model.position import Position
+from drplatform.model.timeline import Timeline
+from drplatform.model.verdict import Verdict
+
+REFERENCE_ITEMS = 400
+PROBE_PERIOD = 0.02
+
+
+def offered(platform: ports.Platform, stores: Mapping[str, ports.DataStore], faults: tuple[str, ...]) -> frozenset[str]:
+    """The capabilities that a plan may ask for, as the platform and its stores have them."""
+    found = {f"fault:{kind}" for kind in faults} | {f"store:{name}" for name in stores}
+    found |= {f"log:{name}" for name, store in stores.items() if isinstance(store, ports.LogCapture)}
+    found |= {f"namespaced:{name}" for name, store in stores.items() if isinstance(store, ports.Namespaced)}
+    for region in platform.regions:
+        if region.instances and all(isinstance(i, ports.Killable) for i in region.instances):
+            found.add(f"killable:{region.name}")
+        if region.instances and all(isinstance(i, ports.Erasable) for i in region.instances):
+            found.add(f"erasable:{region.name}")
+    if isinstance(platform, ports.Provisionable):
+        found.add("provision")
+    return frozenset(found)
+
+
+class Drill:
+    """One run of a plan. A context manager: leaving it stops the clients and heals every fault, whatever has happened."""
+
+    def __init__(self, plan: drill.Plan, kit: Kit, run_id: str) -> None:
+        self.plan, self.kit, self.id = plan, kit, run_id
+        self.timeline = Timeline(kit.clock, kit.listener)
+        self.record = judgement.Record()
+        self._stack = ExitStack()
+        self._workload: Workload | None = None
+        self._probing: dict[str, Probing] = {}
+        self._captures: dict[str, Capture] = {}
+        self._namespaces: dict[str, str] = {}
+        self._settled: judgement.Findings | None = None
+
+    def __enter__(self) -> Self:
+        self.timeline.add("drill.begin", id=self.id, scenario=self.plan.scenario.name, seed=self.plan.seed)
+        journal = self.kit.directory / "faults.jsonl"
+        scene = ports.Scene(self.kit.platform, self.kit.stores, self.kit.clock)
+        self._faulting = self._stack.enter_context(Faulting(scene, journal, self.kit.clock, self.timeline))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stop_clients()
+        self._stop_captures()
+        self._stack.__exit__(kind, error, trace)
+
+    # -- performing -------------------------------------------------------------------------------------------------------------
+
+    def perform(self, activity: drill.Activity) -> None:
+        """Do what the activity asks for. Raises when it cannot be done or, for an expectation, when it is not met; either is recorded."""
+        self.timeline.add("activity.begin", text=activity.text)
+        try:
+            self._perform(activity)
+        except BaseException as error:
+            self.record.failed(activity.text, error)
+            self.timeline.add("activity.failed", text=activity.text, error=judgement.sentence(error))
+            raise
+        self.record.ended()
+        self.timeline.add("activity.end", text=activity.text)
+
+    @functools.singledispatchmethod
+    def _perform(self, activity: drill.Activity) -> None:
+        raise TypeError(f"no way to perform {type(activity).__name__}")
+
+    @_perform.register
+    def _(self, activity: drill.Steady) -> None:
+        for region in self.kit.platform.regions:
+            down = [i.name for i in region.instances if not i.running()]
+            if down or not region.instances:
+                raise errors.Inconclusive(f"The region {region.name} does not serve ({', '.join(down) or 'it is empty'}); start it first.")
+
+    @_perform.register
+    def _(self, activity: drill.Seed) -> None:
+        for name in activity.stores:
+            self.kit.stores[name].seed(self.plan.seed, REFERENCE_ITEMS)
+        self.record.reference = {name: self.kit.stores[name].digest() for name in activity.stores}
+
+    @_perform.register
+    def _(self, activity: drill.Write) -> None:
+        clock = self.kit.clock
+        stores = {name: self.kit.stores[name] for name in activity.stores}
+        self._workload = Workload(stores, self.kit.directory / "ledger.jsonl", clock, self.plan.seed)
+        self._workload.start()
+        for name, store in stores.items():
+            mark, payload = self._workload.anchor(name)
+            self._probing[name] = Probing(store, mark, payload, clock, period=PROBE_PERIOD)
+            self._probing[name].start()
+        self._await_answers(tuple(stores), 10.0)
+
+    @_perform.register
+    def _(self, activity: drill.GoOnWriting) -> None:
+        assert self._workload
+        for name in self.plan.stores:
+            self._workload.wait_for_acks(name, activity.writes, within=30.0)
+
+    @_perform.register
+    def _(self, activity: drill.BackUp) -> None:
+        self._waypoint(activity.store)
+        manifest = self._back_up(activity)
+        self.record.backups.append(manifest)
+
+    @_perform.register
+    def _(self, activity: drill.Capture) -> None:
+        store = self.kit.stores[activity.store]
+        capture = Capture(store, self.kit.repository, self.kit.keys.recipients, self.kit.clock, self.kit.random, self._capture_from(activity.store))
+        capture.start()
+        self._captures[activity.store] = capture
+
+    @_perform.register
+    def _(self, activity: drill.Inflict) -> None:
+        for name in self.plan.recovered:
+            if name in activity.affects and not any(name in effect.affects for effect in self.record.effects):
+                self._waypoint(name)
+        fault = self.kit.faults(activity.fault)(**activity.parameters)
+        self._remember_namespaces(activity)
+        self.record.effects.append(self._faulting.inflict(fault))
+
+    @_perform.register
+    def _(self, activity: drill.Recover) -> None:
+        assert self._workload
+        run = recovery.Recovery(
+            self.kit, self.timeline, self._probing, activity.targets, activity.region, self._stop_captures, self._namespaces
+        )
+        self.record.recoveries = run.states
+        run.follow()
+        for name in activity.targets:
+            self._workload.wait_for_acks(name, 20, within=30.0)
+        self._await_answers(tuple(activity.targets), 30.0)
+
+    @_perform.register
+    def _(self, activity: drill.Expect) -> None:
+        findings = self._findings()
+        judgement.require(activity, findings.of(activity.judgement))
+
+    # -- concluding -------------------------------------------------------------------------------------------------------------
+
+    def conclude(self) -> Evidence:
+        """The evidence of the run. Everything is stopped and healed before; call inside the context, once."""
+        findings = self._findings()
+        self.timeline.add("drill.end", verdict=judgement.verdict(self.plan, self.record, findings).name)
+        return judgement.evidence(self.id, self.plan, self.kit, self.record, findings, self.timeline, self._workload, self._probing)
+
+    def _findings(self) -> judgement.Findings:
+        """What was found, measured once: the first call ends the writing and heals."""
+        if self._settled is None:
+            self._stop_clients()
+            self._stop_captures()
+            self.record.doubt(self._faulting.heal_all)
+            self._settled = judgement.examine(self.plan, self.kit, self.record, self._workload, self._probing)
+        return self._settled
+
+    # -- details ----------------------------------------------------------------------------------------------------------------
+
+    def _back_up(self, activity: drill.BackUp) -> Manifest:
+        kit = self.kit
+        self.timeline.add("backup.begin", store=activity.store, kind=activity.kind.value)
+        manifest = backups.back_up(kit.stores[activity.store], activity.kind, kit.repository, kit.keys.recipients, kit.clock, kit.random)
+        self.timeline.add(
+            "backup.end", store=activity.store, kind=activity.kind.value, id=manifest.id, bytes=manifest.stored_bytes, chunks=len(manifest.chunks)
+        )
+        return manifest
+
+    def _capture_from(self, store: str) -> Position:
+        bases = [m for m in self.record.backups if m.store == store]
+        return bases[-1].end if bases else self.kit.stores[store].position()
+
+    def _waypoint(self, store: str) -> None:
+        """Note that everything acknowledged until now is at or before the store's position read after this moment."""
+        before = self.kit.clock.monotonic()
+        self.record.waypoints.append(judgement.Waypoint(store, before, self.kit.stores[store].position()))
+
+    def _remember_namespaces(self, activity: drill.Inflict) -> None:
+        for name in activity.affects:
+            store = self.kit.stores[name]
+            if isinstance(store, ports.Namespaced):
+                self._namespaces[name] = str(activity.parameters.get("namespace") or store.marks_namespace)
+
+    def _await_answers(self, stores: tuple[str, ...], within: float) -> None:
+        for name in stores:
+            after = self.kit.clock.monotonic()
+            probing = self._probing[name]
+            wait_for(self.kit.clock, f"{name} to answer users", functools.partial(probing.sustained, after, 0.3), within=within)
+
+    def _stop_clients(self) -> None:
+        stops: list[Callable[[], object]] = [p.stop for p in self._probing.values()]
+        if self._workload:
+            stops.append(self._workload.stop)
+        for stop in stops:
+            self.record.doubt(stop)
+
+    def _stop_captures(self) -> None:
+        for capture in self._captures.values():
+            self.record.doubt(capture.stop)
+
+
+__all__ = ["Drill", "Verdict", "offered"]

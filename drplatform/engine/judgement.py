@@ -1,0 +1,473 @@
+"""Measurement and judgement of one drill: from its record, the ledger, the probers and the recovered stores to findings and evidence.
+
+Every checker is shown a planted defect in the same run; one that misses it cannot pass. What could not be measured is never a pass.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from drplatform.engine import backups
+from drplatform.engine.kit import Kit
+from drplatform.engine.probing import Probing
+from drplatform.engine.workload import Workload
+from drplatform.model import drill, errors, loss, outage, ports, timeline
+from drplatform.model.backup import Digest, Manifest
+from drplatform.model.clock import Interval
+from drplatform.model.evidence import Evidence
+from drplatform.model.ledger import Entry, Mark, Outcome
+from drplatform.model.position import Position
+from drplatform.model.verdict import Check, Measurement, Verdict, check, judge
+
+SUSTAIN = 0.5
+"""A service counts as back when it was then seen working for so many seconds without a failure."""
+
+LEDGER_GAP = 1.0
+"""The last acknowledgement before a fault must be no older than this many seconds, or a loss of zero proves nothing."""
+
+Part = Measurement | Check
+
+
+@dataclass(frozen=True)
+class Waypoint:
+    """Everything acknowledged before `moment` (monotonic seconds) is at or before `position` in the store's history."""
+
+    store: str
+    moment: float
+    position: Position
+
+
+@dataclass
+class Record:
+    """What a drill notes while it runs."""
+
+    effects: list[ports.FaultEffect] = field(default_factory=list)
+    waypoints: list[Waypoint] = field(default_factory=list)
+    backups: list[Manifest] = field(default_factory=list)
+    reference: dict[str, Mapping[str, Digest]] = field(default_factory=dict)
+    recoveries: Mapping[str, Any] = field(default_factory=dict)
+    results: list[str] = field(default_factory=list)
+    failures: list[tuple[Verdict, str]] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+
+    def ended(self) -> None:
+        """The next sentence of the scenario ran."""
+        self.results.append("passed")
+
+    def failed(self, text: str, error: BaseException) -> None:
+        self.results.append(f"failed: {sentence(error)}")
+        self.failures.append((_weight(error, bool(self.effects)), f"{text}: {sentence(error)}"))
+
+    def doubt(self, act: Callable[[], object]) -> None:
+        """Do it; an error is a doubt of the whole run, not the end of it."""
+        try:
+            act()
+        except errors.DrplatformError as error:
+            if (text := sentence(error)) not in self.doubts:
+                self.doubts.append(text)
+
+
+def sentence(error: BaseException) -> str:
+    return str(error) if isinstance(error, errors.DrplatformError) else f"{type(error).__name__}: {error}".strip()
+
+
+def _weight(error: BaseException, struck: bool) -> Verdict:
+    """A failure of recovery fails the drill; anything before the first disaster, or unforeseen, proves nothing."""
+    failing = isinstance(error, errors.DrplatformError) and not isinstance(error, errors.Inconclusive | errors.NothingTouched)
+    return Verdict.FAILED if failing and struck else Verdict.INCONCLUSIVE
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was found, by judgement (see drill.JUDGEMENTS)."""
+
+    losses: Mapping[str, loss.Loss]
+    outages: Mapping[str, outage.Outage]
+    parts: Mapping[str, tuple[Part, ...]]
+
+    def of(self, judgement: str) -> tuple[Part, ...]:
+        return self.parts.get(judgement, ())
+
+    @property
+    def measurements(self) -> tuple[Measurement, ...]:
+        return tuple(p for parts in self.parts.values() for p in parts if isinstance(p, Measurement))
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        return tuple(p for parts in self.parts.values() for p in parts if isinstance(p, Check))
+
+
+# -- examining --------------------------------------------------------------------------------------------------------------------
+
+
+def examine(plan: drill.Plan, kit: Kit, record: Record, workload: Workload | None, probing: Mapping[str, Probing]) -> Findings:
+    """Measure and check all that the plan concerns. Reads the stores through their public names; changes nothing."""
+    if workload is None or not record.effects:
+        record.doubts.append("No disaster took effect while clients wrote: there is nothing to measure.")
+        return Findings({}, {}, {})
+    examiner = _Examiner(plan, kit, record, workload.entries(), probing)
+    return examiner.findings()
+
+
+@dataclass
+class _Examiner:
+    plan: drill.Plan
+    kit: Kit
+    record: Record
+    entries: list[Entry]
+    probing: Mapping[str, Probing]
+
+    def findings(self) -> Findings:
+        hurt = [s for s in self.plan.stores if any(s in e.affects for e in self.record.effects)]
+        outages = {s: found for s in hurt if (found := self._outage(s))}
+        looks = {s: self._look(s) for s in self.plan.stores}
+        losses = {s: look[0] for s, look in looks.items() if look}
+        parts: dict[str, tuple[Part, ...]] = {
+            "rto": tuple(self._rto(s, outages.get(s)) for s in hurt),
+            "rpo": tuple(self._rpo(s, losses.get(s)) for s in self.plan.stores),
+            "answers": tuple(self._answers(s) for s in self.plan.stores),
+            "accounted": tuple(self._accounted(s, looks[s]) for s in self.plan.stores),
+            "nothing before": tuple(self._nothing_before(s, losses.get(s)) for s in self.plan.stores),
+            "reference": tuple(self._reference(s) for s in self.record.reference),
+            "backups": tuple(self._backups(s) for s in self.record.recoveries),
+        }
+        return Findings(losses, outages, parts)
+
+    # -- measurements
+
+    def _effects(self, store: str) -> list[ports.FaultEffect]:
+        """The faults that concern the store; where none does, all: its loss is then held against every one of them."""
+        return [e for e in self.record.effects if store in e.affects] or self.record.effects
+
+    def _outage(self, store: str) -> outage.Outage | None:
+        return outage.outage(self.probing[store].samples(), self._effects(store)[0].effect, SUSTAIN)
+
+    def _rto(self, store: str, seen: outage.Outage | None) -> Measurement:
+        """From the first fault that concerns the store to its return, as the prober saw it."""
+        target = self.plan.policy.rto(store)
+        if seen is None:
+            return Measurement("rto", store, target, None, "the prober saw no outage with a lasting end")
+        return Measurement("rto", store, target, seen.since(self._effects(store)[0].effect))
+
+    def _rpo(self, store: str, found: loss.Loss | None) -> Measurement:
+        """From the oldest write that is gone to the last fault that concerns the store."""
+        target, fault = self.plan.policy.rpo(store), self._effects(store)[-1].effect
+        if found is None:
+            return Measurement("rpo", store, target, None, "the store could not be read after the recovery")
+        if not loss.wrote_until(self.entries, store, fault.lower, LEDGER_GAP):
+            return Measurement("rpo", store, target, None, "the ledger was not being written right up to the fault")
+        return Measurement("rpo", store, target, loss.rpo(found, self.entries, fault))
+
+    # -- checks
+
+    def _look(self, store: str) -> tuple[loss.Loss, list[Mark], bool] | None:
+        try:
+            fresh = self.kit.connect(self.kit.platform.endpoint(self.plan.policy.stores[store].kind))
+            try:
+                marks = list(fresh.marks())
+                return loss.compare(store, self.entries, marks, ordered=fresh.ordered), marks, fresh.ordered
+            finally:
+                fresh.close()
+        except errors.StoreError as error:
+            self.record.doubts.append(f"{store} could not be read after the recovery: {sentence(error)}")
+            return None
+
+    def _answers(self, store: str) -> Check:
+        samples = self.probing[store].samples()
+
+        def silent(seen: Sequence[outage.Sample]) -> list[str]:
+            """Whether the last half second of samples holds a failure, or nothing."""
+            last = max((s.end for s in seen), default=0.0)
+            good = outage.sustained(seen, last - 2 * SUSTAIN, SUSTAIN / 2)
+            return [] if good and seen[-1].ok else [f"{store} did not answer its users at the end"]
+
+        failed = [*samples, outage.Sample(samples[-1].end, samples[-1].end, False)] if samples else []
+        return check(f"{store} answers at the end", silent, samples, failed, "read an old write and had a new one acknowledged")
+
+    def _accounted(self, store: str, look: tuple[loss.Loss, list[Mark], bool] | None) -> Check:
+        name = f"{store} holds what was written and nothing else"
+        if look is None:
+            return Check(name, Verdict.INCONCLUSIVE, "the store could not be read")
+        found, marks, ordered = look
+        finding = (
+            f"{found.acked} acknowledged, {len(found.lost)} of them gone, {found.indeterminate} without a known outcome, "
+            f"{found.found} found, none phantom, mutated or duplicated"
+        )
+        caught = comparison_catches(store, self.entries, marks, ordered)
+        if defects := corruption(found):
+            return Check(name, Verdict.FAILED, "; ".join(defects), caught)
+        return Check(name, Verdict.PASSED, finding, caught)
+
+    def _nothing_before(self, store: str, found: loss.Loss | None) -> Check:
+        name = f"{store} lacks nothing from before its recovery point"
+        if found is None:
+            return Check(name, Verdict.INCONCLUSIVE, "the store could not be read")
+        horizon = self._horizon(store)
+        if horizon is None:
+            return Check(name, Verdict.INCONCLUSIVE, "the recovery point could not be placed in the ledger")
+        acked = {(e.mark.client, e.mark.number): e.returned for e in self.entries if e.store == store and e.outcome is Outcome.ACKED}
+
+        def early(lost: Iterable[Mark]) -> list[str]:
+            missing = [m for m in lost if acked[m.client, m.number] <= horizon]
+            return [f"{len(missing)} writes acknowledged before the recovery point are gone, first {_first(missing)}"] if missing else []
+
+        before = [e.mark for e in self.entries if e.store == store and e.outcome is Outcome.ACKED and e.returned <= horizon]
+        planted = (*found.lost, *before[:1])
+        return check(name, early, found.lost, planted, f"all {len(before)} writes acknowledged before it are there")
+
+    def _horizon(self, store: str) -> float | None:
+        """Monotonic seconds: what was acknowledged before must be there. Unrecovered stores must have everything."""
+        state = self.record.recoveries.get(store)
+        if state is None:
+            return float("inf")
+        if state.end is None:
+            return None
+        reached: Position = state.end.reached
+        passed = [
+            w.moment for w in self.record.waypoints if w.store == store and w.position.timeline == reached.timeline and w.position <= reached
+        ]
+        return max(passed, default=None)
+
+    def _reference(self, store: str) -> Check:
+        expected = self.record.reference[store]
+
+        def changed(actual: Mapping[str, Digest]) -> list[str]:
+            names = sorted(expected.keys() | actual.keys())
+            return [f"{n} changed" for n in names if expected.get(n) != actual.get(n)]
+
+        name = f"{store} has its reference data unchanged"
+        if not expected:
+            return Check(name, Verdict.INCONCLUSIVE, "there was no reference data to compare")
+        try:
+            fresh = self.kit.connect(self.kit.platform.endpoint(self.plan.policy.stores[store].kind))
+            try:
+                actual = fresh.digest()
+            finally:
+                fresh.close()
+        except errors.StoreError as error:
+            return Check(name, Verdict.INCONCLUSIVE, sentence(error))
+        items = sum(d.items for d in expected.values())
+        return check(name, changed, actual, _altered(expected), f"{items} items in {len(expected)} collections have equal digests")
+
+    def _backups(self, store: str) -> Check:
+        chain = self.record.recoveries[store].chain
+        name = f"the backups that {store} was recovered from are whole"
+        if chain is None:
+            return Check(name, Verdict.INCONCLUSIVE, "no backup was used")
+        opener = backups.Opener(self.kit.keys.identities)
+
+        def damaged(repository: ports.Repository) -> list[str]:
+            return [p for manifest in chain.backups for p in backups.verify(manifest, repository, opener).problems]
+
+        objects = sum(len(m.chunks) + 1 for m in chain.backups)
+        passed = f"{objects} objects of {len(chain.backups)} backups match their manifests and open with the key"
+        return check(name, damaged, self.kit.repository, _OneByteFlipped(self.kit.repository, chain.base.chunks[-1].key), passed)
+
+
+class _OneByteFlipped:
+    """The repository with one byte of one object flipped: the planted defect of the backup check."""
+
+    def __init__(self, inner: ports.Repository, key: str) -> None:
+        self._inner, self._key = inner, key
+
+    def get(self, key: str) -> bytes:
+        data = self._inner.get(key)
+        return data[:-1] + bytes([data[-1] ^ 1]) if key == self._key else data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+def corruption(found: loss.Loss) -> list[str]:
+    """What the store holds that it must not, in words."""
+    kinds = ("phantom", "mutated", "duplicated", "reordered")
+    return [f"{len(marks)} {kind}, first {_first(marks)}" for kind in kinds if (marks := getattr(found, kind))]
+
+
+def comparison_catches(store: str, entries: list[Entry], marks: list[Mark], ordered: bool) -> bool:
+    """Whether the two-sided comparison names one planted defect of each kind on this very data."""
+    acked = {(e.mark.client, e.mark.number) for e in entries if e.store == store and e.outcome is Outcome.ACKED}
+    index = next((i for i, m in enumerate(marks) if (m.client, m.number) in acked), None)
+    if index is None:
+        return False
+    one, stranger = marks[index], Mark("nobody", 1, "0" * 64)
+    rest = marks[:index] + marks[index + 1 :]
+    planted = {
+        "lost": rest,
+        "phantom": [*marks, stranger],
+        "mutated": [*rest, dataclasses.replace(one, digest="0" * 64)],
+        "duplicated": [*marks, one],
+    }
+    clean = loss.compare(store, entries, marks, ordered=ordered)
+    return all(
+        len(getattr(loss.compare(store, entries, seen, ordered=ordered), kind)) > len(getattr(clean, kind)) for kind, seen in planted.items()
+    )
+
+
+def _altered(expected: Mapping[str, Digest]) -> Mapping[str, Digest]:
+    name = next(iter(expected))
+    return {**expected, name: dataclasses.replace(expected[name], value="0" * len(expected[name].value))}
+
+
+def _first(marks: Sequence[Mark]) -> str:
+    return f"{marks[0].client}/{marks[0].number}"
+
+
+# -- judging ----------------------------------------------------------------------------------------------------------------------
+
+
+def require(activity: drill.Expect, parts: tuple[Part, ...]) -> None:
+    """Raise VerificationFailed or Inconclusive unless every part passed, and there is one."""
+    chosen = [p for p in parts if not activity.stores or _subject(p) in activity.stores]
+    if not chosen:
+        raise errors.Inconclusive(f"{activity.text!r}: there was nothing to judge.")
+    worst = max(map(_judged, chosen))
+    words = "; ".join(describe(p) for p in chosen if _judged(p) is not Verdict.PASSED)
+    if worst is Verdict.FAILED:
+        raise errors.VerificationFailed(words)
+    if worst is Verdict.INCONCLUSIVE:
+        raise errors.Inconclusive(words)
+
+
+def describe(part: Part) -> str:
+    """One finding in words."""
+    if isinstance(part, Check):
+        control = {True: "", False: " (the checker missed its planted defect)", None: " (no defect was planted)"}[part.control]
+        return f"{part.name}: {part.finding}{control}"
+    if part.actual is None:
+        return f"{part.name} of {part.subject}: {part.reason}"
+    return f"{part.name} of {part.subject}: between {part.actual.lower:.3f} and {part.actual.upper:.3f} s, target below {part.target:g} s"
+
+
+def _judged(part: Part) -> Verdict:
+    return part.judged if isinstance(part, Check) else part.verdict
+
+
+def _subject(part: Part) -> str:
+    return part.subject if isinstance(part, Measurement) else part.name.split()[0]
+
+
+def verdict(plan: drill.Plan, record: Record, findings: Findings) -> Verdict:
+    """The worst of all findings and failures; INCONCLUSIVE when something did not run, or is in doubt."""
+    unrun = [a.text for a in plan.scenario.activities[len(record.results) :]]
+    doubts = [*record.doubts, *(f"{text!r} did not run" for text in unrun)]
+    unmeasured = not findings.measurements or not findings.checks
+    judged = judge(findings.measurements, findings.checks, [*doubts, *(["nothing was measured"] if unmeasured else [])])
+    return max([judged, *(weight for weight, _ in record.failures)])
+
+
+# -- evidence ---------------------------------------------------------------------------------------------------------------------
+
+
+def evidence(
+    run_id: str,
+    plan: drill.Plan,
+    kit: Kit,
+    record: Record,
+    findings: Findings,
+    events: timeline.Timeline,
+    workload: Workload | None,
+    probing: Mapping[str, Probing],
+) -> Evidence:
+    """The record that the drill leaves."""
+    happened = list(events)
+    origin, last = happened[0], happened[-1]
+    start = origin.at.monotonic
+    result = verdict(plan, record, findings)
+    return Evidence(
+        id=run_id,
+        scenario=_scenario(plan, record),
+        verdict=result,
+        summary=_summary(result, record, findings),
+        started=origin.at.utc.isoformat(),
+        finished=last.at.utc.isoformat(),
+        seconds=round(last.at.monotonic - start, 3),
+        seed=plan.seed,
+        platform=kit.platform.name,
+        operator=kit.operator,
+        policy={"name": plan.policy.name, "hash": plan.policy.hash},
+        versions=kit.versions,
+        measurements=tuple(m.to_json() for m in findings.measurements),
+        checks=tuple(c.to_json() for c in findings.checks),
+        losses=tuple(found.to_json() for found in findings.losses.values()),
+        faults=tuple(_receipt(e, start) for e in record.effects),
+        backups=tuple(_backup(m) for m in _used(record)),
+        phases={name: round(seconds, 3) for name, seconds in timeline.phases(happened).items()},
+        spans=tuple(_span(s, start) for s in timeline.spans(happened)),
+        timeline=tuple(e.to_json(start) for e in happened),
+        ledger=_ledger(workload),
+        doubts=tuple(record.doubts),
+        probes={name: _probes(p, findings.outages.get(name), start) for name, p in probing.items()},
+    )
+
+
+def _scenario(plan: drill.Plan, record: Record) -> dict[str, Any]:
+    s = plan.scenario
+    results = [*record.results, *["not run"] * len(s.activities)]
+    sentences = [{"text": a.text, "result": result} for a, result in zip(s.activities, results, strict=False)]
+    return {"feature": s.feature, "name": s.name, "cadence": s.cadence, "tags": list(s.tags), "source": s.source, "sentences": sentences}
+
+
+def _summary(result: Verdict, record: Record, findings: Findings) -> str:
+    if result is Verdict.PASSED:
+        return f"All {len(findings.measurements)} targets were met and all {len(findings.checks)} checks passed."
+    bad = [describe(p) for p in (*findings.measurements, *findings.checks) if _judged(p) is result]
+    words = [text for weight, text in record.failures if weight is result] or bad or record.doubts
+    return words[0] if words else "A sentence of the scenario did not run."
+
+
+def _receipt(effect: ports.FaultEffect, origin: float) -> dict[str, Any]:
+    return {
+        "fault": effect.fault,
+        "affects": sorted(effect.affects),
+        "targets": list(effect.receipt.targets),
+        "seen": effect.receipt.seen,
+        "began": round(effect.effect.lower - origin, 6),
+        "confirmed": round(effect.effect.upper - origin, 6),
+    }
+
+
+def _used(record: Record) -> list[Manifest]:
+    used = [m for state in record.recoveries.values() if state.chain for m in state.chain.backups]
+    return used or record.backups
+
+
+def _backup(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "id": manifest.id,
+        "store": manifest.store,
+        "kind": manifest.kind.value,
+        "begin": str(manifest.begin),
+        "end": str(manifest.end),
+        "chunks": len(manifest.chunks),
+        "plain_bytes": manifest.plain_bytes,
+        "stored_bytes": manifest.stored_bytes,
+        "started": manifest.started.isoformat(),
+        "finished": manifest.finished.isoformat(),
+    }
+
+
+def _span(span: timeline.Span, origin: float) -> dict[str, Any]:
+    return {"step": span.step, "phase": span.phase, "begin": round(span.begin - origin, 6), "end": round(span.end - origin, 6)}
+
+
+def _ledger(workload: Workload | None) -> dict[str, Any]:
+    return {"digest": workload.digest(), "entries": len(workload.entries())} if workload else {"digest": "", "entries": 0}
+
+
+def _probes(probing: Probing, seen: outage.Outage | None, origin: float) -> dict[str, Any]:
+    def relative(bounds: Interval) -> list[float]:
+        return [round(bounds.lower - origin, 6), round(bounds.upper - origin, 6)]
+
+    samples = probing.samples()
+    failures = [s for s in samples if not s.ok]
+    return {
+        "period": probing.period,
+        "timeout": probing.timeout,
+        "samples": len(samples),
+        "failures": len(failures),
+        "down": relative(seen.began) if seen else None,
+        "back": relative(seen.ended) if seen else None,
+        "notes": sorted({s.note for s in failures})[:10],
+    }

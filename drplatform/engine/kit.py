@@ -1,0 +1,42 @@
+"""What drills and recoveries work with: the ports and values that the composition hands them."""
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from drplatform.engine.phrases import FaultLookup
+from drplatform.model import ports, timeline
+from drplatform.model.clock import Clock
+from drplatform.model.policy import Policy
+from drplatform.model.secret import Secret
+
+Connect = Callable[[ports.Endpoint], ports.DataStore]
+"""From an endpoint to the store that is reached there, under the name of its kind."""
+
+
+@dataclass(frozen=True)
+class Keys:
+    """`recipients` are public (age1...): all that a backup job needs. `identities` open backups again."""
+
+    recipients: tuple[str, ...]
+    identities: tuple[Secret, ...]
+
+
+@dataclass(frozen=True)
+class Kit:
+    """Made by `environment`. `directory` is the run's own, outside the platform: ledger and journal lie there."""
+
+    platform: ports.Platform
+    stores: Mapping[str, ports.DataStore]
+    repository: ports.Repository
+    keys: Keys
+    connect: Connect
+    faults: FaultLookup
+    policy: Policy
+    clock: Clock
+    random: random.Random
+    directory: Path
+    operator: str
+    versions: Mapping[str, str]
+    listener: timeline.Listener = lambda event: None

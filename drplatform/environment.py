@@ -1,0 +1,275 @@
+"""The composition: settings -> Environment.
+
+The only module that names concrete edges, reads the process environment, and makes the system clock and the seeded random generator.
+"""
+
+import getpass
+import importlib
+import os
+import pkgutil
+import platform as machine
+import random
+import secrets
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import drplatform
+from drplatform import faults as fault_folder
+from drplatform.engine import backups, drill, phrases
+from drplatform.engine.audit import AuditLog
+from drplatform.engine.kit import Keys, Kit
+from drplatform.model import drill as drills
+from drplatform.model import errors, policy, ports, timeline
+from drplatform.model.clock import Clock
+from drplatform.model.evidence import Evidence
+from drplatform.model.secret import Secret
+from drplatform.reports import allure, html, json
+
+PLATFORMS = ("embedded",)
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def utc(self) -> datetime:
+        return datetime.now(UTC)
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        return event.wait(seconds)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a face was told, the process environment filling in the rest.
+
+    `state` holds what outlives a run (audit log, keys); `scratch` is where platforms and runs lie; `servers` maps a server's name to
+    its program.
+    """
+
+    platform: str = "embedded"
+    policy: Path | None = None
+    seed: int | None = None
+    reports: Path = Path("reports")
+    state: Path = Path()
+    scratch: Path = Path()
+    servers: Mapping[str, str] = field(default_factory=dict)
+    operator: str = ""
+
+    @classmethod
+    def read(cls, variables: Mapping[str, str] | None = None, **told: Any) -> "Settings":
+        """Settings from DRPLATFORM_* variables; what was told (and is not None) wins. Raises SettingsError."""
+        variables = os.environ if variables is None else variables
+        home = Path(variables.get("XDG_STATE_HOME") or Path.home() / ".local/state")
+        found: dict[str, Any] = {
+            "state": Path(variables.get("DRPLATFORM_STATE") or home / "drplatform"),
+            "scratch": Path(variables.get("DRPLATFORM_SCRATCH") or tempfile.gettempdir()) / f"drplatform-{os.getuid()}",
+            "servers": {s: variables[name] for s in ("mongod", "redis-server", "weed") if (name := _variable(s)) in variables},
+            "operator": variables.get("DRPLATFORM_OPERATOR") or _user(),
+        }
+        for name in ("platform", "policy", "seed", "reports"):
+            if value := variables.get(f"DRPLATFORM_{name.upper()}"):
+                found[name] = _converted(name, value)
+        found.update({name: value for name, value in told.items() if value is not None})
+        settings = cls(**found)
+        if settings.platform not in PLATFORMS:
+            raise errors.SettingsError(f"There is no platform {settings.platform!r}; known are {', '.join(PLATFORMS)}.")
+        return settings
+
+
+def _variable(server: str) -> str:
+    return "DRPLATFORM_" + server.upper().replace("-", "_")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def _converted(name: str, value: str) -> object:
+    if name == "seed":
+        if not value.isdigit():
+            raise errors.SettingsError(f"DRPLATFORM_SEED must be a whole number, not {value!r}.")
+        return int(value)
+    return value if name == "platform" else Path(value)
+
+
+def load_policy(path: Path | None) -> policy.Policy:
+    """The policy in the file, or the one that comes with drplatform. Raises PolicyError."""
+    try:
+        text = path.read_text() if path else resources.files(drplatform).joinpath("policy.yaml").read_text()
+        return policy.parse(yaml.safe_load(text))
+    except (OSError, UnicodeDecodeError) as error:
+        raise errors.PolicyError(f"{path} cannot be read ({error})") from error
+    except yaml.YAMLError as error:
+        raise errors.PolicyError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+    except errors.PolicyError as error:
+        raise errors.PolicyError([f"{path or 'the default policy'}: {problem}" for problem in error.problems]) from error
+
+
+def fault_kinds() -> tuple[str, ...]:
+    """The faults there are, by their file names."""
+    return tuple(sorted(m.name.replace("_", "-") for m in pkgutil.iter_modules(fault_folder.__path__) if not m.name.startswith("_")))
+
+
+def fault(kind: str) -> Callable[..., ports.Fault]:
+    """The class of a fault: `servers-lost` is in drplatform.faults.servers_lost."""
+    if kind not in fault_kinds():
+        raise errors.SettingsError(f"There is no fault {kind!r}; known are {', '.join(fault_kinds())}.")
+    found: Callable[..., ports.Fault] = importlib.import_module(f"drplatform.faults.{kind.replace('-', '_')}").FAULT
+    return found
+
+
+def connect(endpoint: ports.Endpoint, clock: Clock) -> ports.DataStore:
+    """The store at the endpoint: `kind: postgres` is in drplatform.stores.postgres."""
+    try:
+        module = importlib.import_module(f"drplatform.stores.{endpoint.kind}")
+    except ModuleNotFoundError as error:
+        raise errors.SettingsError(f"There is no store of kind {endpoint.kind!r}.") from error
+    store: ports.DataStore = module.connect(endpoint, clock)
+    return store
+
+
+def repository(place: ports.Endpoint | Path, clock: Clock) -> ports.Repository:
+    """The repository at an S3 endpoint, or in a directory."""
+    name = "directory" if isinstance(place, Path) else "s3"
+    found: ports.Repository = importlib.import_module(f"drplatform.repositories.{name}").open(place, clock)
+    return found
+
+
+def read_feature(path: Path) -> tuple[drills.Scenario, ...]:
+    """The scenarios of a feature file. Raises PlanError or SettingsError."""
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise errors.SettingsError(f"The feature {path} cannot be read ({error}).") from error
+    return phrases.read_feature(text, str(path), fault)
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Everything that a face needs. Make one with `Environment.open`."""
+
+    settings: Settings
+    clock: Clock
+    policy: policy.Policy
+    seed: int
+
+    @classmethod
+    def open(cls, settings: Settings) -> "Environment":
+        """Read everything that can be wrong before anything is started."""
+        seed = secrets.randbelow(2**31) if settings.seed is None else settings.seed
+        return cls(settings, SystemClock(), load_policy(settings.policy), seed)
+
+    @property
+    def audit(self) -> AuditLog:
+        return AuditLog(self.settings.state / "audit.jsonl")
+
+    def platform(self) -> ports.Platform:
+        """A platform of its own for one run; enter it to start it."""
+        from drplatform.platforms import embedded
+
+        return embedded.EmbeddedPlatform.create(self.clock, self.settings.scratch, self.settings.servers, os.environ)
+
+    def sweep(self) -> int:
+        """Clear what killed runs have left behind; the number of platforms cleared."""
+        from drplatform.platforms import embedded
+
+        return embedded.sweep(self.settings.scratch, self.clock)
+
+    def stores(self, platform: ports.Platform) -> dict[str, ports.DataStore]:
+        """The policy's stores that the platform has."""
+        return {s.name: connect(e, self.clock) for s in self.policy.stores.values() if (e := self._endpoint(platform, s.kind))}
+
+    def _endpoint(self, platform: ports.Platform, kind: str) -> ports.Endpoint | None:
+        has = any(region.of(kind) for region in platform.regions)
+        return platform.endpoint(kind) if has else None
+
+    @contextmanager
+    def drill(self, scenario: drills.Scenario, listener: timeline.Listener = lambda event: None) -> Iterator[drill.Drill]:
+        """A drill of the scenario on a platform of its own, planned and ready to perform its activities.
+
+        On leaving, clients are stopped, faults healed, the platform removed.
+        """
+        self.sweep()
+        generator = random.Random(self.seed)
+        run_id = f"{self.clock.utc():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+        with self.platform() as platform, tempfile.TemporaryDirectory(prefix="run-", dir=self.settings.scratch) as directory:
+            stores = self.stores(platform)
+            try:
+                plan = drills.plan(scenario, self.policy, self.seed, drill.offered(platform, stores, fault_kinds()))
+                with drill.Drill(plan, self._kit(platform, stores, generator, Path(directory), listener), run_id) as running:
+                    yield running
+            finally:
+                for store in stores.values():
+                    store.close()
+
+    def _kit(
+        self,
+        platform: ports.Platform,
+        stores: Mapping[str, ports.DataStore],
+        generator: random.Random,
+        directory: Path,
+        listener: timeline.Listener,
+    ) -> Kit:
+        return Kit(
+            platform=platform,
+            stores=stores,
+            repository=repository(platform.vault(), self.clock),
+            keys=drill_keys(),
+            connect=lambda endpoint: connect(endpoint, self.clock),
+            faults=fault,
+            policy=self.policy,
+            clock=self.clock,
+            random=generator,
+            directory=directory,
+            operator=self.settings.operator,
+            versions=versions(stores),
+            listener=listener,
+        )
+
+    def record(self, evidence: Evidence) -> dict[str, Any]:
+        """Append the evidence to the audit log; the record with its place in the chain."""
+        return self.audit.append(evidence.to_json())
+
+    def report(self, evidence: Evidence) -> dict[str, Path]:
+        """Write all reports below the reports directory; the file that a person opens, by format."""
+        directory = self.settings.reports / evidence.id
+        return {
+            "html": html.write(evidence, directory),
+            "json": json.write(evidence, directory),
+            "allure": allure.write(evidence, self.settings.reports / "allure-results"),
+        }
+
+
+def drill_keys() -> Keys:
+    """A key pair for one drill, never written anywhere."""
+    recipient, identity = backups.generate()
+    return Keys((recipient,), (Secret(identity) if isinstance(identity, str) else identity,))
+
+
+def versions(stores: Mapping[str, ports.DataStore]) -> dict[str, str]:
+    """What ran: drplatform, Python, the machine, and each server."""
+    return {
+        "drplatform": drplatform.__version__,
+        "python": machine.python_version(),
+        "system": machine.platform(),
+        **{name: metadata.version(name) for name in ("pymongo", "redis", "boto3", "cryptography", "pyrage", "zstandard")},
+        **{name: store.version() for name, store in stores.items()},
+    }
+
+

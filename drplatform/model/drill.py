@@ -1,0 +1,212 @@
+"""A drill as data: its activities, and the plan that is checked before anything is touched.
+
+An activity is what one sentence of a scenario asks for. A plan is the activities with all that must be known to run them; making one is pure,
+and lists every problem at once.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from drplatform.model import errors
+from drplatform.model.backup import BASES, BackupKind
+from drplatform.model.policy import Policy
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What one sentence asks for. `text` is the sentence."""
+
+    text: str = field(default="", kw_only=True)
+
+    def needs(self) -> frozenset[str]:
+        """Capabilities that the platform and its stores must have."""
+        return frozenset()
+
+
+@dataclass(frozen=True)
+class Steady(Activity):
+    """The platform serves, before anything is done to it."""
+
+
+@dataclass(frozen=True)
+class Seed(Activity):
+    """The stores hold reference content, which no client changes."""
+
+    stores: tuple[str, ...]
+
+    def needs(self) -> frozenset[str]:
+        return frozenset(f"store:{store}" for store in self.stores)
+
+
+@dataclass(frozen=True)
+class Write(Activity):
+    """Clients write to the stores from here on, every write recorded in the ledger; probers use the stores as users do."""
+
+    stores: tuple[str, ...]
+
+    def needs(self) -> frozenset[str]:
+        return frozenset(f"store:{store}" for store in self.stores)
+
+
+@dataclass(frozen=True)
+class GoOnWriting(Activity):
+    """Wait until every store has acknowledged this many further writes."""
+
+    writes: int
+
+
+@dataclass(frozen=True)
+class BackUp(Activity):
+    store: str
+    kind: BackupKind
+
+    def needs(self) -> frozenset[str]:
+        return frozenset({f"store:{self.store}"})
+
+
+@dataclass(frozen=True)
+class Capture(Activity):
+    """The store's log is captured continuously from here on."""
+
+    store: str
+
+    def needs(self) -> frozenset[str]:
+        return frozenset({f"log:{self.store}"})
+
+
+@dataclass(frozen=True)
+class Inflict(Activity):
+    """A disaster: the kind of a fault and its parameters. `requires` are the fault's own needs, `affects` the stores it concerns."""
+
+    fault: str
+    parameters: Mapping[str, Any]
+    requires: frozenset[str] = frozenset()
+    affects: frozenset[str] = frozenset()
+
+    def needs(self) -> frozenset[str]:
+        return frozenset({f"fault:{self.fault}"}) | self.requires
+
+
+LATEST = "latest"
+BEFORE_DROP = "before the drop"
+
+
+@dataclass(frozen=True)
+class Recover(Activity):
+    """Recover stores into new servers of the region from their backups alone: each to LATEST or to BEFORE_DROP."""
+
+    targets: Mapping[str, str]
+    region: str = "primary"
+
+    def needs(self) -> frozenset[str]:
+        return frozenset({"provision", *(f"store:{store}" for store in self.targets)})
+
+
+@dataclass(frozen=True)
+class Heal(Activity):
+    """The faults are undone without a recovery (servers are started again)."""
+
+
+@dataclass(frozen=True)
+class Expect(Activity):
+    """A judgement: one of JUDGEMENTS, on the given stores (empty: all that were recovered, or written to)."""
+
+    judgement: str
+    stores: tuple[str, ...] = ()
+
+
+JUDGEMENTS = ("answers", "rto", "rpo", "accounted", "nothing before", "reference", "backups")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A drill before it was planned: `tags` without their @."""
+
+    feature: str
+    name: str
+    tags: tuple[str, ...]
+    activities: tuple[Activity, ...]
+    source: str = ""
+
+    @property
+    def cadence(self) -> str:
+        return next((tag for tag in self.tags if tag in ("monthly", "quarterly", "biannual")), "on demand")
+
+
+@dataclass(frozen=True)
+class Plan:
+    scenario: Scenario
+    policy: Policy
+    seed: int
+
+    def of(self, kind: type[Activity]) -> list[Any]:
+        return [activity for activity in self.scenario.activities if isinstance(activity, kind)]
+
+    @property
+    def stores(self) -> tuple[str, ...]:
+        """The stores that clients write to, in the order of the scenario."""
+        return tuple(dict.fromkeys(store for write in self.of(Write) for store in write.stores))
+
+    @property
+    def recovered(self) -> Mapping[str, str]:
+        """The stores that are recovered, with their targets."""
+        return {store: target for recover in self.of(Recover) for store, target in recover.targets.items()}
+
+
+def plan(scenario: Scenario, policy: Policy, seed: int, offered: frozenset[str]) -> Plan:
+    """The plan of the scenario. Raises PlanError with everything that is missing, in the platform or in the scenario itself."""
+    problems = [*_missing(scenario, offered), *_unsound(scenario, policy)]
+    if problems:
+        raise errors.PlanError(problems)
+    return Plan(scenario, policy, seed)
+
+
+def _missing(scenario: Scenario, offered: frozenset[str]) -> Iterable[str]:
+    for activity in scenario.activities:
+        lacking = sorted(activity.needs() - offered)
+        if lacking:
+            yield f"{activity.text!r} needs {', '.join(lacking)}, which this platform does not offer"
+
+
+def _unsound(scenario: Scenario, policy: Policy) -> Iterable[str]:
+    """What would make the scenario prove nothing, whatever happens."""
+    yield from _missing_kinds(scenario)
+    written, based, captured, hurt = set[str](), set[str](), set[str](), set[str]()
+    for activity in scenario.activities:
+        match activity:
+            case Write(stores=stores):
+                written.update(stores)
+                yield from (f"the policy names no store {s!r}" for s in stores if s not in policy.stores)
+            case BackUp(store=store, kind=kind) if kind in BASES:
+                based.add(store)
+            case Capture(store=store):
+                captured.add(store)
+            case Inflict(affects=affects):
+                hurt.update(affects)
+                yield from (f"{activity.text!r} hurts {s}, but no client writes to it before" for s in sorted(affects - written))
+            case Recover(targets=targets):
+                yield from _unrecoverable(activity.text, targets, based, captured, hurt)
+
+
+def _missing_kinds(scenario: Scenario) -> Iterable[str]:
+    required = {
+        Write: "no client writes, so no loss could be seen",
+        Inflict: "no disaster happens",
+        Expect: "nothing is expected, so nothing can pass",
+    }
+    for kind, sentence in required.items():
+        if not any(isinstance(a, kind) for a in scenario.activities):
+            yield f"the scenario {scenario.name!r} proves nothing: {sentence}"
+
+
+def _unrecoverable(
+    text: str, targets: Mapping[str, str], based: set[str], captured: set[str], hurt: set[str]
+) -> Iterable[str]:
+    for store, target in targets.items():
+        if store not in based:
+            yield f"{text!r} recovers {store}, of which no full backup was taken"
+        if store not in hurt:
+            yield f"{text!r} recovers {store}, to which nothing has happened"
+        if target == BEFORE_DROP and store not in captured:
+            yield f"{text!r} recovers {store} to a moment, but its log is not captured"

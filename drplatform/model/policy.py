@@ -1,0 +1,254 @@
+"""The written policy: objectives, stores, backup schedules and retention, drills, services.
+
+Parsed strictly from a plain document (a mapping, as YAML gives it): unknown keys, missing keys and wrong values are all reported at once,
+each with its path. Knows nothing of files.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from drplatform.model import errors
+from drplatform.model.backup import BackupKind
+
+T = TypeVar("T")
+
+TIERS = ("critical", "non-critical")
+DATA_CLASSES = ("database", "files", "configuration")
+CADENCES = ("monthly", "quarterly", "biannual")
+CONTINUOUS = "continuous"
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+@dataclass(frozen=True)
+class Objectives:
+    """Targets in seconds: recovery time by tier, recovery point by data class. Met by values below them."""
+
+    rto: Mapping[str, float]
+    rpo: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class ProtectedStore:
+    """A store of the platform: its kind, and what its recovery is held against."""
+
+    name: str
+    kind: str
+    tier: str
+    data_class: str
+
+
+@dataclass(frozen=True)
+class BackupRule:
+    """What is backed up, when (a cron expression in UTC, or `continuous`) and how long it is kept (seconds)."""
+
+    store: str
+    kind: BackupKind
+    schedule: str
+    retention: float
+
+
+@dataclass(frozen=True)
+class DrillRule:
+    """A drill that must pass once in every cadence."""
+
+    name: str
+    cadence: str
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service and the services and stores that it needs before it can work."""
+
+    name: str
+    tier: str
+    depends_on: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Policy:
+    name: str
+    objectives: Objectives
+    stores: Mapping[str, ProtectedStore]
+    backups: tuple[BackupRule, ...]
+    drills: tuple[DrillRule, ...]
+    services: tuple[Service, ...]
+    hash: str
+
+    def rto(self, store: str) -> float:
+        """The recovery time target of the store, in seconds."""
+        return self.objectives.rto[self.stores[store].tier]
+
+    def rpo(self, store: str) -> float:
+        """The recovery point target of the store, in seconds."""
+        return self.objectives.rpo[self.stores[store].data_class]
+
+    def service_order(self) -> tuple[tuple[str, ...], ...]:
+        """Services in groups: each group needs only the groups before it (and stores)."""
+        waiting = {s.name: {d for d in s.depends_on if d not in self.stores} for s in self.services}
+        order = []
+        while waiting:
+            ready = tuple(sorted(name for name, needs in waiting.items() if not needs & waiting.keys()))
+            order.append(ready)
+            waiting = {name: needs for name, needs in waiting.items() if name not in ready}
+        return tuple(order)
+
+
+def duration(text: object) -> float:
+    """Seconds of `90s`, `5m`, `1h`, `30d`. Raises ValueError otherwise."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", str(text).strip())
+    if not match or float(match[1]) <= 0:
+        raise ValueError(f"expected a duration such as 90s, 5m, 1h or 30d, not {text!r}")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def parse(document: object) -> Policy:
+    """The policy in the document. Raises PolicyError with every problem found."""
+    reader = _Reader()
+    root = reader.mapping(document, "policy", {"name", "objectives", "stores", "backups", "drills", "services"})
+    stores = {name: _store(reader, name, body) for name, body in reader.mapping(root.get("stores"), "stores").items()}
+    objectives = _objectives(reader, root.get("objectives"))
+    backups = tuple(_backup(reader, i, body, stores) for i, body in enumerate(reader.sequence(root.get("backups"), "backups")))
+    drills = tuple(_drill(reader, i, body) for i, body in enumerate(reader.sequence(root.get("drills"), "drills")))
+    services = tuple(_service(reader, i, body) for i, body in enumerate(reader.sequence(root.get("services"), "services")))
+    name = reader.text(root, "name", "policy")
+    _check_references(reader, stores, services)
+    if reader.problems:
+        raise errors.PolicyError(reader.problems)
+    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), default=str).encode()
+    return Policy(name, objectives, stores, backups, drills, services, hashlib.sha256(canonical).hexdigest())
+
+
+class _Reader:
+    """Reads values out of a document and collects what is wrong with it."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+
+    def mapping(self, value: object, path: str, allowed: set[str] | None = None) -> dict[str, Any]:
+        if not isinstance(value, Mapping):
+            self.problems.append(f"{path}: expected a mapping" if value is not None else f"{path}: missing")
+            return {}
+        for key in value:
+            if not isinstance(key, str) or (allowed is not None and key not in allowed):
+                known = f", known are {', '.join(sorted(allowed))}" if allowed else ""
+                self.problems.append(f"{path}: unknown key {key!r}{known}")
+        return {str(key): item for key, item in value.items()}
+
+    def sequence(self, value: object, path: str) -> list[Any]:
+        if not isinstance(value, list):
+            self.problems.append(f"{path}: expected a list" if value is not None else f"{path}: missing")
+            return []
+        return value
+
+    def text(self, body: Mapping[str, Any], key: str, path: str) -> str:
+        value = body.get(key)
+        if not isinstance(value, str) or not value.strip():
+            self.problems.append(f"{path}.{key}: expected a text" if value is not None else f"{path}.{key}: missing")
+            return ""
+        return value
+
+    def choice(self, body: Mapping[str, Any], key: str, path: str, known: tuple[str, ...]) -> str:
+        value = self.text(body, key, path)
+        if value and value not in known:
+            self.problems.append(f"{path}.{key}: {value!r} is not one of {', '.join(known)}")
+        return value
+
+    def value(self, body: Mapping[str, Any], key: str, path: str, parse_one: Callable[[object], T], default: T) -> T:
+        if key not in body:
+            self.problems.append(f"{path}.{key}: missing")
+            return default
+        try:
+            return parse_one(body[key])
+        except ValueError as error:
+            self.problems.append(f"{path}.{key}: {error}")
+            return default
+
+
+def _objectives(reader: _Reader, body: object) -> Objectives:
+    root = reader.mapping(body, "objectives", {"rto", "rpo"})
+    rto = reader.mapping(root.get("rto"), "objectives.rto", set(TIERS))
+    rpo = reader.mapping(root.get("rpo"), "objectives.rpo", set(DATA_CLASSES))
+    return Objectives(
+        {tier: reader.value(rto, tier, "objectives.rto", duration, 1.0) for tier in TIERS},
+        {data: reader.value(rpo, data, "objectives.rpo", duration, 1.0) for data in DATA_CLASSES},
+    )
+
+
+def _store(reader: _Reader, name: str, body: object) -> ProtectedStore:
+    path = f"stores.{name}"
+    root = reader.mapping(body, path, {"kind", "tier", "data_class"})
+    return ProtectedStore(
+        name,
+        reader.text(root, "kind", path),
+        reader.choice(root, "tier", path, TIERS),
+        reader.choice(root, "data_class", path, DATA_CLASSES),
+    )
+
+
+def _backup(reader: _Reader, index: int, body: object, stores: Mapping[str, ProtectedStore]) -> BackupRule:
+    path = f"backups[{index}]"
+    root = reader.mapping(body, path, {"store", "kind", "schedule", "retention"})
+    kind = reader.choice(root, "kind", path, tuple(k.value for k in BackupKind))
+    return BackupRule(
+        reader.choice(root, "store", path, tuple(stores)),
+        BackupKind(kind) if kind in set(BackupKind) else BackupKind.FULL,
+        reader.value(root, "schedule", path, _schedule, ""),
+        reader.value(root, "retention", path, duration, 1.0),
+    )
+
+
+def _drill(reader: _Reader, index: int, body: object) -> DrillRule:
+    path = f"drills[{index}]"
+    root = reader.mapping(body, path, {"name", "cadence"})
+    return DrillRule(reader.text(root, "name", path), reader.choice(root, "cadence", path, CADENCES))
+
+
+def _service(reader: _Reader, index: int, body: object) -> Service:
+    path = f"services[{index}]"
+    root = reader.mapping(body, path, {"name", "tier", "depends_on"})
+    needs = reader.sequence(root.get("depends_on", []), f"{path}.depends_on")
+    return Service(reader.text(root, "name", path), reader.choice(root, "tier", path, TIERS), tuple(map(str, needs)))
+
+
+_CRON_RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
+
+
+def _schedule(value: object) -> str:
+    """A five-field cron expression of numbers, `*`, ranges, lists and steps, or `continuous`."""
+    text = str(value).strip()
+    fields = text.split()
+    if text != CONTINUOUS and not (len(fields) == 5 and all(map(_cron_field, fields, _CRON_RANGES))):
+        raise ValueError(f"expected five cron fields or {CONTINUOUS!r}, not {value!r}")
+    return text
+
+
+def _cron_field(field: str, bounds: tuple[int, int]) -> bool:
+    for item in field.split(","):
+        match = re.fullmatch(r"(?:\*|(\d+)(?:-(\d+))?)(?:/([1-9]\d*))?", item)
+        numbers = [int(n) for n in match.groups()[:2] if n is not None] if match else []
+        if not match or any(not bounds[0] <= n <= bounds[1] for n in numbers) or numbers != sorted(numbers):
+            return False
+    return True
+
+
+def _check_references(reader: _Reader, stores: Mapping[str, ProtectedStore], services: tuple[Service, ...]) -> None:
+    known = {*stores, *(service.name for service in services)}
+    for service in services:
+        for needed in service.depends_on:
+            if needed not in known:
+                reader.problems.append(f"services.{service.name}: depends on {needed!r}, which is neither a service nor a store")
+    if cycle := _cycle({s.name: [d for d in s.depends_on if d not in stores] for s in services}):
+        reader.problems.append("services: they depend on each other in a circle: " + " -> ".join(cycle))
+
+
+def _cycle(needs: Mapping[str, list[str]]) -> list[str]:
+    def walk(name: str, path: list[str]) -> list[str]:
+        if name in path:
+            return [*path[path.index(name) :], name]
+        return next((found for d in needs.get(name, []) if (found := walk(d, [*path, name]))), [])
+
+    return next((found for name in needs if (found := walk(name, []))), [])
