@@ -33,7 +33,8 @@ from drplatform.model import errors, policy, ports, timeline
 from drplatform.model.clock import Clock
 from drplatform.model.evidence import Evidence
 from drplatform.model.secret import Secret
-from drplatform.reports import allure, html, json
+from drplatform.reports import allure as allure_report
+from drplatform.reports import html, json
 
 PLATFORMS = ("embedded",)
 
@@ -246,14 +247,16 @@ class Environment:
         """Append the evidence to the audit log; the record with its place in the chain."""
         return self.audit.append(evidence.to_json())
 
-    def report(self, evidence: Evidence) -> dict[str, Path]:
-        """Write all reports below the reports directory; the file that a person opens, by format."""
+    def report(self, evidence: Evidence, *, allure: bool = True) -> dict[str, Path]:
+        """Write the reports below the reports directory; the file (or, for Allure, directory) to open, by format.
+
+        Without `allure` where allure-pytest writes the results of the same run.
+        """
         directory = self.settings.reports / evidence.id
-        return {
-            "html": html.write(evidence, directory),
-            "json": json.write(evidence, directory),
-            "allure": allure.write(evidence, self.settings.reports / "allure-results"),
-        }
+        written = {"html": html.write(evidence, directory), "json": json.write(evidence, directory)}
+        if allure:
+            written["allure"] = allure_report.write(evidence, self.settings.reports / "allure-results")
+        return written
 
 
 def drill_keys() -> Keys:

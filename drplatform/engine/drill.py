@@ -68,6 +68,10 @@ class Drill:
         self._stop_captures()
         self._stack.__exit__(kind, error, trace)
 
+    def upcoming(self) -> drill.Activity:
+        """The next activity of the plan, in its order."""
+        return self.plan.scenario.activities[len(self.record.results)]
+
     # -- performing -------------------------------------------------------------------------------------------------------------
 
     def perform(self, activity: drill.Activity) -> None:

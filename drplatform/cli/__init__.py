@@ -1,0 +1,68 @@
+"""The `drplatform` command. Thin: reads arguments, calls the composition, prints, and maps errors to exit codes, once, here.
+
+Exit codes: 0 passed, 1 failed, 2 inconclusive or could not run, 130 interrupted.
+"""
+
+import signal
+import sys
+from types import FrameType
+
+import click
+
+import drplatform
+from drplatform.cli import catalogue, drills, platforms, vault
+from drplatform.model import errors
+
+INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(drplatform.__version__, prog_name="drplatform")
+def cli() -> None:
+    """Proves that a platform can be recovered: takes backups, causes disasters, measures the recovery, leaves evidence.
+
+    \b
+    Try:
+      drplatform drill run features/monthly/database_recovery.feature
+      drplatform platform up
+      drplatform backups list
+    """
+
+
+cli.add_command(drills.group)
+cli.add_command(drills.heal)
+cli.add_command(drills.evidence)
+cli.add_command(platforms.group)
+cli.add_command(vault.group)
+cli.add_command(vault.keys)
+cli.add_command(catalogue.steps)
+cli.add_command(catalogue.faults)
+cli.add_command(catalogue.policy)
+
+
+def main() -> None:
+    """The console entry point."""
+    signal.signal(signal.SIGTERM, _interrupted)
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and return its exit code. An error that drplatform foresees is one sentence on standard error."""
+    try:
+        return int(cli.main(arguments, prog_name="drplatform", standalone_mode=False) or 0)
+    except errors.DrplatformError as error:
+        click.echo(f"drplatform: {error}", err=True)
+        return error.exit_code
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("drplatform: interrupted; everything that was started has been stopped.", err=True)
+        return INTERRUPTED
+
+
+def _interrupted(number: int, frame: FrameType | None) -> None:
+    """A polite kill unwinds like Ctrl-C, so that faults are healed and servers stopped."""
+    raise KeyboardInterrupt

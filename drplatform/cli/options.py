@@ -1,0 +1,27 @@
+"""Options that several commands share."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from drplatform.environment import Settings
+
+PATH = click.Path(path_type=Path)
+
+
+def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--platform, --policy, --seed and --reports."""
+    for option in (
+        click.option("--reports", type=PATH, help="Where reports go.  [default: reports]"),
+        click.option("--seed", type=click.IntRange(min=0), help="Repeats a run with the same data.  [default: random, printed]"),
+        click.option("--policy", type=PATH, help="A policy in YAML.  [default: the one that comes with drplatform]"),
+        click.option("--platform", help="Where to drill.  [default: embedded]"),
+    ):
+        command = option(command)
+    return command
+
+
+def settings(**told: Any) -> Settings:
+    return Settings.read(**told)
