@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
-from drplatform.engine import backups, judgement, recovery
+from drplatform.engine import backups, judgement, recovery, runbook
 from drplatform.engine.capture import Capture
 from drplatform.engine.faulting import Faulting
 from drplatform.engine.kit import Kit
@@ -156,6 +156,14 @@ class Drill:
         self._await_answers(tuple(activity.targets), 30.0)
 
     @_perform.register
+    def _(self, activity: drill.Restart) -> None:
+        kinds = {self.plan.policy.stores[name].kind for name in activity.stores}
+        chosen = [i for r in self.kit.platform.regions if r.name == activity.region for i in r.instances if i.kind in kinds]
+        steps = [runbook.Step(f"Start {i.name} again", "provision", i.start, i.running, recovery.SECONDS_TO_SERVE) for i in chosen]
+        runbook.follow(steps, self.kit.clock, self.timeline)
+        self._await_answers(activity.stores, recovery.SECONDS_TO_SERVE)
+
+    @_perform.register
     def _(self, activity: drill.Expect) -> None:
         findings = self._findings()
         judgement.require(activity, findings.of(activity.judgement))
@@ -165,8 +173,16 @@ class Drill:
     def conclude(self) -> Evidence:
         """The evidence of the run. Everything is stopped and healed before; call inside the context, once."""
         findings = self._findings()
-        self.timeline.add("drill.end", verdict=judgement.verdict(self.plan, self.record, findings).name)
+        self.timeline.add("drill.end", verdict=self.verdict().name)
         return judgement.evidence(self.id, self.plan, self.kit, self.record, findings, self.timeline, self._workload, self._probing)
+
+    def verdict(self) -> Verdict:
+        """The verdict as it stands; the first call ends the writing and heals."""
+        return judgement.verdict(self.plan, self.record, self._findings())
+
+    def answers(self, store: str) -> bool:
+        """Whether the store's users were served throughout the last second."""
+        return self._probing[store].sustained(self.kit.clock.monotonic() - 1.0, 0.5)
 
     def _findings(self) -> judgement.Findings:
         """What was found, measured once: the first call ends the writing and heals."""

@@ -122,6 +122,12 @@ PHRASES = (
         lambda targets: drill.Recover(_targets_in(targets)),
         "The runbook recovers each store into new servers of the primary region, from the vault alone.",
     ),
+    Phrase(
+        "when",
+        "the servers of {stores} in the {region} region are started again",
+        lambda stores, region: drill.Restart(stores_in(stores), region),
+        "Servers that were killed start on the disks that they have.",
+    ),
     Phrase("then", "every store answers through its public name", _expect("answers"), "Probers see all stores working, sustained."),
     Phrase(
         "then",
@@ -187,8 +193,16 @@ def read_feature(text: str, source: str, faults: FaultLookup) -> tuple[drill.Sce
     )
 
 
+def with_needs(activities: Iterable[drill.Activity], faults: FaultLookup) -> tuple[drill.Activity, ...]:
+    """The activities, each disaster with what its fault needs and whom it affects. Raises PlanError for a fault that cannot be made."""
+    return tuple(_with_needs(activity, faults) for activity in activities)
+
+
 def _with_needs(found: drill.Activity, faults: FaultLookup) -> drill.Activity:
     if not isinstance(found, drill.Inflict):
         return found
-    fault = faults(found.fault)(**found.parameters)
+    try:
+        fault = faults(found.fault)(**found.parameters)
+    except TypeError as error:
+        raise errors.PlanError(f"the fault {found.fault} does not take these parameters: {error}") from error
     return dataclasses.replace(found, requires=fault.needs(), affects=fault.affects())

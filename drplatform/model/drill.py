@@ -104,8 +104,14 @@ class Recover(Activity):
 
 
 @dataclass(frozen=True)
-class Heal(Activity):
-    """The faults are undone without a recovery (servers are started again)."""
+class Restart(Activity):
+    """The servers of these stores in the region are started again on the disks that they have."""
+
+    stores: tuple[str, ...]
+    region: str = "primary"
+
+    def needs(self) -> frozenset[str]:
+        return frozenset(f"store:{store}" for store in self.stores)
 
 
 @dataclass(frozen=True)

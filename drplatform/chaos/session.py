@@ -1,0 +1,140 @@
+"""The drill that runs while an experiment does, kept in the experiment's configuration."""
+
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from chaoslib import substitute
+from chaoslib.exceptions import ActivityFailed, InterruptExecution
+
+from drplatform import environment
+from drplatform.engine import phrases
+from drplatform.engine.drill import Drill
+from drplatform.environment import Environment, Settings
+from drplatform.model import drill as drills
+from drplatform.model import errors
+from drplatform.model.backup import BackupKind
+from drplatform.model.evidence import Evidence
+from drplatform.model.timeline import Event
+
+KEY = "drplatform"
+"""Where the session lies in the configuration."""
+
+NOT_YET = "NOT YET JUDGED"
+
+BUILDERS: Mapping[str, Callable[..., drills.Activity]] = {
+    "back_up": lambda store, kind: drills.BackUp(store, BackupKind(kind), text=f"{store} has a {kind} backup"),
+    "capture": lambda store: drills.Capture(store, text=f"the log of {store} is captured continuously"),
+    "go_on_writing": lambda writes: drills.GoOnWriting(int(writes), text=f"clients have written {writes} more times to each store"),
+    "inflict": lambda fault, parameters=None: drills.Inflict(fault, parameters or {}, text=f"{fault} happens: {parameters or {}}"),
+    "recover": lambda targets, region="primary": drills.Recover(
+        targets, region, text=f"recovery from backups brings back {', '.join(f'{s} ({t})' for s, t in targets.items())}"
+    ),
+    "restart": lambda stores, region="primary": drills.Restart(
+        tuple(stores), region, text=f"the servers of {', '.join(stores)} in the {region} region are started again"
+    ),
+}
+"""From the name of an action to the activity that it performs."""
+
+MODULE = "drplatform.chaos.actions"
+
+
+class Session:
+    """One experiment's drill: planned from the experiment's own method before anything is started."""
+
+    def __init__(self, experiment: Mapping[str, Any], configuration: Mapping[str, Any]) -> None:
+        self.env = Environment.open(_settings(configuration))
+        self.scenario = scenario(experiment, configuration)
+        self.begun = False
+        self.judged = False
+        self._stack = ExitStack()
+        self.drill: Drill = self._stack.enter_context(self.env.drill(self.scenario, _progress))
+
+    def begin(self) -> None:
+        """Perform what comes before the method: reference data and clients."""
+        while isinstance(self.drill.upcoming(), drills.Steady | drills.Seed | drills.Write):
+            self.drill.perform(self.drill.upcoming())
+
+    def perform(self) -> str:
+        """Perform the next activity of the method. Raises ActivityFailed."""
+        activity = self.drill.upcoming()
+        try:
+            self.drill.perform(activity)
+        except errors.DrplatformError as error:
+            raise ActivityFailed(f"{activity.text}: {error}") from error
+        return activity.text
+
+    def judge(self) -> str:
+        """Judge everything that the method was to show, and return the verdict's name."""
+        if not self.judged:
+            self.judged = True
+            self._expect()
+        return self.drill.verdict().name
+
+    def _expect(self) -> None:
+        for activity in self.scenario.activities[len(self.drill.record.results) :]:
+            if not isinstance(activity, drills.Expect):
+                return
+            try:
+                self.drill.perform(activity)
+            except errors.DrplatformError:
+                continue  # recorded: it decides the verdict
+
+    def end(self) -> Evidence:
+        """Judge if nobody has, heal, stop everything, and leave evidence."""
+        with self._stack:
+            self.judge()
+            evidence = self.drill.conclude()
+        self.env.record(evidence)
+        self.env.report(evidence)
+        return evidence
+
+
+def scenario(experiment: Mapping[str, Any], configuration: Mapping[str, Any]) -> drills.Scenario:
+    """The scenario that the experiment's method makes. Raises PlanError."""
+    stores = tuple(configuration.get("stores") or ("mongodb", "redis", "files"))
+    activities = [
+        drills.Steady(text="the platform runs in two regions"),
+        drills.Seed(stores, text=f"{', '.join(stores)} hold reference data"),
+        drills.Write(stores, text=f"clients write to {', '.join(stores)}"),
+        *_method(experiment, configuration),
+        *(drills.Expect(judgement, text=f"judged: {judgement}") for judgement in drills.JUDGEMENTS),
+    ]
+    resolved = phrases.with_needs(activities, environment.fault)
+    return drills.Scenario("Chaos Toolkit", str(experiment["title"]), tuple(experiment.get("tags") or ()), resolved, "experiment")
+
+
+def _method(experiment: Mapping[str, Any], configuration: Mapping[str, Any]) -> list[drills.Activity]:
+    found, problems = [], []
+    for activity in experiment.get("method") or []:
+        provider = activity.get("provider") or {}
+        if activity.get("type") == "action" and provider.get("module") == MODULE:
+            arguments = substitute(provider.get("arguments") or {}, configuration, {}) or {}
+            try:
+                found.append(BUILDERS[provider["func"]](**arguments))
+            except (KeyError, TypeError, ValueError) as error:
+                problems.append(f"the action {activity.get('name')!r} cannot be understood ({type(error).__name__}: {error})")
+    if problems:
+        raise errors.PlanError(problems)
+    return found
+
+
+def _settings(configuration: Mapping[str, Any]) -> Settings:
+    path = {name: Path(str(configuration[name])) for name in ("policy", "reports") if configuration.get(name)}
+    seed = configuration.get("seed")
+    return Settings.read(platform=configuration.get("platform"), seed=int(seed) if seed not in (None, "") else None, **path)
+
+
+def _progress(event: Event) -> None:
+    if event.name in ("step.begin", "fault.confirmed"):
+        sys.stderr.write(f"    {event.detail.get('step') or 'disaster confirmed: ' + str(event.detail.get('fault'))}\n")
+
+
+def of(configuration: Mapping[str, Any] | None) -> Session:
+    """The session of the running experiment. Raises InterruptExecution when our control did not start one."""
+    found = (configuration or {}).get(KEY)
+    if not isinstance(found, Session):
+        raise InterruptExecution("No drill is running: add the control drplatform.chaos.control to the experiment.")
+    return found
