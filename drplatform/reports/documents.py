@@ -32,7 +32,8 @@ def _plain(value: Any, place: str) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(inner, f"{place}[{number}]") for number, inner in enumerate(value)]
     raise errors.IntegrityError(
-        f"No report was written: {place} holds a {type(value).__name__}, which must not be in an evidence; record plain text or numbers there."
+        f"No report was written: {place} holds a {type(value).__name__}, which must not be in an evidence; "
+        "record plain text or numbers there."
     )
 
 

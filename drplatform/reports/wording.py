@@ -58,7 +58,7 @@ def bounds(lower: object, upper: object) -> str:
     if high >= 60:
         return f"{at_least(low)} to {at_most(high)}"
     digits = min(3, max(1, 1 - math.floor(math.log10(high - low))))
-    return f"{floor(low, digits)} to {ceiling(high, digits)} s"
+    return f"{floor(low, digits) if low else '0'} to {ceiling(high, digits)} s"
 
 
 def floor(value: float, digits: int) -> str:

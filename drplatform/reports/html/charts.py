@@ -6,11 +6,38 @@ from dataclasses import dataclass
 
 from drplatform.reports import wording
 
-LEFT, RIGHT = 7.0, 93.0
-"""The part of the width, in percent, that a logarithmic axis uses for values above zero."""
+ZERO, LEFT, RIGHT = 1.5, 12.0, 95.0
+"""On a logarithmic axis, in percent of the width: where zero lies, and where values above zero begin and end."""
 
 _LOG_TICKS = (0.001, 0.01, 0.1, 1, 10, 60, 600, 3600, 14400, 86400, 604800, 2592000, 31536000)
-_STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
+_STEPS = (
+    0.001,
+    0.002,
+    0.005,
+    0.01,
+    0.02,
+    0.05,
+    0.1,
+    0.2,
+    0.5,
+    1,
+    2,
+    5,
+    10,
+    15,
+    30,
+    60,
+    120,
+    300,
+    600,
+    900,
+    1800,
+    3600,
+    7200,
+    14400,
+    43200,
+    86400,
+)
 
 
 @dataclass(frozen=True)
@@ -28,7 +55,7 @@ class LogAxis:
 
     def x(self, seconds: float) -> float:
         if seconds <= 0:
-            return LEFT / 2
+            return ZERO
         part = math.log(max(seconds, self.low) / self.low) / math.log(self.high / self.low)
         return round(LEFT + (RIGHT - LEFT) * min(1.0, part), 3)
 
@@ -56,7 +83,7 @@ class TimeAxis:
         part = (seconds - self.begin) / (self.end - self.begin)
         return round(100 * min(1.0, max(0.0, part)), 3)
 
-    def ticks(self, about: int = 5) -> list[Tick]:
+    def ticks(self, about: int = 7) -> list[Tick]:
         step = next((s for s in _STEPS if (self.end - self.begin) / s <= about), _STEPS[-1])
         first, last = math.ceil(self.begin / step), math.floor(self.end / step)
         marks = [(n * step, self.x(n * step)) for n in range(first, min(last, first + 50) + 1)]

@@ -13,7 +13,11 @@ Document = facts.Document
 
 _GROUPS = (
     ("rto", "How long was it out?", "Recovery time (RTO): from the disaster until users could read old data and write new data again."),
-    ("rpo", "How much was lost?", "Data loss (RPO): how far before the disaster the oldest lost write lies, and how many writes that the store had acknowledged are gone."),
+    (
+        "rpo",
+        "How much was lost?",
+        "Data loss (RPO): how far before the disaster the oldest lost write lies, and how many acknowledged writes are gone.",
+    ),
 )
 
 
@@ -92,7 +96,13 @@ def _check_tile(document: Document) -> Tile:
     checks = facts.mappings(document.get("checks"))
     passed = sum(facts.verdict(c.get("verdict")) == "PASSED" for c in checks)
     blind = sum(c.get("control") != "caught" for c in checks)
-    note = "each caught a defect planted for it" if checks and not blind else f"{blind} did not prove themselves" if checks else "nothing was checked"
+    note = (
+        "each caught a defect planted for it"
+        if checks and not blind
+        else f"{blind} did not prove themselves"
+        if checks
+        else "nothing was checked"
+    )
     return Tile("Checks passed", f"{passed} of {len(checks)}", note)
 
 
@@ -119,7 +129,7 @@ def _target_row(target: facts.Target, axis: charts.LogAxis) -> TargetRow:
     allowed = axis.x(target.target) if target.target is not None else None
     if target.lower is None or target.upper is None:
         return TargetRow(target, None, None, allowed)
-    certain = charts.Bar(0, axis.x(target.lower), "certain")
+    certain = charts.bar(axis, 0, target.lower, "certain")
     return TargetRow(target, charts.bar(axis, target.lower, target.upper, "between"), certain, allowed)
 
 
@@ -158,7 +168,9 @@ def _outage_lane(outage: facts.Outage, axis: charts.TimeAxis) -> Lane:
     down = charts.bar(axis, outage.began, outage.lower, "down", "did not answer")
     perhaps = charts.bar(axis, outage.lower, outage.upper, "perhaps", "came back in between")
     after = charts.bar(axis, outage.upper, axis.end, "up", "answers again")
-    text = f"no answer from {wording.elapsed(outage.began)}, back between {wording.elapsed(outage.lower)} and {wording.elapsed(outage.upper)}"
+    text = (
+        f"no answer from {wording.elapsed(outage.began)}, back between {wording.elapsed(outage.lower)} and {wording.elapsed(outage.upper)}"
+    )
     return Lane(outage.store, note, (before, down, perhaps, after), text)
 
 
@@ -169,7 +181,11 @@ def probing(more: Mapping[str, Any]) -> str:
         f"{wording.count(more['failures'])} failed" if "failures" in more else "",
         f"one every {wording.duration(more['period'])}" if "period" in more else "",
         f"each given up after {wording.duration(more['timeout'])}" if "timeout" in more else "",
-        *(f"{name.replace('_', ' ')} {plain(value)}" for name, value in more.items() if name not in ("samples", "failures", "period", "timeout")),
+        *(
+            f"{name.replace('_', ' ')} {plain(value)}"
+            for name, value in more.items()
+            if name not in ("samples", "failures", "period", "timeout")
+        ),
     ]
     return ", ".join(part for part in parts if part)
 
@@ -251,7 +267,10 @@ def _described(name: str, value: object) -> list[tuple[str, str]]:
 def hashes(document: Document, record: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     """The digests that tie this page to the evidence, and the evidence to the audit log."""
     if record:
-        return [("Hash of the audit record", str(record.get("hash", "–"))), ("Hash of the record before it", str(record.get("previous", "–")))]
+        return [
+            ("Hash of the audit record", str(record.get("hash", "–"))),
+            ("Hash of the record before it", str(record.get("previous", "–"))),
+        ]
     try:
         return [("SHA-256 of the evidence", records.digest(document))]
     except ValueError:
