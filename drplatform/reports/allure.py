@@ -29,16 +29,18 @@ Attachment = tuple[str, str, bytes]
 STATUSES = {"PASSED": "passed", "FAILED": "failed", "INCONCLUSIVE": "broken", "SKIPPED": "skipped"}
 
 CATEGORIES: Sequence[tuple[str, Sequence[str], str]] = (
-    ("Recovery took too long (RTO missed)", ("failed",), r"(?s).*RTO of .* missed.*"),
-    ("Too much was lost (RPO missed)", ("failed",), r"(?s).*RPO of .* missed.*"),
-    ("Data is wrong after recovery", ("failed",), r"(?s).*Data wrong:.*"),
-    ("Failed for another reason", ("failed",), r"(?s)(?!.*(R[TP]O of .* missed|Data wrong:)).*"),
-    ("The disaster was not seen to take effect", ("broken",), r"(?s).*Fault not confirmed:.*"),
-    ("Not measured, or not decided", ("broken",), r"(?s).*R[TP]O of .* not (measured|decided).*"),
-    ("A check did not prove itself", ("broken",), r"(?s).*Check without proof:.*"),
-    ("Could not run", ("broken",), r"(?s)(?!.*(Fault not confirmed|R[TP]O of|Check without proof)).*"),
+    ("Recovery took too long (RTO missed)", ("failed",), r"[\s\S]*RTO of .* missed[\s\S]*"),
+    ("Too much was lost (RPO missed)", ("failed",), r"[\s\S]*RPO of .* missed[\s\S]*"),
+    ("Data is wrong after recovery", ("failed",), r"[\s\S]*Data wrong:[\s\S]*"),
+    ("Failed for another reason", ("failed",), r"(?![\s\S]*(R[TP]O of .* missed|Data wrong:))[\s\S]*"),
+    ("The disaster was not seen to take effect", ("broken",), r"[\s\S]*Fault not confirmed:[\s\S]*"),
+    ("Not measured, or not decided", ("broken",), r"[\s\S]*R[TP]O of .* not (measured|decided)[\s\S]*"),
+    ("A check did not prove itself", ("broken",), r"[\s\S]*Check without proof:[\s\S]*"),
+    ("Could not run", ("broken",), r"(?![\s\S]*(Fault not confirmed|R[TP]O of|Check without proof))[\s\S]*"),
 )
-"""How the Allure report sorts results that did not pass: name, statuses, pattern of the message (see `facts.reasons`)."""
+"""How the Allure report sorts results that did not pass: name, statuses, pattern of the message (see `facts.reasons`).
+
+The patterns match the whole message, and hold in Java (Allure 2) and in JavaScript (Allure 3), where `(?s)` is unknown."""
 
 _NAMESPACE = uuid.UUID("6f9d1c1e-0f0b-5c53-9a50-6d7270c0ffee")
 
@@ -66,8 +68,9 @@ def attachments(evidence: Evidence, record: Mapping[str, Any] | None = None) -> 
 
 def labels(evidence: Evidence) -> list[tuple[str, str]]:
     """Epic, feature, story, suites, severity (by tier) and tags, as (label, value)."""
-    scenario = facts.mapping(documents.document(evidence)["scenario"])
-    name, cadence = str(scenario.get("name") or "drill"), str(scenario.get("cadence") or "on demand")
+    document = documents.document(evidence)
+    scenario, cadence = facts.mapping(document["scenario"]), _cadence(document)
+    name = str(scenario.get("name") or "drill")
     feature = str(scenario.get("feature") or f"Drills: {cadence}")
     tags = [str(tag) for tag in facts.listing(scenario.get("tags"))]
     fixed = {
@@ -112,9 +115,9 @@ def _result(evidence: Evidence, sources: list[model2.Attachment]) -> model2.Test
         fullName=f"drplatform.drills: {name}",
         historyId=history_id(evidence),
         testCaseId=_md5(name),
-        titlePath=["Recovery drills", name],
+        titlePath=["Recovery drills", _cadence(document)],
         status=STATUSES[evidence.verdict.name],
-        statusDetails=model2.StatusDetails(message="\n".join([evidence.summary, *facts.reasons(document)]).strip()),
+        statusDetails=_details(document),
         stage="finished",
         description=evidence.summary,
         labels=[model2.Label(name=label, value=value) for label, value in labels(evidence)],
@@ -129,26 +132,48 @@ def _result(evidence: Evidence, sources: list[model2.Attachment]) -> model2.Test
     )
 
 
+def _details(document: facts.Document) -> model2.StatusDetails | None:
+    """Why it did not pass: what the categories are told apart by."""
+    found = facts.reasons(document)
+    if document["verdict"] == "PASSED" and not found:
+        return None
+    return model2.StatusDetails(message="\n".join([str(document["summary"]), *found]).strip())
+
+
+def _cadence(document: facts.Document) -> str:
+    return str(facts.mapping(document["scenario"]).get("cadence") or "on demand")
+
+
 def _steps(document: facts.Document, begin: int) -> list[model2.TestStepResult]:
     """The sentences with the recovery's steps below the one that they ran in, then targets, checks and disasters."""
-    pieces = facts.pieces(document)
-    sentences = [_sentence_step(s, pieces, begin) for s in facts.sentences(document)]
-    nested = sum(len(step.steps) for step in sentences)
-    recovery = [_group("Recovery", [_piece_step(p, begin) for p in pieces], begin)] if pieces and not nested else []
+    sentences, pieces = facts.sentences(document), facts.pieces(document)
+    homes = [_home(piece, sentences) for piece in pieces]
+    told = [_sentence_step(s, [p for p, home in zip(pieces, homes, strict=True) if home is s], begin) for s in sentences]
+    homeless = [_piece_step(p, begin) for p, home in zip(pieces, homes, strict=True) if home is None]
+    recovery = _group("Recovery", homeless, begin)
     judged = [
         _group("Targets", [_target_step(t, begin) for t in facts.targets(document)], begin),
         _group("Checks", [_check_step(c, begin) for c in facts.mappings(document["checks"])], begin),
         _group("Disasters", [_fault_step(f, begin) for f in facts.faults(document)], begin),
     ]
-    return [*sentences, *recovery, *(group for group in judged if group.steps)]
+    return [*told, *(group for group in (recovery, *judged) if group.steps)]
+
+
+def _home(piece: facts.Piece, sentences: Sequence[facts.Sentence]) -> facts.Sentence | None:
+    """The sentence during which most of the piece happened, or None."""
+
+    def shared(sentence: facts.Sentence) -> float:
+        if sentence.begin is None or sentence.end is None:
+            return -1.0
+        return min(piece.end, sentence.end) - max(piece.begin, sentence.begin)
+
+    best = max(sentences, key=shared, default=None)
+    return best if best is not None and shared(best) >= 0 else None
 
 
 def _sentence_step(sentence: facts.Sentence, pieces: list[facts.Piece], begin: int) -> model2.TestStepResult:
-    inner = [
-        p for p in pieces if sentence.begin is not None and sentence.end is not None and sentence.begin <= p.begin <= p.end <= sentence.end
-    ]
     step = _step(sentence.text, sentence.verdict, begin, sentence.begin, sentence.end, sentence.note)
-    step.steps = [_piece_step(p, begin) for p in inner]
+    step.steps = [_piece_step(piece, begin) for piece in pieces]
     return step
 
 
