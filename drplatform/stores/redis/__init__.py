@@ -1,0 +1,17 @@
+"""Redis and Valkey, from 6.2: snapshot, continuous capture and restore by the replication protocol alone.
+
+The outside uses `connect`. Options of the endpoint:
+- `transfer`: `diskless` takes snapshots without the source's disk from the start;
+- `acknowledging_replicas`: how many replicas must have a mark before it counts as acknowledged (0);
+- `tls`: `yes`, with `tls_ca`, `tls_certificate`, `tls_key`;
+- `source_bind` (listen there) and `source_host` (what the target is told), for a target that sees us at another address than we do.
+"""
+
+from drplatform.model.clock import Clock
+from drplatform.model.ports import Endpoint
+from drplatform.stores.redis.store import RedisStore
+
+
+def connect(endpoint: Endpoint, clock: Clock) -> RedisStore:
+    """A store at this endpoint; connections are made when they are needed."""
+    return RedisStore(endpoint, clock)

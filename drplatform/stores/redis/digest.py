@@ -1,0 +1,162 @@
+"""The content of a server as digests, one a database, independent of where and how the server keeps it.
+
+What is digested is the value that a client reads, never DUMP's payload: that depends on the internal encoding, on a hash table's order
+(which is random in each process) and on the version, and differs between a server and its faithful restore. The digest of an item covers
+its key, its type, its value and the absolute time at which it expires (in milliseconds; on servers before 7.0, which cannot say exactly,
+only whether it expires). Left out: keys of the ledger, and of streams the times at which consumers were last seen.
+Memory: one page of values, and a number for each key.
+"""
+
+import hashlib
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from drplatform.model import errors
+from drplatform.model.backup import Digest
+from drplatform.model.clock import Clock
+from drplatform.model.ports import Endpoint
+from drplatform.stores.redis import content
+from drplatform.stores.redis import wire as wires
+from drplatform.stores.redis.wire import Command, ErrorReply, Wire
+
+PAGE = 200
+PAGE_SECONDS = 120.0
+_STREAM_FIELDS = (b"length", b"last-generated-id", b"max-deleted-entry-id", b"entries-added", b"recorded-first-entry-id", b"entries")
+_GROUP_FIELDS = (b"name", b"last-delivered-id", b"entries-read")
+
+
+@dataclass(frozen=True)
+class _Entry:
+    key: bytes
+    kind: bytes
+    expires: int
+
+
+def digests(endpoint: Endpoint, clock: Clock) -> dict[str, Digest]:
+    """By database (`db0`), and `functions` where there are any; databases that hold nothing but the ledger are left out."""
+    with wires.dial(endpoint, clock) as wire:
+        found = {name: total(_items(wire, name)) for name in sorted(content.keys(wire))}
+        wire.call("SELECT", 0)
+        found["functions"] = total(_canonical([name, code]) for name, code in content.libraries(wire).items())
+    return {name: digest for name, digest in found.items() if digest.items}
+
+
+def total(items: Iterable[bytes]) -> Digest:
+    """The digest of a multiset of items, each in its one byte form."""
+    count = value = 0
+    for item in items:
+        count += 1
+        value += int.from_bytes(hashlib.sha256(item).digest())
+    return Digest(count, f"{value % 2**256:064x}")
+
+
+def _items(wire: Wire, database: str) -> Iterator[bytes]:
+    wire.call("SELECT", database.removeprefix("db"))
+    exact = wires.supports(wire, "PEXPIRETIME")
+    fields_expire = wires.supports(wire, "HPEXPIRETIME")
+    for keys in _pages(wire):
+        entries = _entries(wire, keys, exact)
+        values = [_sound(value) for value in _pipeline(wire, [_reading(entry) for entry in entries])]
+        extras = _field_expiries(wire, entries, values) if fields_expire else {}
+        for entry, value in zip(entries, values, strict=True):
+            form = _FORMS.get(entry.kind, _opaque)(value)
+            yield _canonical([entry.key, entry.kind, entry.expires, form, extras.get(entry.key, [])])
+
+
+def _pages(wire: Wire) -> Iterator[list[bytes]]:
+    """Every key once: SCAN may name one twice while the server resizes its table."""
+    cursor, seen = b"0", set[int]()
+    while True:
+        cursor, page = wire.within(PAGE_SECONDS).call("SCAN", cursor, "COUNT", PAGE)
+        fresh = [key for key in dict.fromkeys(page) if hash(key) not in seen and not key.startswith(content.PRIVATE)]
+        seen.update(map(hash, fresh))
+        if fresh:
+            yield fresh
+        if cursor == b"0":
+            return
+
+
+def _entries(wire: Wire, keys: list[bytes], exact: bool) -> list[_Entry]:
+    answers = _pipeline(wire, [command for key in keys for command in (("TYPE", key), ("PEXPIRETIME" if exact else "PTTL", key))])
+    entries = [_Entry(key, *_known(kind, expiry, exact)) for key, kind, expiry in zip(keys, answers[::2], answers[1::2], strict=True)]
+    return [entry for entry in entries if entry.kind != b"none"]
+
+
+def _known(kind: bytes, expiry: int, exact: bool) -> tuple[bytes, int]:
+    return kind, expiry if exact else min(expiry, 0)
+
+
+def _reading(entry: _Entry) -> Command:
+    commands: Mapping[bytes, Command] = {
+        b"string": ("GET", entry.key),
+        b"list": ("LRANGE", entry.key, 0, -1),
+        b"set": ("SMEMBERS", entry.key),
+        b"hash": ("HGETALL", entry.key),
+        b"zset": ("ZRANGE", entry.key, 0, -1, "WITHSCORES"),
+        b"stream": ("XINFO", "STREAM", entry.key, "FULL", "COUNT", 0),
+    }
+    return commands.get(entry.kind, ("DUMP", entry.key))
+
+
+def _field_expiries(wire: Wire, entries: list[_Entry], values: list[Any]) -> dict[bytes, Any]:
+    """When the fields of hashes expire, by key; only of hashes in which some do."""
+    hashes = [(entry.key, value[::2]) for entry, value in zip(entries, values, strict=True) if entry.kind == b"hash" and value]
+    answers = _pipeline(wire, [("HPEXPIRETIME", key, "FIELDS", len(fields), *fields) for key, fields in hashes])
+    found = dict[bytes, Any]()
+    for (key, fields), times in zip(hashes, answers, strict=True):
+        if isinstance(times, list) and any(time > 0 for time in times):
+            found[key] = sorted([field, time] for field, time in zip(fields, times, strict=True) if time > 0)
+    return found
+
+
+def _pipeline(wire: Wire, commands: list[Command]) -> list[Any]:
+    return wire.within(PAGE_SECONDS).pipeline(commands)
+
+
+def _sound(value: Any) -> Any:
+    if isinstance(value, ErrorReply):
+        raise errors.StoreError(f"A key cannot be read for the digest: {value}") from value
+    return value
+
+
+def _scored(flat: list[bytes]) -> list[Any]:
+    """Scores as numbers: how one is written differs between versions."""
+    pairs = zip(flat[::2], flat[1::2], strict=True)
+    return sorted([member, struct.pack(">d", float(score))] for member, score in pairs)
+
+
+def _stream(flat: list[Any]) -> list[Any]:
+    fields: dict[bytes, Any] = content.pairs(flat)
+    kept = [fields.get(name) for name in _STREAM_FIELDS]
+    return [kept, sorted(map(_group, fields[b"groups"]), key=_canonical)]
+
+
+def _group(flat: list[Any]) -> list[Any]:
+    fields: dict[bytes, Any] = content.pairs(flat)
+    consumers = sorted(content.pairs(consumer)[b"name"] for consumer in fields[b"consumers"])
+    return [[fields.get(name) for name in _GROUP_FIELDS], fields[b"pending"], consumers]
+
+
+def _opaque(dumped: bytes) -> bytes:
+    """The value of a module, which only the module reads: its dump, without the footer of version and checksum."""
+    return dumped[:-10]
+
+
+_FORMS: Mapping[bytes, Callable[[Any], Any]] = {
+    b"string": lambda value: value,
+    b"list": lambda items: items,
+    b"set": sorted,
+    b"hash": lambda flat: sorted([field, value] for field, value in content.pairs(flat).items()),
+    b"zset": _scored,
+    b"stream": _stream,
+}
+
+
+def _canonical(value: Any) -> bytes:
+    """One byte form for nested answers, unambiguous."""
+    if isinstance(value, list):
+        return b"*%d\n" % len(value) + b"".join(map(_canonical, value))
+    data = value if isinstance(value, bytes) else repr(value).encode() if not isinstance(value, str) else value.encode()
+    return b"$%d\n%b" % (len(data), data)

@@ -1,0 +1,230 @@
+"""Restoring over the network: the target replicates from us, takes the snapshot and the stream up to the chosen offset, and is promoted.
+
+Nothing is needed on the target but the right to CONFIG, REPLICAOF and BGSAVE. It is left a primary, with everything on its disk if it
+keeps anything on disk at all, and its settings as they were.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TypeVar
+
+from drplatform.model import errors
+from drplatform.model.backup import BackupKind, Digest
+from drplatform.model.clock import Clock, wait_for
+from drplatform.model.ports import Address, Endpoint, RestoreEnd
+from drplatform.model.position import Position
+from drplatform.stores.redis import content, digest, rdb, stream
+from drplatform.stores.redis import wire as wires
+from drplatform.stores.redis.snapshot import PART
+from drplatform.stores.redis.source import USER, Source
+from drplatform.stores.redis.wire import Wire
+
+PATIENCE = 120.0
+"""Seconds without any progress after which the target is given up."""
+
+T = TypeVar("T")
+
+
+class RedisRestore:
+    """Used by one thread at a time."""
+
+    def __init__(self, endpoint: Endpoint, clock: Clock) -> None:
+        self._endpoint, self._clock = endpoint, clock
+        self._admin = wires.dial(endpoint, clock)
+        self._source: Source | None = None
+        self._settings = dict[str, str]()
+        self._reached: Position | None = None
+        self._promoted = False
+
+    def load(self, kind: BackupKind, part: str, blocks: Iterator[bytes]) -> None:
+        """Raises TargetRefused before the target is touched when it is not empty, not a lone primary, or older than the snapshot."""
+        if part != PART or kind not in (BackupKind.SNAPSHOT, BackupKind.FULL):
+            raise errors.IntegrityError(f"A backup of Redis has no part {part!r} of kind {kind}; this is not a backup of Redis.")
+        preface, content_blocks = rdb.opened(blocks)
+        refuse_wrong_target(self._admin, preface)
+        self._attach(preface)
+        for block in rdb.checked(content_blocks):
+            self._following.send(block)
+        self._following.end_of_snapshot()
+        self._await_takeover()
+        self._reached = Position(preface.timeline, (preface.offset,), float(preface.fields.get("ctime", 0)))
+
+    def loaded(self) -> None:
+        """Nothing is built after the data: the target has loaded it when `load` returns."""
+        self._loaded_position()
+
+    def replay(self, blocks: Iterator[bytes], until: Position | None) -> None:
+        """Raises LogGap when the stream does not go on where the snapshot ends, or ends before `until`."""
+        reached = self._loaded_position()
+        for piece in stream.after(blocks, reached, until):
+            self._following.send(piece.data)
+            self._reached = piece.last
+
+    def finish(self) -> RestoreEnd:
+        reached = self._loaded_position()
+        self._await_offset(reached.sequence[0])
+        refused = _refused(self._admin)
+        self._promote()
+        persist(self._admin, self._clock)
+        digests = digest.digests(self._endpoint, self._clock)
+        return RestoreEnd(reached, digests, _counts(digests, self._admin), refused)
+
+    def close(self) -> None:
+        """Leave the target alone: also after a failure it follows nobody."""
+        try:
+            if self._source is not None and not self._promoted:
+                self._promote()
+        finally:
+            if self._source is not None:
+                self._source.close()
+            self._admin.close()
+
+    @property
+    def _following(self) -> Source:
+        if self._source is None:
+            raise errors.RecoveryFailed("No snapshot was loaded; a log alone restores nothing.")
+        return self._source
+
+    def _loaded_position(self) -> Position:
+        if self._reached is None:
+            raise errors.RecoveryFailed("No snapshot was loaded; a log alone restores nothing.")
+        return self._reached
+
+    def _attach(self, preface: rdb.Preface) -> None:
+        """Make the target follow us. It may be silent for long while chunks are fetched, so it is told to be patient."""
+        self._source = Source(self._source_host(), self._clock)
+        self._change({"masteruser": USER, "masterauth": self._source.password, "repl-timeout": "86400"})
+        told = self._told(self._source.address)
+        self._admin.within(30).call("REPLICAOF", told.host, told.port)
+        self._source.admit(preface.timeline, preface.offset)
+
+    def _source_host(self) -> str:
+        return self._endpoint.options.get("source_bind") or str(self._admin.socket.getsockname()[0])
+
+    def _told(self, bound: Address) -> Address:
+        """Where the target finds us: behind network address translation that differs from where we listen (`source_host`)."""
+        return Address(self._endpoint.options.get("source_host", bound.host), bound.port)
+
+    def _change(self, settings: Mapping[str, str]) -> None:
+        for name, value in settings.items():
+            self._settings[name] = wires.setting(self._admin, name)
+            self._admin.call("CONFIG", "SET", name, value)
+
+    def _await_takeover(self) -> None:
+        """Wait until the target has loaded the snapshot; while it loads, its progress is what counts."""
+
+        def look() -> tuple[bool, str]:
+            return self._following.taken_over(0.05), _loading(self._admin)
+
+        progress(self._clock, "the target to load the snapshot", look, lambda seen: seen[0])
+
+    def _await_offset(self, offset: int) -> None:
+        def look() -> int:
+            return int(self._replication().get("slave_repl_offset", -1))
+
+        progress(self._clock, f"the target to apply the stream up to offset {offset}", look, lambda seen: seen >= offset)
+
+    def _replication(self) -> dict[str, str]:
+        seen = wires.info(self._admin.within(30), "replication")
+        if seen.get("role") == "slave" and seen.get("master_link_status") != "up":
+            raise errors.RecoveryFailed("The target lost its connection to the restore; its log says why; restore into a fresh one.")
+        return seen
+
+    def _promote(self) -> None:
+        self._admin.within(30).call("REPLICAOF", "NO", "ONE")
+        for name, value in self._settings.items():
+            self._admin.call("CONFIG", "SET", name, value)
+        role = wires.info(self._admin, "replication")["role"]
+        if role != "master":
+            raise errors.RecoveryFailed(f"The target did not become a primary (its role is {role}); look into its log.")
+        self._promoted = True
+
+
+@contextmanager
+def restore(endpoint: Endpoint, clock: Clock) -> Iterator[RedisRestore]:
+    running = RedisRestore(endpoint, clock)
+    try:
+        yield running
+    finally:
+        running.close()
+
+
+def refuse_wrong_target(admin: Wire, preface: rdb.Preface) -> None:
+    """Raises TargetRefused unless the server is an empty primary, outside any cluster, that can read this snapshot."""
+    replication = wires.info(admin, "replication")
+    if replication["role"] != "master":
+        raise errors.TargetRefused("The target is a replica of another server; restore into a primary of its own.")
+    if wires.info(admin, "cluster").get("cluster_enabled") == "1":
+        raise errors.TargetRefused(
+            "The target is a node of a Redis Cluster, which cannot follow a source; restore into a server of its own."
+        )
+    if wires.setting(admin, "tls-replication") == "yes":
+        raise errors.TargetRefused("The target replicates by TLS only; set tls-replication to no for the time of the restore.")
+    if occupants := content.occupants(admin):
+        raise errors.TargetRefused(f"The target is not empty ({', '.join(occupants)}); restore into an empty one.")
+    _refuse_older(admin, preface)
+
+
+def persist(admin: Wire, clock: Clock) -> None:
+    """Have everything on the target's disk, by whichever of its two ways it uses; nothing when it uses none.
+
+    A server with `appendonly yes` starts from that alone, so a snapshot file beside it would be worth nothing.
+    """
+    if wires.setting(admin, "appendonly") == "yes":
+        _saved(admin, clock, "BGREWRITEAOF", "aof_last_bgrewrite_status")
+    if wires.setting(admin, "save"):
+        _saved(admin, clock, "BGSAVE", "rdb_last_bgsave_status")
+
+
+def progress(clock: Clock, what: str, look: Callable[[], T], done: Callable[[T], bool]) -> T:
+    """Look until `done`, however long it takes, as long as something moves. Raises DeadlineExceeded after PATIENCE without."""
+    seen = look()
+    while not done(seen):
+        before = seen
+        seen = wait_for(clock, what, look, within=PATIENCE, every=0.005, until=lambda now, before=before: now != before)  # type: ignore[misc]
+    return seen
+
+
+def _refuse_older(admin: Wire, preface: rdb.Preface) -> None:
+    family, version = content.family(admin), content.rdb_version(admin)
+    if not rdb.loadable(preface, family, version):
+        writer = preface.fields.get("valkey-ver") or preface.fields.get("redis-ver", "unknown")
+        raise errors.TargetRefused(
+            f"The snapshot has RDB format {preface.family} {preface.version} (written by version {writer}), which the target, "
+            f"{content.version(admin)} with format {version}, does not read; restore into the same or a newer version."
+        )
+
+
+def _saved(admin: Wire, clock: Clock, command: str, status: str) -> None:
+    _idle(admin, clock)
+    admin.within(30).call(command)
+    seen = _idle(admin, clock)
+    if seen[status] != "ok":
+        raise errors.RecoveryFailed(
+            f"The target holds the data but could not write it to its disk ({command} failed); look at its disk and log."
+        )
+
+
+def _idle(admin: Wire, clock: Clock) -> dict[str, str]:
+    """Wait until no child process writes to disk any more."""
+    flags = ("rdb_bgsave_in_progress", "aof_rewrite_in_progress", "aof_rewrite_scheduled")
+
+    def look() -> dict[str, str]:
+        return wires.info(admin.within(30), "persistence")
+
+    return progress(clock, "the target to write to its disk", look, lambda seen: all(seen[flag] == "0" for flag in flags))
+
+
+def _loading(admin: Wire) -> str:
+    seen = wires.info(admin.within(PATIENCE), "persistence")
+    return f"loading {seen.get('loading')}, {seen.get('loading_loaded_bytes', 0)} bytes"
+
+
+def _refused(admin: Wire) -> tuple[str, ...]:
+    """A replica carries on when it cannot execute what its source sends, and only counts that."""
+    count = int(wires.info(admin, "stats").get("unexpected_error_replies", 0))
+    return (f"{count} operations of the stream that the target answered with an error",) if count else ()
+
+
+def _counts(digests: Mapping[str, Digest], admin: Wire) -> dict[str, int]:
+    return {**{name: found.items for name, found in digests.items()}, **content.keys(admin)}
