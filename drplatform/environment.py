@@ -274,5 +274,3 @@ def versions(stores: Mapping[str, ports.DataStore]) -> dict[str, str]:
         **{name: metadata.version(name) for name in ("pymongo", "redis", "boto3", "cryptography", "pyrage", "zstandard")},
         **{name: store.version() for name, store in stores.items()},
     }
-
-

@@ -45,7 +45,9 @@ def after_experiment_control(context: dict[str, Any], state: dict[str, Any], con
     """Heal, leave evidence, and make the journal say what the verdict is."""
     running = configuration.pop(session.KEY, None)
     if running is None:
-        _not_green(state, {"verdict": Verdict.INCONCLUSIVE.name, "summary": "No drill ran: this was a dry run, or it could not be planned."})
+        _not_green(
+            state, {"verdict": Verdict.INCONCLUSIVE.name, "summary": "No drill ran: this was a dry run, or it could not be planned."}
+        )
         return
     evidence = running.end()
     report = {"verdict": evidence.verdict.name, "summary": evidence.summary, "evidence": evidence.to_json()}

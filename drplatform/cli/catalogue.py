@@ -49,5 +49,8 @@ def check(path: Path | None) -> int:
 
 
 def _targets(found: Policy) -> list[str]:
-    rows = [f"{s.name:16} RTO < {found.rto(s.name):>7g} s ({s.tier})   RPO < {found.rpo(s.name):>7g} s ({s.data_class})" for s in found.stores.values()]
+    rows = [
+        f"{s.name:16} RTO < {found.rto(s.name):>7g} s ({s.tier})   RPO < {found.rpo(s.name):>7g} s ({s.data_class})"
+        for s in found.stores.values()
+    ]
     return [f"Policy {found.name}, hash {found.hash[:12]}", *rows]

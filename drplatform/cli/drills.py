@@ -95,5 +95,3 @@ def verify(**told: object) -> int:
     last = env.audit.verify()
     click.echo(f"The audit log is whole; its last record is {last}.")
     return 0
-
-

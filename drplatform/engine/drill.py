@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from drplatform.engine import backups, judgement, recovery, runbook
 from drplatform.engine.capture import Capture
@@ -130,7 +130,9 @@ class Drill:
     @_perform.register
     def _(self, activity: drill.Capture) -> None:
         store = self.kit.stores[activity.store]
-        capture = Capture(store, self.kit.repository, self.kit.keys.recipients, self.kit.clock, self.kit.random, self._capture_from(activity.store))
+        capture = Capture(
+            store, self.kit.repository, self.kit.keys.recipients, self.kit.clock, self.kit.random, self._capture_from(activity.store)
+        )
         capture.start()
         self._captures[activity.store] = capture
 
@@ -200,7 +202,12 @@ class Drill:
         self.timeline.add("backup.begin", store=activity.store, kind=activity.kind.value)
         manifest = backups.back_up(kit.stores[activity.store], activity.kind, kit.repository, kit.keys.recipients, kit.clock, kit.random)
         self.timeline.add(
-            "backup.end", store=activity.store, kind=activity.kind.value, id=manifest.id, bytes=manifest.stored_bytes, chunks=len(manifest.chunks)
+            "backup.end",
+            store=activity.store,
+            kind=activity.kind.value,
+            id=manifest.id,
+            bytes=manifest.stored_bytes,
+            chunks=len(manifest.chunks),
         )
         return manifest
 

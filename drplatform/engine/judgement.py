@@ -225,7 +225,9 @@ class _Examiner:
             return None
         reached: Position = state.end.reached
         passed = [
-            w.moment for w in self.record.waypoints if w.store == store and w.position.timeline == reached.timeline and w.position <= reached
+            w.moment
+            for w in self.record.waypoints
+            if w.store == store and w.position.timeline == reached.timeline and w.position <= reached
         ]
         return max(passed, default=None)
 
@@ -301,7 +303,8 @@ def comparison_catches(store: str, entries: list[Entry], marks: list[Mark], orde
     }
     clean = loss.compare(store, entries, marks, ordered=ordered)
     return all(
-        len(getattr(loss.compare(store, entries, seen, ordered=ordered), kind)) > len(getattr(clean, kind)) for kind, seen in planted.items()
+        len(getattr(loss.compare(store, entries, seen, ordered=ordered), kind)) > len(getattr(clean, kind))
+        for kind, seen in planted.items()
     )
 
 

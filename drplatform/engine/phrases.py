@@ -1,7 +1,7 @@
 """The sentences of a drill and the activities that they ask for: one library for Gherkin features and for the command line.
 
-A phrase is a pattern of the `parse` library (`{name}`), the keyword it is used with, and a function from the values found to an activity. Knows nothing of
-pytest; `bdd/` registers each phrase as a step.
+A phrase is a pattern of the `parse` library (`{name}`), the keyword it is used with, and a function from the values found to an
+activity. Knows nothing of pytest; `bdd/` registers each phrase as a step.
 """
 
 import dataclasses
@@ -185,7 +185,7 @@ def read_feature(text: str, source: str, faults: FaultLookup) -> tuple[drill.Sce
         document = Parser().parse(text)
         document["uri"] = source
         pickles = Compiler().compile(document)
-    except Exception as error:  # noqa: BLE001  the parser raises types of its own, of no common root
+    except Exception as error:
         raise errors.PlanError(f"{source} is no Gherkin feature: {' '.join(str(error).split())}") from error
     feature = document["feature"]["name"] if document.get("feature") else ""
     return tuple(

@@ -150,7 +150,12 @@ class Recovery:
                 raise errors.RecoveryFailed(f"Not all of {store} could be restored: {'; '.join(state.end.refused[:5])}.")
 
         return runbook.Step(
-            f"Restore {store}", "restore", act, lambda: state.end is not None, SECONDS_TO_LOAD, "Every byte is checked before any is loaded."
+            f"Restore {store}",
+            "restore",
+            act,
+            lambda: state.end is not None,
+            SECONDS_TO_LOAD,
+            "Every byte is checked before any is loaded.",
         )
 
     def _verify(self, store: str) -> runbook.Step:
@@ -169,7 +174,12 @@ class Recovery:
                 raise errors.VerificationFailed(f"The restored {store} is not sound: {'; '.join(defects[:5])}.")
 
         return runbook.Step(
-            f"Check {store} before it serves", "verify", act, lambda: defects == [], SECONDS_TO_LOAD, "The server's own check of its structures."
+            f"Check {store} before it serves",
+            "verify",
+            act,
+            lambda: defects == [],
+            SECONDS_TO_LOAD,
+            "The server's own check of its structures.",
         )
 
     def _switch(self, store: str) -> runbook.Step:
@@ -248,7 +258,9 @@ class Recovery:
             if operation.verb == "drop" and operation.subject == self.namespaces[store]
         ]
         if not drops:
-            raise errors.LogGap(f"The captured log of {store} up to {chain.end} shows no drop of {self.namespaces[store]}; recover to a time instead.")
+            raise errors.LogGap(
+                f"The captured log of {store} up to {chain.end} shows no drop of {self.namespaces[store]}; recover to a time instead."
+            )
         return drops[-1]
 
     def _provisioning(self) -> ports.Provisionable:

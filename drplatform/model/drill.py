@@ -1,7 +1,7 @@
 """A drill as data: its activities, and the plan that is checked before anything is touched.
 
-An activity is what one sentence of a scenario asks for. A plan is the activities with all that must be known to run them; making one is pure,
-and lists every problem at once.
+An activity is what one sentence of a scenario asks for. A plan is the activities with all that must be known to run them; making
+one is pure, and lists every problem at once.
 """
 
 from collections.abc import Iterable, Mapping
@@ -206,9 +206,7 @@ def _missing_kinds(scenario: Scenario) -> Iterable[str]:
             yield f"the scenario {scenario.name!r} proves nothing: {sentence}"
 
 
-def _unrecoverable(
-    text: str, targets: Mapping[str, str], based: set[str], captured: set[str], hurt: set[str]
-) -> Iterable[str]:
+def _unrecoverable(text: str, targets: Mapping[str, str], based: set[str], captured: set[str], hurt: set[str]) -> Iterable[str]:
     for store, target in targets.items():
         if store not in based:
             yield f"{text!r} recovers {store}, of which no full backup was taken"

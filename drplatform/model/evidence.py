@@ -21,9 +21,9 @@ GENESIS = "0" * 64
 class Evidence:
     """All that a drill leaves: JSON-able, without secrets.
 
-    `scenario`: name, cadence, tags and the sentences that ran, each with how it ended. `measurements`, `checks`, `losses` and `faults` (receipts) are the
-    documents of their types. `phases` are seconds by phase of the recovery. `timeline` holds events with `t`, seconds since the drill began;
-    `spans` the recovery's steps with `begin` and `end` on the same scale. `doubts` say, in words, why a run without failure is not a pass.
+    `scenario`: name, cadence, tags and the sentences that ran, each with how it ended. `measurements`, `checks`, `losses` and
+    `faults` (receipts) are the documents of their types. `phases` are seconds by phase of the recovery. `timeline` holds events with
+    `t`, seconds since the drill began; `spans` the recovery's steps with `begin` and `end` on the same scale. `doubts` say, in words, why a run without failure is not a pass.
     """
 
     id: str

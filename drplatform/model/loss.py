@@ -130,7 +130,4 @@ def wrote_until(entries: Iterable[Entry], store: str, fault: float, tolerance: f
 
     Without it a loss of zero proves nothing: there may have been nothing to lose.
     """
-    return any(
-        e.store == store and e.outcome is Outcome.ACKED and fault - tolerance <= e.returned and e.invoked <= fault
-        for e in entries
-    )
+    return any(e.store == store and e.outcome is Outcome.ACKED and fault - tolerance <= e.returned and e.invoked <= fault for e in entries)

@@ -59,7 +59,8 @@ class Endpoint:
 class Part:
     """One run of a dump that can be read independently of the others, from any thread, once.
 
-    `name` is unique in the dump and path-like (`data/app.orders/0003`). Parts of a lower `stage` are loaded entirely before those of a higher one.
+    `name` is unique in the dump and path-like (`data/app.orders/0003`). Parts of a lower `stage` are loaded entirely before those of a
+    higher one.
     `blocks()` yields the content; a part's blocks are loaded in order by one thread.
     """
 
@@ -223,7 +224,8 @@ class LogCapture(Protocol):
     def follow(self, after: Position, stop: threading.Event) -> Iterator[LogBatch]:
         """Batches without a gap from `after` on, at least one (perhaps empty) every 0.5 seconds, until `stop` is set.
 
-        Only what cannot be rolled back any more. Reconnects by itself. Raises LogGap when entries after the last batch are no longer to be had.
+        Only what cannot be rolled back any more. Reconnects by itself. Raises LogGap when entries after the last batch are no longer
+        to be had.
         """
 
     def operations(self, block: bytes) -> Iterator[Operation]:
