@@ -12,7 +12,6 @@ import pytest
 from drplatform.model.drill import Scenario
 from drplatform.model.evidence import Evidence
 from drplatform.model.timeline import Event
-from drplatform.reports import allure as report
 
 
 def active(config: pytest.Config) -> bool:
@@ -72,6 +71,8 @@ def attach(config: pytest.Config, evidence: Evidence) -> None:
     """Attach what the evidence holds to the running test, and write Allure's environment and categories beside the results."""
     if not active(config):
         return
+    from drplatform.reports import allure as report  # brings templates and more: only where results are written
+
     for name, kind, content in report.attachments(evidence):
         allure.attach(content, name=name, attachment_type=kind)
     report.write_surroundings(config.getoption("allure_report_dir"), evidence)

@@ -1,26 +1,29 @@
-"""pytest plugin, loaded by its entry point: options, the `drill` fixture, steps, and the verdict at the end of each scenario."""
+"""pytest plugin, loaded by its entry point: options, the `drill` fixture, steps, and the verdict at the end of each scenario.
+
+Every pytest run loads this module, so the composition with its servers' clients is imported only where a drill runs.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pytest_bdd import parsers, step
 from pytest_bdd.parser import Feature, Scenario, Step
 
-from drplatform import environment
 from drplatform.bdd import allure_steps
 from drplatform.engine import phrases
-from drplatform.engine.drill import Drill
-from drplatform.environment import Environment, Settings
 from drplatform.model import drill as drills
 from drplatform.model import errors, timeline
 from drplatform.model.evidence import Evidence
 from drplatform.model.verdict import Verdict
-from drplatform.reports import summary
+
+if TYPE_CHECKING:
+    from drplatform.engine.drill import Drill
+    from drplatform.environment import Settings
 
 SCENARIO = pytest.StashKey[drills.Scenario]()
-RUNNING = pytest.StashKey[Drill]()
+RUNNING = pytest.StashKey["Drill"]()
 STEPS = pytest.StashKey[allure_steps.Steps]()
 TERMINAL = pytest.StashKey[list[str]]()
 
@@ -37,15 +40,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture
-def drill(request: pytest.FixtureRequest) -> Iterator[Drill]:
+def drill(request: pytest.FixtureRequest) -> Iterator["Drill"]:
     """The drill of this scenario, planned, on a platform of its own. Steps perform its activities in order."""
+    from drplatform.environment import Environment
+
     env = Environment.open(_settings(request.config))
     with env.drill(request.node.stash[SCENARIO], _listener(request)) as running:
         request.node.stash[RUNNING] = running
         yield running
 
 
-def _settings(config: pytest.Config) -> Settings:
+def _settings(config: pytest.Config) -> "Settings":
+    from drplatform.environment import Settings
+
     return Settings.read(
         platform=config.getoption("--platform"),
         policy=config.getoption("--policy"),
@@ -61,6 +68,8 @@ def _listener(request: pytest.FixtureRequest) -> timeline.Listener:
 
 
 def pytest_bdd_before_scenario(request: pytest.FixtureRequest, feature: Feature, scenario: Scenario) -> None:
+    from drplatform import environment
+
     sentences = [s.name for s in scenario.steps if _known(s.name)]
     tags = [*feature.tags, *scenario.tags]
     request.node.stash[STEPS] = allure_steps.Steps(request.config)
@@ -75,6 +84,8 @@ def pytest_bdd_after_scenario(request: pytest.FixtureRequest, feature: Feature, 
     running = request.node.stash.get(RUNNING, None)
     if running is None:
         return
+    from drplatform.environment import Environment
+
     evidence = running.conclude()
     env = Environment.open(_settings(request.config))
     env.record(evidence)
@@ -96,7 +107,7 @@ def _known(sentence: str) -> bool:
 # -- the step library -----------------------------------------------------------------------------------------------------------
 
 
-def _perform(drill: Drill) -> None:
+def _perform(drill: "Drill") -> None:
     drill.perform(drill.upcoming())
 
 
@@ -125,6 +136,8 @@ def pytest_bdd_step_error(request: pytest.FixtureRequest, step: Step, exception:
 
 
 def _remember(config: pytest.Config, evidence: Evidence, reports: dict[str, Path]) -> None:
+    from drplatform.reports import summary
+
     lines = config.stash.setdefault(TERMINAL, [])
     lines += ["", *summary.lines(evidence), *(f"{name:8} {path.resolve()}" for name, path in reports.items())]
 
