@@ -95,7 +95,7 @@ class Server:
                 stderr=log,
                 env={**os.environ, "TMPDIR": str(self.directory), **self.environment},
                 cwd=self.directory,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509
+                preexec_fn=_die_with_parent,
             )
 
     def alive(self) -> bool:

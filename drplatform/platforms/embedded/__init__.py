@@ -1,0 +1,7 @@
+"""Two regions and a vault as real server processes on this machine. What is imported here is for the outside; the rest is not."""
+
+from drplatform.platforms.embedded.by_hand import ServerStatus, Status, attach, down, statuses, up
+from drplatform.platforms.embedded.lease import sweep
+from drplatform.platforms.embedded.platform import EmbeddedPlatform
+
+__all__ = ["EmbeddedPlatform", "ServerStatus", "Status", "attach", "down", "statuses", "sweep", "up"]

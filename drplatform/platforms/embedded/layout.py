@@ -1,0 +1,102 @@
+"""Where everything of one platform is: addresses, ports, names. Drawn once, kept in the platform's directory, read again by `attach`.
+
+Each region and the vault have a loopback address of their own inside 127/8, so that a region can be told by its address and ports of
+one platform cannot collide with those of another. Ports are the operating system's choice.
+"""
+
+import contextlib
+import json
+import secrets
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from drplatform.model import errors
+
+PRIMARY, SECONDARY, VAULT = "primary", "secondary", "vault"
+REGIONS = (PRIMARY, SECONDARY)
+_LAST_OCTET = {PRIMARY: 1, SECONDARY: 2, VAULT: 9}
+
+MONGODB, REDIS, FILES = "mongodb", "redis", "files"
+KINDS = (MONGODB, REDIS, FILES)
+
+PUBLIC, PRIVATE = "public", "private"
+_S3_PARTS = ("master", "volume", "filer", "admin")
+_S3_PORTS = (*(f"{part}.port{end}" for part in _S3_PARTS for end in ("", ".grpc")), "s3.port.grpc")
+
+FILE = "platform.json"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one server is. `ports` holds its public and private port, and further ones by the names of its command-line options."""
+
+    name: str
+    kind: str
+    region: str
+    host: str
+    ports: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """All of one platform. Holds S3 keys: written with mode 0600 only."""
+
+    servers: tuple[Place, ...]
+    vault: Place
+    replica_set: str
+    access_key: str
+    secret_key: str
+    sse_key: str
+
+    def save(self, directory: Path) -> None:
+        (directory / FILE).touch(mode=0o600)
+        (directory / FILE).write_text(json.dumps(asdict(self), indent=1))
+
+    @classmethod
+    def load(cls, directory: Path) -> "Layout":
+        """Raises SettingsError when the directory holds no platform."""
+        try:
+            read = json.loads((directory / FILE).read_text())
+            places = tuple(Place(**place) for place in read.pop("servers"))
+            return cls(servers=places, vault=Place(**read.pop("vault")), **read)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise errors.SettingsError(f"{directory} holds no platform ({error}); see: drplatform platform status") from error
+
+
+def draw() -> Layout:
+    """A new layout with free ports: two MongoDB members in the primary region and one in the secondary, one of the others in each."""
+    network = f"127.{secrets.randbelow(254) + 1}.{secrets.randbelow(254) + 1}"
+    with contextlib.ExitStack() as reserved:  # ports stay taken until all are drawn, so that none is drawn twice
+        places = [
+            _place(reserved, network, kind, region, number)
+            for region in REGIONS
+            for kind in KINDS
+            for number in range(1, _count(kind, region) + 1)
+        ]
+        vault = _place(reserved, network, FILES, VAULT, 1)
+    return Layout(tuple(places), vault, "drplatform", secrets.token_hex(10), secrets.token_hex(20), secrets.token_hex(32))
+
+
+def _count(kind: str, region: str) -> int:
+    return 2 if (kind, region) == (MONGODB, PRIMARY) else 1
+
+
+def _place(reserved: contextlib.ExitStack, network: str, kind: str, region: str, number: int) -> Place:
+    host = f"{network}.{_LAST_OCTET[region]}"
+    names = (PUBLIC, PRIVATE, *(_S3_PORTS if kind == FILES else ()))
+    ports = {name: reserved.enter_context(_reserved_port(host)) for name in names}
+    return Place(f"{kind}-{region}-{number}", kind, region, host, ports)
+
+
+@contextlib.contextmanager
+def _reserved_port(host: str) -> Iterator[int]:
+    with socket.socket() as taken:
+        try:
+            taken.bind((host, 0))
+        except OSError as error:
+            raise errors.SettingsError(
+                f"No port can be had on {host} ({error}); this machine's loopback must serve all of 127/8."
+            ) from error
+        yield int(taken.getsockname()[1])

@@ -1,0 +1,189 @@
+"""The embedded platform: two regions and a vault as real server processes on this machine's loopback, without root or containers.
+
+Owns the start, the end and the composition of its groups; what a group does is in `groups`, who may clear it away in `lease`.
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Self
+
+from drplatform.model import errors
+from drplatform.model.clock import Clock
+from drplatform.model.ports import Credentials, Endpoint, Region
+from drplatform.model.secret import Secret
+from drplatform.platforms.embedded import binaries, layout, lease, mongodb, redis, s3
+from drplatform.platforms.embedded.groups import FilesGroup, Group, MongodbGroup, RedisGroup
+from drplatform.platforms.embedded.process import Waits
+from drplatform.platforms.embedded.server import Server
+
+BUCKETS = ("uploads", "pdfs")
+VAULT_BUCKET = "backups"
+_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ")
+
+
+class EmbeddedPlatform:
+    """ports.Platform and ports.Provisionable. Make one with `create` (its own, for one run) or `by_hand.attach`."""
+
+    name = "embedded"
+
+    def __init__(self, clock: Clock, base: Path, programs: binaries.Programs, environment: Mapping[str, str]) -> None:
+        self.id = ""
+        self._clock, self._base, self._programs = clock, base.absolute(), programs
+        self._environment = {name: environment[name] for name in _INHERITED if name in environment}  # no secrets of ours
+        self._waits = Waits(clock, threading.Event())
+        self._lease: lease.Lease | None = None
+        self._groups: dict[str, Group] = {}
+        self._vault: Server | None = None
+        self._layout: layout.Layout | None = None
+
+    @classmethod
+    def create(cls, clock: Clock, base: Path, servers: Mapping[str, str], environment: Mapping[str, str]) -> Self:
+        """A platform that starts when it is entered and is gone when it is left. Raises SettingsError when server programs are missing.
+
+        `base` is the private directory for platforms; `servers` maps `mongod`, `redis-server`, `weed` to programs;
+        of `environment` the servers inherit PATH, HOME, the language and the library path.
+        """
+        return cls(clock, base, binaries.find(servers, environment.get("PATH", "")), environment)
+
+    def __enter__(self) -> Self:
+        if not self.id:
+            self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._lease:
+            self.close()
+
+    # -- Platform ------------------------------------------------------------------------------------------------------------------
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        return tuple(Region(name, tuple(s for s in self.servers() if s.region == name)) for name in layout.REGIONS)
+
+    def endpoint(self, kind: str) -> Endpoint:
+        return self._group(kind).endpoint()
+
+    def vault(self) -> Endpoint:
+        assert self._vault, "the platform was entered"
+        return Endpoint(layout.FILES, (self._vault.address,), {"bucket": VAULT_BUCKET, "region": s3.AWS_REGION}, self._credentials())
+
+    # -- Provisionable ---------------------------------------------------------------------------------------------------------------
+
+    def fence(self, region: str, kind: str) -> None:
+        for server in self._group(kind).servers:
+            if server.region == region:
+                server.stop()
+
+    def provision(self, region: str, kind: str) -> Endpoint:
+        return self._group(kind).provision(region)
+
+    def publish(self, region: str, kind: str) -> None:
+        self._group(kind).publish(region)
+
+    def rejoin(self, region: str, kind: str) -> None:
+        self._group(kind).rejoin(region)
+
+    # -- its life --------------------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Take a directory and start everything in it; returns when all is functional. Leaves nothing behind when it fails."""
+        self._lease = lease.create(self._base)
+        try:
+            drawn = layout.draw()
+            drawn.save(self._lease.directory)
+            self.open(self._lease.directory, drawn)
+            self._start_servers()
+        except BaseException:
+            self.close()
+            raise
+
+    def open(self, directory: Path, drawn: layout.Layout) -> None:
+        """Take up the servers of a directory, whether they run or not."""
+        self.id, self._layout = directory.name, drawn
+        self._vault = self._server(drawn.vault, directory, self._weed(drawn, (VAULT_BUCKET,)))
+        of = {kind: [self._server(p, directory, self._recipe(p, drawn)) for p in drawn.servers if p.kind == kind] for kind in layout.KINDS}
+        self._groups = {
+            layout.MONGODB: MongodbGroup(of[layout.MONGODB], directory, drawn.replica_set, self._waits),
+            layout.REDIS: RedisGroup(of[layout.REDIS], directory, self._waits),
+            layout.FILES: FilesGroup(of[layout.FILES], directory, BUCKETS, self._credentials()),
+        }
+
+    def close(self) -> None:
+        """Kill everything and remove the directory: nothing of it is needed any more."""
+        self.abandon()
+        assert self._lease, "only the owner closes"
+        self._lease.remove(self._clock)
+        self._lease = None
+        for server in self.everything():
+            server.alive()  # takes its remains away
+
+    def abandon(self) -> None:
+        """No server starts any more, no wait goes on, and those that run are killed, without waiting for their end."""
+        self._waits.closing.set()
+        for server in self.everything():
+            server.signal_kill()
+
+    def keep(self) -> None:
+        """Give the platform up without stopping it: it then lives until it is taken down by hand."""
+        assert self._lease, "only the owner gives it up"
+        self._lease.write(lease.MANUAL)
+        self._lease.release()
+        self._lease = None
+
+    def servers(self) -> tuple[Server, ...]:
+        """All servers of the regions."""
+        return tuple(server for group in self._groups.values() for server in group.servers)
+
+    def everything(self) -> tuple[Server, ...]:
+        """All servers, the vault's with them; none before it is entered."""
+        return (*self.servers(), self._vault) if self._vault else ()
+
+    # -- how it is made --------------------------------------------------------------------------------------------------------------
+
+    def _start_servers(self) -> None:
+        everything = self.everything()
+        pool = ThreadPoolExecutor(len(everything) + len(self._groups))
+        try:
+            starts = {server.name: pool.submit(server.start) for server in everything}
+            forms = [pool.submit(_form, group, [starts[s.name] for s in group.servers]) for group in self._groups.values()]
+            for done in as_completed([*starts.values(), *forms]):
+                done.result()
+        except BaseException:
+            self.abandon()
+            raise
+        finally:
+            pool.shutdown()
+
+    def _server(self, place: layout.Place, directory: Path, recipe: mongodb.Member | redis.Server | s3.Weed) -> Server:
+        return Server(place, directory, recipe, self._environment, self._waits)
+
+    def _recipe(self, place: layout.Place, drawn: layout.Layout) -> mongodb.Member | redis.Server | s3.Weed:
+        match place.kind:
+            case layout.MONGODB:
+                return mongodb.Member(self._programs.mongod, drawn.replica_set)
+            case layout.REDIS:
+                return redis.Server(self._programs.redis)
+            case _:
+                return self._weed(drawn, BUCKETS)
+
+    def _weed(self, drawn: layout.Layout, buckets: Sequence[str]) -> s3.Weed:
+        return s3.Weed(self._programs.weed, buckets, drawn.access_key, Secret(drawn.secret_key), Secret(drawn.sse_key))
+
+    def _credentials(self) -> Credentials:
+        assert self._layout, "the platform was entered"
+        return Credentials(self._layout.access_key, Secret(self._layout.secret_key))
+
+    def _group(self, kind: str) -> Group:
+        if kind not in self._groups:
+            raise errors.SettingsError(
+                f"This platform has no {kind!r}; it has {', '.join(self._groups) or 'nothing before it is entered'}."
+            )
+        return self._groups[kind]
+
+
+def _form(group: Group, starts: Sequence["Future[None]"]) -> None:
+    for start in starts:
+        start.result()
+    group.form()

@@ -1,0 +1,149 @@
+"""One server as an instance of a region: the same for all kinds; what differs (command line, readiness) is its recipe.
+
+Keeps its state (which disk, which port, whom it follows) in a file, so that another process can attach to it.
+"""
+
+import json
+import shutil
+import signal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+from drplatform.model import errors
+from drplatform.model.ports import Address
+from drplatform.platforms.embedded import layout
+from drplatform.platforms.embedded.process import Pid, ServerProcess, Waits, accepts
+
+SECONDS_TO_START = 30.0
+SECONDS_TO_STOP = 10.0
+STATE = "state.json"
+
+
+@dataclass(frozen=True)
+class State:
+    """`generation` numbers its disks: a provisioned server begins a new one. `published`: listens at its public address, not the private.
+    `settings` are the recipe's (whom it follows). `pid` is the process started last."""
+
+    generation: int = 1
+    published: bool = True
+    settings: Mapping[str, str] = field(default_factory=dict)
+    pid: Pid | None = None
+
+
+class Recipe(Protocol):
+    """What is particular to one kind of server."""
+
+    def command(self, place: layout.Place, port: int, disk: Path, settings: Mapping[str, str]) -> list[str]:
+        """The command line. May write files beside the disk first."""
+
+    def environment(self) -> Mapping[str, str]:
+        """What the process's environment holds beside the ordinary."""
+
+    def answers(self, place: layout.Place, address: Address) -> bool:
+        """Does it serve? May raise what is in `transient`."""
+
+    transient: tuple[type[Exception], ...]
+
+
+class Server:
+    """An Instance that can be killed and can lose its disk. `address` is the public one, also while it is private."""
+
+    def __init__(self, place: layout.Place, directory: Path, recipe: Recipe, environment: Mapping[str, str], waits: Waits) -> None:
+        self.name, self.kind, self.region = place.name, place.kind, place.region
+        self.address = Address(place.host, place.ports[layout.PUBLIC])
+        self._place, self._recipe, self._waits = place, recipe, waits
+        self._directory = directory / place.name
+        self._directory.mkdir(mode=0o700, exist_ok=True)
+        self._process = ServerProcess(place.name, self._directory, directory, environment, waits)
+        self._state = self._read()
+        self._process.pid = self._state.pid
+
+    # -- Instance, Killable, Erasable --------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start and return when it answers. Raises StoreError with the end of its log when it does not come up."""
+        if not self._process.alive():
+            self._disk.mkdir(mode=0o700, exist_ok=True)
+            port = self.listens_at.port
+            command = self._recipe.command(self._place, port, self._disk, self._state.settings)
+            self._process.launch(command, self._recipe.environment())
+            self._set(pid=self._process.pid)
+        self._wait_until_it_answers()
+
+    def stop(self) -> None:
+        self._process.terminate(SECONDS_TO_STOP)
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def running(self) -> bool:
+        return self._process.alive() and accepts(self.listens_at)
+
+    def erase(self) -> None:
+        if self._process.alive():
+            raise errors.StoreError(f"{self.name} runs; stop or kill it before its disk is erased.")
+        if self._disk.exists():
+            shutil.rmtree(self._disk)
+
+    def stored_bytes(self) -> int:
+        return sum(file.lstat().st_size for file in self._disk.rglob("*") if file.is_file()) if self._disk.exists() else 0
+
+    # -- what the platform does with it --------------------------------------------------------------------------------------------
+
+    @property
+    def listens_at(self) -> Address:
+        return self.address if self._state.published else Address(self.address.host, self._place.ports[layout.PRIVATE])
+
+    def renew(self, *, published: bool, settings: Mapping[str, str] | None = None) -> None:
+        """Give it a new, empty disk and start it there. The disk it had is kept aside."""
+        self._process.kill()
+        self._set(generation=self._state.generation + 1, published=published, settings=settings or {})
+        self.start()
+
+    def configure(self, settings: Mapping[str, str]) -> None:
+        """Settings for its recipe, from its next start on."""
+        self._set(settings=settings)
+
+    def move(self) -> None:
+        """From now on it is at its public address: for a server that can do so while it runs, or is about to be started again."""
+        self._set(published=True)
+
+    def known(self) -> bool:
+        """Has it ever been configured or started?"""
+        return (self._directory / STATE).exists()
+
+    def alive(self) -> bool:
+        return self._process.alive()
+
+    def signal_kill(self) -> None:
+        """SIGKILL without waiting for the end."""
+        self._process.signal(signal.SIGKILL)
+
+    @property
+    def _disk(self) -> Path:
+        return self._directory / f"disk-{self._state.generation}"
+
+    def _wait_until_it_answers(self) -> None:
+        self._waits.until(
+            f"{self.name} to answer at {self.listens_at}", self._answers, within=SECONDS_TO_START, ignoring=self._recipe.transient
+        )
+
+    def _answers(self) -> bool:
+        if not self._process.alive():
+            raise errors.StoreError(f"{self.name} ended while it was starting; the end of its log: {self._process.last_words()}")
+        return self._recipe.answers(self._place, self.listens_at)
+
+    def _set(self, **changes: object) -> None:
+        self._state = replace(self._state, **changes)  # type: ignore[arg-type]
+        fresh = self._directory / f"{STATE}.new"
+        fresh.write_text(json.dumps(asdict(self._state)))
+        fresh.replace(self._directory / STATE)
+
+    def _read(self) -> State:
+        try:
+            read = json.loads((self._directory / STATE).read_text())
+        except FileNotFoundError:
+            return State()
+        return State(**{**read, "pid": Pid(**read["pid"]) if read["pid"] else None})
