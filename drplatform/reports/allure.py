@@ -74,7 +74,7 @@ def labels(evidence: Evidence) -> list[tuple[str, str]]:
     feature = str(scenario.get("feature") or f"Drills: {cadence}")
     tags = [str(tag) for tag in facts.listing(scenario.get("tags"))]
     fixed = {
-        LabelType.EPIC: "Disaster recovery",
+        LabelType.EPIC: f"{cadence.capitalize()} drills",
         LabelType.FEATURE: feature,
         LabelType.STORY: name,
         LabelType.PARENT_SUITE: "Recovery drills",
@@ -87,10 +87,11 @@ def labels(evidence: Evidence) -> list[tuple[str, str]]:
     return [*fixed.items(), *((LabelType.TAG, tag) for tag in tags)]
 
 
-def write_surroundings(directory: Path, evidence: Evidence) -> None:
+def write_surroundings(directory: Path | str, evidence: Evidence) -> None:
     """Write environment.properties, categories.json and executor.json: what the report says about the run as a whole."""
     categories = [{"name": name, "matchedStatuses": list(on), "messageRegex": pattern} for name, on, pattern in CATEGORIES]
     executor = {"name": "drplatform", "type": "drplatform", "buildName": evidence.id, "reportName": "Recovery drills"}
+    directory = Path(directory)
     documents.write_whole(directory / "environment.properties", _properties(_environment(documents.document(evidence))))
     documents.write_whole(directory / "categories.json", json.dumps(categories, indent=2))
     documents.write_whole(directory / "executor.json", json.dumps(executor, indent=2))

@@ -22,13 +22,6 @@ LOSSES = {
 
 NAMES = {"rto": "Recovery time (RTO)", "rpo": "Data loss (RPO)"}
 
-_VERDICTS = {
-    "PASSED": ("passed", "pass", "ok", "true", "done"),
-    "FAILED": ("failed", "fail", "error", "false", "undefined"),
-    "INCONCLUSIVE": ("inconclusive", "broken", "unknown"),
-    "SKIPPED": ("skipped", "pending", "not run", "none"),
-}
-
 
 @dataclass(frozen=True)
 class Target:
@@ -78,12 +71,13 @@ class Fault:
 
 @dataclass(frozen=True)
 class Outage:
-    """The interruption of one store as its prober saw it: answering until `began`, again from between `lower` and `upper`."""
+    """The interruption of one store as its prober saw it: it began, and ended, each between two moments."""
 
     store: str
-    began: float | None
-    lower: float | None
-    upper: float | None
+    last_answer: float | None
+    first_silence: float | None
+    last_silence: float | None
+    first_answer: float | None
     more: Mapping[str, Any]
 
 
@@ -98,9 +92,9 @@ class Piece:
 
 
 def verdict(value: object) -> str:
-    """PASSED, FAILED, INCONCLUSIVE or SKIPPED, from any of the words that stand for them; other words as they are, upper case."""
-    word = str(value).strip().lower()
-    return next((name for name, words in _VERDICTS.items() if word in words), word.upper())
+    """PASSED, FAILED, INCONCLUSIVE or SKIPPED; what is none of these is INCONCLUSIVE."""
+    word = str(value).upper().replace("NOT RUN", "SKIPPED")
+    return word if word in ("PASSED", "FAILED", "SKIPPED") else "INCONCLUSIVE"
 
 
 def mapping(value: object) -> Document:
@@ -121,11 +115,9 @@ def rest(item: Document, *told: str) -> dict[str, Any]:
 
 
 def span(value: object) -> tuple[float | None, float | None]:
-    """Bounds from `[lower, upper]`, `{"lower": .., "upper": ..}` or one number."""
-    if isinstance(value, Mapping):
-        return wording.known(value.get("lower")), wording.known(value.get("upper"))
-    pair = listing(value) if isinstance(value, list | tuple) else [value, value]
-    return (wording.known(pair[0]), wording.known(pair[-1])) if pair else (None, None)
+    """The bounds `[lower, upper]`; none unless both are there."""
+    lower, upper = [*map(wording.known, listing(value)), None, None][:2]
+    return (lower, upper) if lower is not None and upper is not None else (None, None)
 
 
 def targets(document: Document) -> list[Target]:
@@ -155,22 +147,26 @@ def _target(item: Document, losses: Mapping[str, Document]) -> Target:
 
 
 def sentences(document: Document) -> list[Sentence]:
-    scenario = mapping(document.get("scenario"))
-    items = listing(scenario.get("sentences")) or listing(scenario.get("steps"))
-    return [_sentence(item if isinstance(item, Mapping) else {"text": item}) for item in items]
+    """The scenario's sentences; when they ran is read from the timeline."""
+    times = _times(document)
+    return [_sentence(item, times) for item in mappings(mapping(document.get("scenario")).get("sentences"))]
 
 
-def _sentence(item: Document) -> Sentence:
-    words = item.get("text") or item.get("sentence") or item.get("name") or ""
-    keyword = str(item.get("keyword") or "").strip()
-    ended = next((item[k] for k in ("verdict", "status", "outcome", "ended", "result") if k in item), "SKIPPED")
-    return Sentence(
-        text=f"{keyword} {words}".strip(),
-        verdict=verdict(ended),
-        begin=wording.known(item.get("begin")),
-        end=wording.known(item.get("end")),
-        note=str(item.get("note") or item.get("error") or ""),
-    )
+def _times(document: Document) -> dict[tuple[str, str], float | None]:
+    """When an activity began and ended, by (text, `begin` or `end`)."""
+    found = {}
+    for event in mappings(document.get("timeline")):
+        subject, _, verb = str(event.get("name")).partition(".")
+        if subject == "activity":
+            text = str(mapping(event.get("detail")).get("text"))
+            found[text, "begin" if verb == "begin" else "end"] = wording.known(event.get("t"))
+    return found
+
+
+def _sentence(item: Document, times: Mapping[tuple[str, str], float | None]) -> Sentence:
+    text = str(item.get("text", ""))
+    ended, _, note = str(item.get("result", "not run")).partition(": ")
+    return Sentence(text, verdict(ended), times.get((text, "begin")), times.get((text, "end")), note)
 
 
 def faults(document: Document) -> list[Fault]:
@@ -178,16 +174,13 @@ def faults(document: Document) -> list[Fault]:
 
 
 def _fault(item: Document) -> Fault:
-    receipt = {**item, **mapping(item.get("receipt"))}
-    lower, upper = span(item.get("effect"))
-    told = ("fault", "kind", "name", "effect", "receipt", "targets", "seen")
     return Fault(
-        name=str(item.get("fault") or item.get("name") or item.get("kind") or "fault"),
-        targets=tuple(map(str, listing(receipt.get("targets")))),
-        seen=str(receipt.get("seen") or ""),
-        lower=lower,
-        upper=upper,
-        more=rest(item, *told),
+        name=str(item.get("fault", "fault")),
+        targets=tuple(map(str, listing(item.get("targets")))),
+        seen=str(item.get("seen") or ""),
+        lower=wording.known(item.get("began")),
+        upper=wording.known(item.get("confirmed")),
+        more=rest(item, "fault", "targets", "seen", "began", "confirmed"),
     )
 
 
@@ -197,9 +190,7 @@ def outages(document: Document) -> list[Outage]:
 
 
 def _outage(store: str, seen: Document) -> Outage:
-    lower, upper = span(seen.get("back"))
-    first = wording.known(seen.get("first_failure"))
-    return Outage(store, first, lower, upper, rest(seen, "first_failure", "back"))
+    return Outage(store, *span(seen.get("down")), *span(seen.get("back")), rest(seen, "down", "back"))
 
 
 def pieces(document: Document) -> list[Piece]:
@@ -221,8 +212,25 @@ def damage(loss: Document) -> dict[str, int]:
 
 def reasons(document: Document) -> list[str]:
     """Each thing that keeps the run from passing, one sentence each, the worst first."""
-    found = [*_missed(document), *_unsound(document), *map(str, listing(document.get("doubts")))]
+    found = [*_missed(document), *_unsound(document), *_unended(document), *map(str, listing(document.get("doubts")))]
     return list(dict.fromkeys(found))
+
+
+def _unended(document: Document) -> Iterator[str]:
+    """The sentences that failed for a reason of their own, and how many never ran."""
+    told = sentences(document)
+    for sentence in told:
+        if sentence.verdict not in ("PASSED", "SKIPPED") and sentence.note and not _is_judgement(sentence, document):
+            yield f"Did not end well: {sentence.text}: {sentence.note}"
+    if skipped := [s.text for s in told if s.verdict == "SKIPPED"]:
+        yield f"Did not run: {wording.counted(len(skipped), 'sentence')}, from {skipped[0]!r} on."
+
+
+def _is_judgement(sentence: Sentence, document: Document) -> bool:
+    """Whether the sentence only repeats a measurement or a check that is told anyway."""
+    names = [f"{t.name} of {t.subject}:" for t in targets(document)]
+    names += [f"{check.get('name')}:" for check in mappings(document.get("checks"))]
+    return any(sentence.note.startswith(name) for name in names)
 
 
 def _missed(document: Document) -> Iterator[str]:

@@ -67,9 +67,13 @@ def timeline() -> tuple[dict[str, Any], ...]:
         _event("backup.finished", 5.118, store="mongodb", kind="full", chunks=14),
         _event("backup.finished", 6.197, store="redis", kind="snapshot", chunks=1),
         _event("drill.end", 31.44),
-        *(_event("sentence.end", end, sentence=f"{keyword} {text}") for keyword, text, _, end in SENTENCES),
+        *(
+            _event(name, t, text=f"{keyword} {text}")
+            for keyword, text, begin, end in SENTENCES
+            for name, t in (("activity.begin", begin), ("activity.end", end))
+        ),
         *(_event(name, t, step=step, phase=phase) for step, t, name, phase in STEPS_AS_EVENTS),
-        *(_event("log.sealed", 5.6 + 0.7 * n, store="mongodb", slice=n, entries=380 + n) for n in range(12)),
+        *(_event("log.sealed", 5.6 + 0.7 * n, store="mongodb", slice=n, entries=380 + n) for n in range(6)),
     ]
     return tuple(sorted(events, key=lambda e: e["t"]))
 
@@ -106,19 +110,20 @@ def checks() -> tuple[Check, ...]:
 
 
 def probes() -> dict[str, Any]:
-    def seen(store: str, first: float, samples: int, failures: int) -> dict[str, Any]:
-        return {"period": 0.02, "timeout": 0.5, "samples": samples, "failures": failures, "first_failure": first, "back": list(BACK[store])}
+    def seen(store: str, last_answer: float, samples: int, failures: int, note: str) -> dict[str, Any]:
+        down, back = [last_answer, round(last_answer + 0.021, 3)], list(BACK[store])
+        return {"period": 0.02, "timeout": 0.5, "samples": samples, "failures": failures, "down": down, "back": back, "notes": [note]}
 
     return {
-        "mongodb": seen("mongodb", 13.934, 812, 91),
-        "redis": seen("redis", 13.921, 1204, 240),
-        "files": seen("files", 14.061, 1187, 188),
+        "mongodb": seen("mongodb", 13.934, 812, 91, "no primary was found within 0.5 s"),
+        "redis": seen("redis", 13.921, 1204, 240, "connection refused"),
+        "files": seen("files", 14.061, 1187, 188, "connection refused"),
     }
 
 
 def _backup(store: str, kind: str, number: int, at: float, plain: int, stored: int) -> dict[str, Any]:
     stamp = (START + timedelta(seconds=at)).isoformat()
-    position = {"timeline": f"{store}-5f0c", "sequence": [1795443054 + number, 3], "at": START.timestamp() + at}
+    position = f"{1795443054 + number}.3 (2026-11-23T14:11:07Z) of {store}-5f0c"
     return {
         "id": f"{store}-{kind}-20261123T1410{54 + number % 5}Z-{number:04x}",
         "store": store,
@@ -144,9 +149,7 @@ def passed() -> Evidence:
             "cadence": "monthly",
             "tags": ["monthly", "critical", "database", "mongodb", "redis"],
             "source": "features/monthly/database_recovery.feature",
-            "sentences": [
-                {"text": f"{keyword} {text}", "verdict": "PASSED", "begin": begin, "end": end} for keyword, text, begin, end in SENTENCES
-            ],
+            "sentences": [{"text": f"{keyword} {text}", "result": "passed"} for keyword, text, *_ in SENTENCES],
         },
         verdict=Verdict.PASSED,
         summary="MongoDB, Redis and file storage were back after at most 12.7 s; 7 of 44,274 writes were lost, within the targets.",
@@ -156,7 +159,7 @@ def passed() -> Evidence:
         seed=20261123,
         platform="embedded",
         operator="ops@example.test",
-        policy={"name": "migratio", "sha256": "9c1185a5c5e9fc54612808977ee8f548b2258d31cf2f4a7f8f6a3a0a6f4b2c11", "source": "policy.yaml"},
+        policy={"name": "migratio", "hash": "9c1185a5c5e9fc54612808977ee8f548b2258d31cf2f4a7f8f6a3a0a6f4b2c11"},
         versions={"drplatform": "0.1.0", "python": "3.11.2", "mongodb": "mongod 6.0.5", "redis": "Valkey 8.1.8", "files": "SeaweedFS 4.48"},
         measurements=tuple(m.to_json() for m in measurements()),
         checks=tuple(c.to_json() for c in checks()),
@@ -164,13 +167,17 @@ def passed() -> Evidence:
         faults=(
             {
                 "fault": "drop-collection",
-                "effect": list(FAULT_1),
+                "affects": ["mongodb"],
+                "began": FAULT_1[0],
+                "confirmed": FAULT_1[1],
                 "targets": ["mongodb/drplatform.marks"],
                 "seen": "the collection's UUID is no longer listed by the server",
             },
             {
                 "fault": "kill-servers",
-                "effect": list(FAULT_2),
+                "affects": ["files", "mongodb", "redis"],
+                "began": FAULT_2[0],
+                "confirmed": FAULT_2[1],
                 "targets": ["primary-mongodb-0", "primary-mongodb-1", "primary-redis-0", "primary-files-0"],
                 "seen": "no such process, the port refuses connections, 0 bytes on disk",
             },
@@ -193,7 +200,7 @@ def passed() -> Evidence:
         },
         spans=tuple({"step": step, "phase": phase, "begin": begin, "end": end} for step, phase, begin, end in SPANS),
         timeline=timeline(),
-        ledger={"entries": 44_280, "sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+        ledger={"entries": 44_280, "digest": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
         probes=probes(),
     )
 
@@ -218,7 +225,7 @@ def failed() -> Evidence:
         measurements=tuple(m.to_json() for m in (*late, *older)),
         losses=(wrong.to_json(), *(x.to_json() for x in losses()[1:])),
         checks=tuple(c.to_json() for c in (bad, *checks()[1:])),
-        scenario=_ending(passed(), 9, "FAILED", "RTO of mongodb is 12.38 to 12.61 s, the target is below 5 s"),
+        scenario=_ending(passed(), 9, "rto of mongodb: between 12.380 and 12.608 s, target below 5 s"),
     )
 
 
@@ -226,7 +233,16 @@ def inconclusive() -> Evidence:
     """The fault was not seen to take effect, one measurement is missing, one checker missed its planted defect."""
     missing = Measurement("rto", "redis", HOUR, None, "no probe failed after the fault, so there was no outage to measure.")
     blind = Check(checks()[1].name, Verdict.PASSED, "digests agree", False)
-    faults = ({"fault": "kill-servers", "effect": None, "targets": [], "seen": "2 of 2 servers still listen"},)
+    faults = (
+        {
+            "fault": "kill-servers",
+            "affects": ["redis"],
+            "began": 13.911,
+            "confirmed": None,
+            "targets": [],
+            "seen": "2 of 2 servers still listen",
+        },
+    )
     rest = [m for m in measurements() if (m.name, m.subject) != ("rto", "redis")]
     return dataclasses.replace(
         passed(),
@@ -237,16 +253,19 @@ def inconclusive() -> Evidence:
         checks=tuple(c.to_json() for c in (checks()[0], blind, Check("backups are intact", Verdict.PASSED, "31 objects agree"))),
         faults=(*passed().faults[:1], *faults),
         doubts=("The ledger of redis stopped 4.1 s before the fault: a loss of zero proves nothing.",),
-        probes={**probes(), "redis": {"period": 0.02, "timeout": 0.5, "samples": 1204, "failures": 0, "first_failure": None, "back": None}},
-        scenario=_ending(passed(), 7, "INCONCLUSIVE", "kill-servers was seen on no target"),
+        probes={
+            **probes(),
+            "redis": {"period": 0.02, "timeout": 0.5, "samples": 1204, "failures": 0, "down": None, "back": None, "notes": []},
+        },
+        scenario=_ending(passed(), 7, "kill-servers was seen on no target"),
     )
 
 
-def _ending(evidence: Evidence, at: int, verdict: str, note: str) -> dict[str, Any]:
-    """The scenario with one sentence that ended so, and those after it skipped."""
+def _ending(evidence: Evidence, at: int, note: str) -> dict[str, Any]:
+    """The scenario with one sentence that failed, and those after it not run."""
     sentences = [dict(s) for s in evidence.scenario["sentences"]]
-    sentences[at] = {**sentences[at], "verdict": verdict, "note": note}
-    sentences[at + 1 :] = [{"text": s["text"], "verdict": "SKIPPED"} for s in sentences[at + 1 :]]
+    sentences[at]["result"] = f"failed: {note}"
+    sentences[at + 1 :] = [{**s, "result": "not run"} for s in sentences[at + 1 :]]
     return {**evidence.scenario, "sentences": sentences}
 
 

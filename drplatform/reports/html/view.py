@@ -137,7 +137,7 @@ def recovery(document: Document) -> Recovery | None:
     pieces, outages, faults = facts.pieces(document), facts.outages(document), facts.faults(document)
     moments = [
         *(t for p in pieces for t in (p.begin, p.end)),
-        *(t for o in outages for t in (o.began, o.lower, o.upper) if t is not None),
+        *(t for o in outages for t in (o.last_answer, o.first_silence, o.last_silence, o.first_answer) if t is not None),
         *(t for f in faults for t in (f.lower, f.upper) if t is not None),
     ]
     axis = charts.time_axis(moments)
@@ -160,18 +160,22 @@ def _css(word: str) -> str:
 
 def _outage_lane(outage: facts.Outage, axis: charts.TimeAxis) -> Lane:
     note = probing(outage.more)
-    if outage.began is None:
-        return Lane(outage.store, note, (charts.bar(axis, axis.begin, axis.end, "up", "no failure seen"),), "no failure seen")
-    before = charts.bar(axis, axis.begin, outage.began, "up", "answered")
-    if outage.lower is None or outage.upper is None:
-        return Lane(outage.store, note, (before, charts.bar(axis, outage.began, axis.end, "down", "did not answer")), "not seen back")
-    down = charts.bar(axis, outage.began, outage.lower, "down", "did not answer")
-    perhaps = charts.bar(axis, outage.lower, outage.upper, "perhaps", "came back in between")
-    after = charts.bar(axis, outage.upper, axis.end, "up", "answers again")
-    text = (
-        f"no answer from {wording.elapsed(outage.began)}, back between {wording.elapsed(outage.lower)} and {wording.elapsed(outage.upper)}"
-    )
-    return Lane(outage.store, note, (before, down, perhaps, after), text)
+    if outage.last_answer is None or outage.first_silence is None:
+        return Lane(outage.store, note, (charts.bar(axis, axis.begin, axis.end, "up"),), "no outage was told")
+    bars = [
+        charts.bar(axis, axis.begin, outage.last_answer, "up", "answered"),
+        charts.bar(axis, outage.last_answer, outage.first_silence, "perhaps", "stopped in between"),
+    ]
+    gone = f"out since {wording.elapsed(outage.first_silence)}"
+    if outage.last_silence is None or outage.first_answer is None:
+        return Lane(outage.store, note, (*bars, charts.bar(axis, outage.first_silence, axis.end, "down")), f"{gone}, not seen back")
+    bars += [
+        charts.bar(axis, outage.first_silence, outage.last_silence, "down", "did not answer"),
+        charts.bar(axis, outage.last_silence, outage.first_answer, "perhaps", "came back in between"),
+        charts.bar(axis, outage.first_answer, axis.end, "up", "answered again"),
+    ]
+    back = f"back between {wording.elapsed(outage.last_silence)} and {wording.elapsed(outage.first_answer)}"
+    return Lane(outage.store, note, tuple(bars), f"{gone}, {back}")
 
 
 def probing(more: Mapping[str, Any]) -> str:
@@ -181,13 +185,14 @@ def probing(more: Mapping[str, Any]) -> str:
         f"{wording.count(more['failures'])} failed" if "failures" in more else "",
         f"one every {wording.duration(more['period'])}" if "period" in more else "",
         f"each given up after {wording.duration(more['timeout'])}" if "timeout" in more else "",
-        *(
-            f"{name.replace('_', ' ')} {plain(value)}"
-            for name, value in more.items()
-            if name not in ("samples", "failures", "period", "timeout")
-        ),
     ]
     return ", ".join(part for part in parts if part)
+
+
+def complaints(document: Document) -> list[tuple[str, list[str]]]:
+    """What the failed probes said, by store."""
+    noted = [(o.store, [str(note) for note in facts.listing(o.more.get("notes"))]) for o in facts.outages(document)]
+    return [(store, notes) for store, notes in noted if notes]
 
 
 def loss_columns() -> list[tuple[str, str]]:
