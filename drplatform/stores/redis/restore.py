@@ -131,7 +131,7 @@ class RedisRestore:
         return seen
 
     def _promote(self) -> None:
-        self._admin.within(30).call("REPLICAOF", "NO", "ONE")
+        _leave_source(self._admin, self._clock)
         for name, value in self._settings.items():
             self._admin.call("CONFIG", "SET", name, value)
         role = wires.info(self._admin, "replication")["role"]
@@ -193,6 +193,18 @@ def _refuse_older(admin: Wire, preface: rdb.Preface) -> None:
             f"The snapshot has RDB format {preface.family} {preface.version} (written by version {writer}), which the target, "
             f"{content.version(admin)} with format {version}, does not read; restore into the same or a newer version."
         )
+
+
+def _leave_source(admin: Wire, clock: Clock) -> None:
+    """While it loads a snapshot, the target obeys nobody; that ends."""
+
+    def look() -> bool:
+        (answer,) = admin.within(30).pipeline([("REPLICAOF", "NO", "ONE")])
+        if isinstance(answer, wires.ErrorReply) and answer.code != "LOADING":
+            raise answer
+        return answer == b"OK"
+
+    wait_for(clock, "the target to become a primary", look, within=PATIENCE)
 
 
 def _saved(admin: Wire, clock: Clock, command: str, status: str) -> None:

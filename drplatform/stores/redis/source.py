@@ -57,9 +57,12 @@ class Source:
         self.send(self._mark)
 
     def taken_over(self, seconds: float) -> bool:
-        """Wait so long for the target to say that it has loaded the snapshot. Raises RecoveryFailed when it gave up."""
+        """Wait so long for the target to say that it has loaded the snapshot. Raises RecoveryFailed when it gave up.
+
+        While it loads it sends line feeds; its first acknowledgement means that it has.
+        """
         try:
-            return self._connected.waiting(seconds)
+            return self._connected.waiting(seconds) and self._connected.receive(wires.RECEIVE_BYTES).strip(b"\n") != b""
         except wires.ConnectionLost as error:
             raise errors.RecoveryFailed(f"The target refused the snapshot: {error} Its log says why.") from error
 
