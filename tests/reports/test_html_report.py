@@ -18,6 +18,7 @@ from drplatform.model.evidence import Evidence, digest, link
 from drplatform.model.secret import Secret
 from drplatform.model.verdict import Verdict
 from drplatform.reports import html, wording
+from drplatform.reports.html import view
 
 VOID = {"meta", "br", "img", "hr", "input", "link"}
 
@@ -210,7 +211,7 @@ def test_a_number_that_is_none_is_shown_as_not_measured(value: Any) -> None:
     )
     text = Reader(html.page(evidence)).text
     assert text.count("not measured") >= 3
-    assert not re.search(r"\b(nan|inf|None)\b", text)
+    assert not re.search(r"\b(nan|inf|None)\b", text.replace("d.pop('hash', None)", ""))
 
 
 def test_facts_that_are_only_half_there_are_shown_as_far_as_they_go() -> None:
@@ -225,6 +226,14 @@ def test_facts_that_are_only_half_there_are_shown_as_far_as_they_go() -> None:
     text = Reader(html.page(evidence)).text
     for words in ("a bare sentence", "kill", "2 KiB", "12.3", "out since 2.000 s, not seen back", "half", "none planted"):
         assert words in text
+
+
+def test_a_store_that_never_came_back_is_not_drawn_as_answering() -> None:
+    probes = {"redis": {"samples": 900, "failures": 400, "down": None, "back": None}, "files": {"samples": 9, "failures": 0}}
+    evidence = dataclasses.replace(example.passed(), probes=probes)
+    lanes = {lane.label: lane for lane in view.recovery(evidence.to_json()).outages}
+    assert [bar.kind for bar in lanes["redis"].bars] == ["unclear"] and "lasting end" in lanes["redis"].text
+    assert [bar.kind for bar in lanes["files"].bars] == ["up"] and lanes["files"].text == "no outage seen"
 
 
 def test_the_digests_tie_the_page_to_the_evidence_and_the_audit_log() -> None:

@@ -161,7 +161,9 @@ def _css(word: str) -> str:
 def _outage_lane(outage: facts.Outage, axis: charts.TimeAxis) -> Lane:
     note = probing(outage.more)
     if outage.last_answer is None or outage.first_silence is None:
-        return Lane(outage.store, note, (charts.bar(axis, axis.begin, axis.end, "up"),), "no outage was told")
+        quiet = wording.known(outage.more.get("failures")) == 0
+        kind, text = ("up", "no outage seen") if quiet else ("unclear", "no outage with a lasting end seen")
+        return Lane(outage.store, note, (charts.bar(axis, axis.begin, axis.end, kind, text),), text)
     bars = [
         charts.bar(axis, axis.begin, outage.last_answer, "up", "answered"),
         charts.bar(axis, outage.last_answer, outage.first_silence, "perhaps", "stopped in between"),
