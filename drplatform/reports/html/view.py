@@ -201,13 +201,13 @@ def loss_columns() -> list[tuple[str, str]]:
     return [
         ("acked", "Acknowledged"),
         ("lost", "Lost"),
-        ("phantom", "Never written, but there"),
-        ("duplicated", "There twice"),
+        ("phantom", "Never written"),
+        ("duplicated", "Twice"),
         ("mutated", "Changed"),
         ("reordered", "Out of order"),
-        ("indeterminate", "Unknown outcome"),
+        ("indeterminate", "Unknown"),
         ("failed", "Refused"),
-        ("found", "Found afterwards"),
+        ("found", "Found"),
     ]
 
 
