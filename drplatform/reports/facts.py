@@ -147,26 +147,30 @@ def _target(item: Document, losses: Mapping[str, Document]) -> Target:
 
 
 def sentences(document: Document) -> list[Sentence]:
-    """The scenario's sentences; when they ran is read from the timeline."""
+    """The scenario's sentences; when they ran is read from the timeline, in order, since a sentence may stand there twice."""
     times = _times(document)
-    return [_sentence(item, times) for item in mappings(mapping(document.get("scenario")).get("sentences"))]
+    items = mappings(mapping(document.get("scenario")).get("sentences"))
+    return [_sentence(item, times.get(str(item.get("text", "")), [])) for item in items]
 
 
-def _times(document: Document) -> dict[tuple[str, str], float | None]:
-    """When an activity began and ended, by (text, `begin` or `end`)."""
-    found = {}
+def _times(document: Document) -> dict[str, list[list[float | None]]]:
+    """When the activities of each text ran: [begin] or [begin, end]."""
+    found: dict[str, list[list[float | None]]] = {}
     for event in mappings(document.get("timeline")):
         subject, _, verb = str(event.get("name")).partition(".")
-        if subject == "activity":
-            text = str(mapping(event.get("detail")).get("text"))
-            found[text, "begin" if verb == "begin" else "end"] = wording.known(event.get("t"))
+        runs = found.setdefault(str(mapping(event.get("detail")).get("text")), []) if subject == "activity" else []
+        if verb == "begin":
+            runs.append([wording.known(event.get("t"))])
+        elif runs and len(runs[-1]) == 1:
+            runs[-1].append(wording.known(event.get("t")))
     return found
 
 
-def _sentence(item: Document, times: Mapping[tuple[str, str], float | None]) -> Sentence:
-    text = str(item.get("text", ""))
+def _sentence(item: Document, runs: list[list[float | None]]) -> Sentence:
     ended, _, note = str(item.get("result", "not run")).partition(": ")
-    return Sentence(text, verdict(ended), times.get((text, "begin")), times.get((text, "end")), note)
+    skipped = verdict(ended) == "SKIPPED"
+    begin, end = ([*runs.pop(0), None] if runs and not skipped else [None, None])[:2]
+    return Sentence(str(item.get("text", "")), verdict(ended), begin, end, note)
 
 
 def faults(document: Document) -> list[Fault]:

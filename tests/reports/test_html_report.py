@@ -17,7 +17,7 @@ from drplatform.model import errors
 from drplatform.model.evidence import Evidence, digest, link
 from drplatform.model.secret import Secret
 from drplatform.model.verdict import Verdict
-from drplatform.reports import html, wording
+from drplatform.reports import facts, html, wording
 from drplatform.reports.html import view
 
 VOID = {"meta", "br", "img", "hr", "input", "link"}
@@ -226,6 +226,16 @@ def test_facts_that_are_only_half_there_are_shown_as_far_as_they_go() -> None:
     text = Reader(html.page(evidence)).text
     for words in ("a bare sentence", "kill", "2 KiB", "12.3", "out since 2.000 s, not seen back", "half", "none planted"):
         assert words in text
+
+
+def test_a_sentence_that_stands_twice_has_each_time_its_own_times() -> None:
+    names = (("activity.begin", 1.0), ("activity.end", 2.0), ("activity.begin", 5.0), ("activity.failed", 9.5))
+    events = [{"name": name, "t": t, "detail": {"text": "clients go on"}} for name, t in names]
+    results = [{"text": "clients go on", "result": result} for result in ("passed", "failed: no answer", "not run")]
+    first, second, third = facts.sentences({"timeline": events, "scenario": {"sentences": results}})
+    assert (first.begin, first.end, first.verdict) == (1.0, 2.0, "PASSED")
+    assert (second.begin, second.end, second.note) == (5.0, 9.5, "no answer")
+    assert (third.begin, third.end, third.verdict) == (None, None, "SKIPPED")
 
 
 def test_a_store_that_never_came_back_is_not_drawn_as_answering() -> None:
