@@ -6,7 +6,7 @@ a new chain must begin; nothing is bridged.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from drplatform.model import errors
 from drplatform.model.clock import Clock
@@ -15,9 +15,6 @@ from drplatform.model.position import Position
 from drplatform.stores.redis import psync, stream
 from drplatform.stores.redis import wire as wires
 from drplatform.stores.redis.wire import Wire
-
-WAIT = 0.2
-"""Seconds to wait for something to come, or before the next attempt to connect."""
 
 LINGER = 0.02
 """Seconds for which more is gathered into a batch that has begun."""
@@ -33,13 +30,13 @@ def follow(endpoint: Endpoint, clock: Clock, after: Position, stop: threading.Ev
     try:
         while not stop.is_set():
             try:
-                yield tail.batch()
-            except wires.ConnectionLost:
-                tail.close()
+                batch = tail.batch()
             except errors.StoreError as error:
                 _raise_hopeless(error)
-                clock.wait(stop, WAIT)
-                yield tail.nothing()
+                tail.close()
+                clock.wait(stop, psync.WAIT)
+                batch = tail.nothing()
+            yield batch
     finally:
         tail.close()
 
@@ -52,10 +49,13 @@ class _Tail:
         self._last, self._database = after, stream.UNKNOWN
         self._held = bytearray()
         self._wire: Wire | None = None
+        self._attaching: Generator[None, None, Wire] | None = None
         self._spoken = self._heard = 0.0
 
     def batch(self) -> LogBatch:
-        wire = self._attached()
+        wire = self._wire or self._attached()
+        if wire is None:
+            return self.nothing()
         self._keep_alive(wire)
         self._gather(wire)
         return self._cut()
@@ -66,12 +66,19 @@ class _Tail:
     def close(self) -> None:
         if self._wire is not None:
             self._wire.close()
-        self._wire = None
+        if self._attaching is not None:
+            self._attaching.close()
+        self._wire = self._attaching = None
         self._held.clear()
 
-    def _attached(self) -> Wire:
-        if self._wire is None:
-            self._wire = psync.continued(self._endpoint, self._clock, self._last)
+    def _attached(self) -> Wire | None:
+        """The connection, once it stands; a little nearer to it each time."""
+        if self._attaching is None:
+            self._attaching = psync.continuing(self._endpoint, self._clock, self._last)
+        try:
+            next(self._attaching)
+        except StopIteration as end:
+            self._wire, self._attaching = end.value, None
             self._spoken, self._heard = 0.0, self._clock.monotonic()
         return self._wire
 
@@ -84,11 +91,11 @@ class _Tail:
             raise wires.ConnectionLost(f"{wire.name} has sent nothing for {psync.PATIENCE:g} s, not even its own sign of life.")
 
     def _gather(self, wire: Wire) -> None:
-        wait, begin = WAIT, len(self._held)
+        wait, begin = psync.WAIT, len(self._held)
         while len(self._held) - begin < BATCH_BYTES and wire.waiting(wait):
             self._held += wire.receive(BATCH_BYTES)
             self._heard = self._clock.monotonic()
-            wait = LINGER if wait == WAIT else max(0.0, wait - LINGER / 4)
+            wait = LINGER if wait == psync.WAIT else max(0.0, wait - LINGER / 4)
 
     def _cut(self) -> LogBatch:
         units = list(stream.units(self._held, self._database))
@@ -105,6 +112,5 @@ class _Tail:
 
 def _raise_hopeless(error: errors.StoreError) -> None:
     """What waiting does not mend: we are not let in, or may not replicate."""
-    for reason in (error, error.__cause__):
-        if isinstance(reason, wires.ErrorReply) and reason.code in _HOPELESS:
-            raise error
+    if isinstance(error, wires.ErrorReply) and error.code in _HOPELESS:
+        raise error

@@ -4,8 +4,9 @@ Formats: `replication.c` of Redis and Valkey. We never say a listening port, so 
 promote, and never acknowledge an offset but 0, so that nobody's WAIT is satisfied by us.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from drplatform.model import errors
 from drplatform.model.clock import Clock
@@ -16,6 +17,9 @@ from drplatform.stores.redis.wire import Wire
 
 PATIENCE = 60.0
 """Seconds of silence after which a server is given up. While it prepares a snapshot it sends a line feed every few seconds."""
+
+WAIT = 0.2
+"""Seconds after which a capture that waits wants to be asked whether it should go on."""
 
 
 @dataclass(frozen=True)
@@ -66,18 +70,22 @@ def snapshot(endpoint: Endpoint, clock: Clock) -> Transfer:
         return _snapshot(endpoint, clock, diskless=True)
 
 
-def continued(endpoint: Endpoint, clock: Clock, after: Position) -> Wire:
-    """A connection on which the stream after this position comes. Raises LogGap when the server does not have it any more.
+def continuing(endpoint: Endpoint, clock: Clock, after: Position) -> Generator[None, None, Wire]:
+    """Get a connection on which the stream after this position comes, bit by bit: yields whenever WAIT has passed without an answer.
 
-    Asks first and joins then: a server that is asked for what it does not have begins a full snapshot for nobody.
+    Raises LogGap when the server does not have that stream any more. Asks first and joins then: a server that is asked for what it does not
+    have begins a full snapshot for nobody.
     """
-    wire = wires.dial(endpoint, clock)
+    wire = wires.connected(endpoint, clock, 2 * WAIT)
     try:
-        _require(wires.info(wire, "replication"), after)
-        wire.call("REPLCONF", "capa", "psync2")
-        answer = _sync(wire, after.timeline, after.sequence[0] + 1)
-        if answer[0] != b"+CONTINUE" or (len(answer) > 1 and answer[1].decode() != after.timeline):
-            raise _gap(after, "it offers " + b" ".join(answer).decode("utf-8", "replace"))
+        for command in wires.login(endpoint):
+            wires.checked((yield from _asked(wire, clock, command)))
+        replication = wires.checked((yield from _asked(wire, clock, ("INFO", "replication"))))
+        _require(wires.fields(replication), after)
+        yield from _asked(wire, clock, ("REPLCONF", "capa", "psync2"))
+        answer = yield from _asked(wire, clock, ("PSYNC", after.timeline, after.sequence[0] + 1))
+        if wires.checked(answer).split() not in ([b"CONTINUE"], [b"CONTINUE", after.timeline.encode()]):
+            raise _gap(after, f"it offers {answer!r}")
         return wire
     except BaseException:
         wire.close()
@@ -124,6 +132,17 @@ def _sync(wire: Wire, timeline: str, offset: int) -> list[bytes]:
     if answer.startswith(b"-"):
         raise wires.ErrorReply(answer[1:].decode("utf-8", "replace"))
     return answer.split()
+
+
+def _asked(wire: Wire, clock: Clock, command: wires.Command) -> Generator[None, None, Any]:
+    """The answer to a command, after yielding while there is none."""
+    wire.within(2 * WAIT).send(wires.encode(command))
+    deadline = clock.monotonic() + PATIENCE
+    while not wire.waiting(WAIT):
+        if clock.monotonic() > deadline:
+            raise wires.ConnectionLost(f"{wire.name} does not answer {command[0]!r}.")
+        yield
+    return wire.within(2 * WAIT).answer()
 
 
 def _line(wire: Wire) -> bytes:

@@ -202,7 +202,7 @@ def _leave_source(admin: Wire, clock: Clock) -> None:
         (answer,) = admin.within(30).pipeline([("REPLICAOF", "NO", "ONE")])
         if isinstance(answer, wires.ErrorReply) and answer.code != "LOADING":
             raise answer
-        return answer == b"OK"
+        return not isinstance(answer, wires.ErrorReply)
 
     wait_for(clock, "the target to become a primary", look, within=PATIENCE)
 

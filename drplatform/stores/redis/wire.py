@@ -56,7 +56,7 @@ class Wire:
     def call(self, *arguments: Argument) -> Any:
         """Send one command and return its answer. Raises ErrorReply, ConnectionLost."""
         self.send(encode(arguments))
-        return _checked(self.answer())
+        return checked(self.answer())
 
     def pipeline(self, commands: Iterable[Command]) -> list[Any]:
         """Send commands in one go; their answers, where an error is an ErrorReply among them."""
@@ -157,17 +157,31 @@ class _Silent(ConnectionLost, TimeoutError):
 
 def dial(endpoint: Endpoint, clock: Clock, seconds: float = 5.0) -> Wire:
     """A connection that is let in: connected, and authenticated if there are credentials. Raises Unreachable: nothing was written."""
-    address = address_of(endpoint)
-    wire = Wire(_connected(endpoint, address, seconds), clock, f"Redis at {address}").within(seconds)
+    wire = connected(endpoint, clock, seconds).within(seconds)
     try:
-        _log_in(wire, endpoint)
+        for command in login(endpoint):
+            wire.call(*command)
     except errors.StoreError as error:
         wire.close()
-        raise Unreachable(f"Redis at {address} does not let us in: {error}") from error
+        raise Unreachable(f"{wire.name} does not let us in: {error}") from error
     except BaseException:
         wire.close()
         raise
     return wire.within(COMMAND_SECONDS)
+
+
+def connected(endpoint: Endpoint, clock: Clock, seconds: float) -> Wire:
+    """A connection on which nothing was said yet. Raises Unreachable."""
+    address = address_of(endpoint)
+    return Wire(_connected(endpoint, address, seconds), clock, f"Redis at {address}")
+
+
+def login(endpoint: Endpoint) -> list[Command]:
+    """What to say first: AUTH, if there are credentials."""
+    if endpoint.credentials is None:
+        return []
+    user = [endpoint.credentials.user] if endpoint.credentials.user else []
+    return [("AUTH", *user, endpoint.credentials.password.reveal())]
 
 
 def address_of(endpoint: Endpoint) -> Address:
@@ -188,7 +202,12 @@ def encode(arguments: Command) -> bytes:
 
 def info(wire: Wire, section: str) -> dict[str, str]:
     """One section of INFO as its fields."""
-    text = wire.call("INFO", section).decode("utf-8", "replace")
+    return fields(wire.call("INFO", section))
+
+
+def fields(answer: bytes) -> dict[str, str]:
+    """The fields of an answer to INFO."""
+    text = answer.decode("utf-8", "replace")
     pairs = (line.partition(":") for line in text.splitlines() if not line.startswith("#"))
     return {name: value for name, colon, value in pairs if colon}
 
@@ -225,15 +244,8 @@ def _encrypted(plain: socket.socket, endpoint: Endpoint, address: Address) -> so
         raise Unreachable(f"Redis at {address} cannot be reached by TLS ({_reason(error)}); check certificates and tls_ca.") from error
 
 
-def _log_in(wire: Wire, endpoint: Endpoint) -> None:
-    if endpoint.credentials is None:
-        return
-    password = endpoint.credentials.password.reveal()
-    user = endpoint.credentials.user
-    wire.call("AUTH", *([user] if user else []), password)
-
-
-def _checked(answer: Any) -> Any:
+def checked(answer: Any) -> Any:
+    """The answer, unless it is an error, which is raised."""
     if isinstance(answer, ErrorReply):
         raise answer
     return answer
