@@ -16,6 +16,9 @@ from drplatform.platforms.embedded.server import Server
 _PRIORITIES = {layout.PRIMARY: (2.0, 1.5), layout.SECONDARY: (0.5,)}
 """Of MongoDB members, so that the primary region is preferred."""
 
+TERMS_OF_A_SET = 1_000_000
+"""More elections than a MongoDB set of this platform will ever have."""
+
 
 class Group(Protocol):
     servers: tuple[Server, ...]
@@ -92,6 +95,8 @@ class MongodbGroup:
         self._members.require_stopped([lead, *others], f"provision MongoDB in the {region} region")
         lead.renew(published=False)
         replicaset.initiate(self._name, {lead.listens_at: self._priority(lead)})
+        replicaset.wait_for_primary(lead.listens_at, self._waits)
+        replicaset.outrank(lead.listens_at, self._name, lead.generation * TERMS_OF_A_SET, self._waits)
         replicaset.wait_for_primary(lead.listens_at, self._waits)
         return self._endpoint([lead.listens_at])
 
@@ -203,8 +208,10 @@ class FilesGroup:
         return self._endpoint(server.listens_at)
 
     def publish(self, region: str) -> None:
+        """The server restarts at the public address. Killed, since after an orderly end its first writes sometimes hang for seconds;
+        what it has acknowledged survives both."""
         server = self._members.require_provisioned(region)
-        server.stop()
+        server.kill()
         server.move()
         server.start()
         self._members.serve_from(region)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pymongo
 import pymongo.errors
+from bson.int64 import Int64
 
 from drplatform.model.ports import Address
 from drplatform.platforms.embedded.process import Waits
@@ -16,6 +17,7 @@ SECONDS_TO_ELECT = 20.0
 SECONDS_TO_SYNC = 600.0
 _SETTINGS = {"electionTimeoutMillis": 1000, "heartbeatIntervalMillis": 200}
 _TRANSIENT = (pymongo.errors.PyMongoError,)
+_PRIMARY = 1
 
 Document = dict[str, Any]
 
@@ -27,6 +29,7 @@ def client(address: Address, timeout: float = 2.0) -> "pymongo.MongoClient[Docum
         address.host,
         address.port,
         directConnection=True,
+        retryWrites=False,
         serverSelectionTimeoutMS=milliseconds,
         connectTimeoutMS=milliseconds,
         socketTimeoutMS=10 * milliseconds,
@@ -58,6 +61,27 @@ def wait_for_primary(address: Address, waits: Waits) -> None:
         )
         command = {"appendOplogNote": 1, "data": {"drplatform": "ready"}, "writeConcern": {"w": "majority", "wtimeout": 20000}}
         one.admin.command(command)
+
+
+def outrank(address: Address, name: str, term: int, waits: Waits) -> None:
+    """Have the primary of a set of one go on in a term above `term`.
+
+    Clients that knew an older set of the same name take a primary of a lower term for a stale one and refuse it for ever (Server
+    Discovery and Monitoring, "electionId"). Asking for a vote in a term makes a member step down and stand again above it.
+    """
+    with client(address) as one:
+        config = one.admin.command("replSetGetConfig")["config"]
+        newest = one.admin.command("replSetGetStatus")["optimes"]["appliedOpTime"]
+        vote = {"setName": name, "dryRun": False, "term": Int64(term), "candidateIndex": Int64(0), "lastAppliedOpTime": newest}
+        versions = {"configVersion": Int64(config["version"]), "configTerm": Int64(config["term"])}
+        one.admin.command({"replSetRequestVotes": 1, **vote, **versions})
+        waits.until(
+            f"{address} to be primary in a term above {term}",
+            lambda: one.admin.command("replSetGetStatus"),
+            within=SECONDS_TO_ELECT,
+            ignoring=_TRANSIENT,
+            holds=lambda seen: seen["term"] > term and seen["myState"] == _PRIMARY,
+        )
 
 
 def wait_until_healthy(address: Address, members: Iterable[Address], waits: Waits) -> None:

@@ -23,6 +23,7 @@ _FIXED = (
     "-s3.port.iceberg=0",
     "-s3.port.lance=0",
     "-master.electionTimeout=1s",
+    "-volume.preStopSeconds=0",
     "-s3.iam.readOnly=false",
     "-s3.autoCreateBucket=false",
 )

@@ -96,6 +96,11 @@ class Server:
     def listens_at(self) -> Address:
         return self.address if self._state.published else Address(self.address.host, self._place.ports[layout.PRIVATE])
 
+    @property
+    def generation(self) -> int:
+        """How many disks it has had, this one counted."""
+        return self._state.generation
+
     def renew(self, *, published: bool, settings: Mapping[str, str] | None = None) -> None:
         """Give it a new, empty disk and start it there. The disk it had is kept aside."""
         self._process.kill()
