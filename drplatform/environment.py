@@ -33,10 +33,12 @@ from drplatform.model import errors, policy, ports, timeline
 from drplatform.model.clock import Clock
 from drplatform.model.evidence import Evidence
 from drplatform.model.secret import Secret
+from drplatform.platforms import embedded
 from drplatform.reports import allure as allure_report
 from drplatform.reports import html, json
 
 PLATFORMS = ("embedded",)
+PlatformStatus = embedded.Status
 
 
 class SystemClock:
@@ -182,15 +184,27 @@ class Environment:
 
     def platform(self) -> ports.Platform:
         """A platform of its own for one run; enter it to start it."""
-        from drplatform.platforms import embedded
-
         return embedded.EmbeddedPlatform.create(self.clock, self.settings.scratch, self.settings.servers, os.environ)
 
     def sweep(self) -> int:
         """Clear what killed runs have left behind; the number of platforms cleared."""
-        from drplatform.platforms import embedded
-
         return embedded.sweep(self.settings.scratch, self.clock)
+
+    def up(self) -> embedded.Status:
+        """Start a platform that stays."""
+        self.sweep()
+        return embedded.up(self.clock, self.settings.scratch, self.settings.servers, os.environ)
+
+    def statuses(self) -> list[embedded.Status]:
+        return embedded.statuses(self.clock, self.settings.scratch)
+
+    def down(self, platform_id: str | None) -> str:
+        """Stop and remove a platform that was started by hand; its id."""
+        return embedded.down(self.clock, self.settings.scratch, platform_id)
+
+    def attached(self, platform_id: str | None) -> ports.Platform:
+        """A platform that was started by hand; entering and leaving it starts and stops nothing."""
+        return embedded.attach(self.clock, self.settings.scratch, self.settings.servers, os.environ, platform_id)
 
     def stores(self, platform: ports.Platform) -> dict[str, ports.DataStore]:
         """The policy's stores that the platform has."""

@@ -1,0 +1,83 @@
+"""`drplatform platform`: the embedded platform by hand."""
+
+import json
+from collections.abc import Iterable
+
+import click
+
+from drplatform.cli import options
+from drplatform.environment import Environment, PlatformStatus
+from drplatform.model.ports import Endpoint
+
+
+@click.group("platform")
+def group() -> None:
+    """Run the embedded platform by hand: two regions and a vault as real servers on this machine."""
+
+
+@group.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def up(as_json: bool) -> int:
+    """Start a platform that stays up until `drplatform platform down`, and print its endpoints."""
+    env = Environment.open(options.settings())
+    _show([env.up()], as_json)
+    return 0
+
+
+@group.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def status(as_json: bool) -> int:
+    """Show the platforms that are up, whoever started them."""
+    env = Environment.open(options.settings())
+    _show(env.statuses(), as_json)
+    return 0
+
+
+@group.command()
+@click.argument("platform_id", required=False)
+def down(platform_id: str | None) -> int:
+    """Stop the platform of that id (default: the only one) and remove everything it stored."""
+    env = Environment.open(options.settings())
+    click.echo(f"Platform {env.down(platform_id)} is down, and nothing of it is left.")
+    return 0
+
+
+def _show(statuses: Iterable[PlatformStatus], as_json: bool) -> None:
+    found = list(statuses)
+    if as_json:
+        click.echo(json.dumps([_document(s) for s in found], indent=2))
+        return
+    if not found:
+        click.echo("No platform is up; start one with: drplatform platform up")
+    for one in found:
+        click.secho(f"Platform {one.id} ({one.kind}) in {one.directory}", bold=True)
+        for server in one.servers:
+            click.echo(f"  {server.name:22} {server.region:10} {server.address!s:22} {'running' if server.running else 'stopped'}")
+        for name, endpoint in one.endpoints.items():
+            click.echo(f"  {name:10} {_url(endpoint)}")
+        if one.endpoints:
+            click.echo(f"  The S3 keys are in {one.directory / 'platform.json'}, which only you can read.")
+
+
+def _document(one: PlatformStatus) -> dict[str, object]:
+    return {
+        "id": one.id,
+        "kind": one.kind,
+        "directory": str(one.directory),
+        "servers": [
+            {"name": s.name, "kind": s.kind, "region": s.region, "address": str(s.address), "running": s.running} for s in one.servers
+        ],
+        "endpoints": {name: _url(endpoint) for name, endpoint in one.endpoints.items()},
+    }
+
+
+def _url(endpoint: Endpoint) -> str:
+    """The endpoint as people paste it, without its credentials."""
+    hosts = ",".join(map(str, endpoint.addresses))
+    match endpoint.kind:
+        case "mongodb":
+            return f"mongodb://{hosts}/?replicaSet={endpoint.options['replica_set']}"
+        case "files":
+            return f"http://{hosts} (S3; {endpoint.options.get('buckets') or endpoint.options.get('bucket')})"
+        case kind:
+            return f"{kind}://{hosts}"

@@ -1,0 +1,81 @@
+"""The audit log: hash-chained records in a file of JSON lines, appended to by any number of processes.
+
+Kept outside the platform. A log that does not verify is never appended to.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from drplatform.model import errors, evidence
+
+
+@dataclass(frozen=True)
+class AuditLog:
+    path: Path
+
+    def append(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Append the document durably, and return it as a record with `previous` and `hash`.
+
+        A line that a crash has torn is moved aside to `<name>.torn-<n>`, and a record of that is appended before. Raises IntegrityError
+        when the log was tampered with.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self._locked():
+            torn = self._set_torn_line_aside()
+            previous = evidence.verify_chain(self.read())
+            for body in ([{"kind": "torn-line", "moved_to": torn}] if torn else []) + [dict(document)]:
+                record = evidence.link(body, previous)
+                self._write(evidence.canonical(record) + b"\n")
+                previous = record["hash"]
+        return record
+
+    def read(self) -> list[dict[str, Any]]:
+        """All records. Raises IntegrityError for a line that is none."""
+        if not self.path.exists():
+            return []
+        return [self._record(number, line) for number, line in enumerate(self.path.read_bytes().splitlines(), 1)]
+
+    def verify(self) -> str:
+        """The hash of the last record. Raises IntegrityError naming the first record that was changed, moved or removed."""
+        return evidence.verify_chain(self.read())
+
+    def _record(self, number: int, line: bytes) -> dict[str, Any]:
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise errors.IntegrityError(f"Record {number} of the audit log {self.path} is unreadable: {error}.") from error
+        if not isinstance(record, dict):
+            raise errors.IntegrityError(f"Record {number} of the audit log {self.path} is no record.")
+        return record
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with self.path.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _set_torn_line_aside(self) -> str:
+        """A crash in the middle of an append leaves a last line without its end."""
+        content = self.path.read_bytes() if self.path.exists() else b""
+        whole, _, torn = content.rpartition(b"\n")
+        if not torn:
+            return ""
+        aside = next(p for n in range(1, 10_000) if not (p := self.path.with_name(f"{self.path.name}.torn-{n}")).exists())
+        aside.write_bytes(torn)
+        with self.path.open("r+b") as log:
+            log.truncate(len(content) - len(torn))
+            os.fsync(log.fileno())
+        return aside.name
+
+    def _write(self, line: bytes) -> None:
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with os.fdopen(descriptor, "ab") as log:
+            log.write(line)
+            log.flush()
+            os.fsync(log.fileno())

@@ -1,0 +1,29 @@
+"""Backups: chunks -> repository, and back. Compression, encryption, checksums, manifests and verification, once for all stores.
+
+What is imported here is for the outside.
+"""
+
+from drplatform.engine.backups.catalogue import Catalogue
+from drplatform.engine.backups.keys import generate, read_identities, read_recipients, write_identity
+from drplatform.engine.backups.restore import Lease, log_blocks, restore
+from drplatform.engine.backups.sealing import DataKey, Opener, new_id
+from drplatform.engine.backups.verify import Verification, verify
+from drplatform.engine.backups.writer import back_up, seal_log
+
+__all__ = [
+    "Catalogue",
+    "DataKey",
+    "Lease",
+    "Opener",
+    "Verification",
+    "back_up",
+    "generate",
+    "log_blocks",
+    "new_id",
+    "read_identities",
+    "read_recipients",
+    "restore",
+    "seal_log",
+    "verify",
+    "write_identity",
+]

@@ -1,0 +1,75 @@
+"""Keys of backups: age X25519 pairs (https://age-encryption.org/v1). A backup job needs only the public one."""
+
+import os
+from pathlib import Path
+
+import pyrage
+
+from drplatform.model import errors
+from drplatform.model.secret import Secret
+
+
+def generate() -> tuple[str, Secret]:
+    """A new pair: the recipient (public, `age1...`) and the identity (secret)."""
+    identity = pyrage.x25519.Identity.generate()
+    return str(identity.to_public()), Secret(str(identity))
+
+
+def recipient(text: str) -> pyrage.x25519.Recipient:
+    """Raises SettingsError for what is no age recipient."""
+    try:
+        return pyrage.x25519.Recipient.from_str(text.strip())
+    except pyrage.RecipientError as error:
+        raise errors.SettingsError(
+            f"{text.strip()[:20]!r} is no age recipient; it begins with 'age1' (make one with: drplatform keys generate)."
+        ) from error
+
+
+def identity(secret: Secret) -> pyrage.x25519.Identity:
+    """Raises SettingsError for what is no age identity; the message does not show it."""
+    try:
+        return pyrage.x25519.Identity.from_str(secret.reveal().strip())
+    except pyrage.IdentityError:
+        raise errors.SettingsError("A private key given is no age identity; it begins with 'AGE-SECRET-KEY-1'.") from None
+
+
+def write_identity(path: Path, secret: Secret, public: str) -> None:
+    """Write the identity to a new file that only its owner can read. Raises SettingsError when the file exists."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as error:
+        raise errors.SettingsError(f"{path} exists and may be the only key to some backups; choose another name.") from error
+    except OSError as error:
+        raise errors.SettingsError(f"{path} cannot be written ({error.strerror}).") from error
+    with os.fdopen(descriptor, "w") as file:
+        file.write(f"# public key: {public}\n{secret.reveal()}\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_identities(path: Path) -> tuple[Secret, ...]:
+    """The identities of an age identity file: one a line, comments begin with #."""
+    found = tuple(Secret(line) for line in _lines(path))
+    for one in found:
+        identity(one)
+    if not found:
+        raise errors.SettingsError(f"{path} holds no private key.")
+    return found
+
+
+def read_recipients(path: Path) -> tuple[str, ...]:
+    """The recipients of a file: one a line, comments begin with #."""
+    found = tuple(_lines(path))
+    for one in found:
+        recipient(one)
+    if not found:
+        raise errors.SettingsError(f"{path} holds no recipient.")
+    return found
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise errors.SettingsError(f"The key file {path} cannot be read ({type(error).__name__}).") from None
+    return [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]

@@ -1,0 +1,138 @@
+"""Restores a chain of backups into a leased, empty target. Nothing is loaded before every byte of the chain was checked."""
+
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from drplatform.engine.backups.sealing import Opener
+from drplatform.engine.backups.verify import verify
+from drplatform.model import errors, ports
+from drplatform.model.backup import Chain, ChunkRef, Manifest
+from drplatform.model.clock import Clock
+
+WORKERS = 4
+SPOOL_BYTES = 4 * 1024**3
+"""Checked objects are kept on disk, still encrypted, up to so many bytes, so that they need not be fetched twice."""
+
+Progress = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The target that was named for this restore: the identity that its store must have."""
+
+    store: str
+    identity: str
+
+
+def restore(
+    chain: Chain,
+    store: ports.DataStore,
+    repository: ports.Repository,
+    opener: Opener,
+    lease: Lease,
+    clock: Clock,
+    *,
+    progress: Progress = lambda event, **detail: None,
+    spool_bytes: int = SPOOL_BYTES,
+) -> ports.RestoreEnd:
+    """Restore the chain into the store.
+
+    Raises TargetRefused, KeyUnavailable or IntegrityError before the first byte is loaded; RecoveryFailed when the target does not take
+    what is loaded. `progress` is told `fetch`, `restore` and `replay`, each with `.begin` and `.end`.
+    """
+    check_target(store, lease)
+    with tempfile.TemporaryDirectory(prefix="drplatform-restore-") as directory:
+        progress("fetch.begin", backups=len(chain.backups))
+        chunks = _Chunks(repository, opener, Path(directory), spool_bytes)
+        for manifest in chain.backups:
+            chunks.check(manifest)
+        progress("fetch.end", bytes=sum(m.stored_bytes for m in chain.backups))
+        check_target(store, lease)
+        return _load(chain, store, chunks, progress)
+
+
+def check_target(store: ports.DataStore, lease: Lease) -> None:
+    """Raises TargetRefused unless the store is the leased one, and empty."""
+    identity = store.identity()
+    if identity != lease.identity:
+        raise errors.TargetRefused(f"The target is {store.kind} {identity}, but the restore was prepared for {lease.identity}; nothing was touched.")
+    if occupants := store.occupants():
+        raise errors.TargetRefused(
+            f"The target {store.kind} {identity} is not empty: it holds {', '.join(occupants[:5])}; restore into a fresh one. Nothing was touched."
+        )
+
+
+def log_blocks(chain: Chain, repository: ports.Repository, opener: Opener) -> Iterator[bytes]:
+    """The blocks of the chain's log slices, checked, in order."""
+    with tempfile.TemporaryDirectory(prefix="drplatform-log-") as directory:
+        for manifest in chain.logs:
+            chunks = _Chunks(repository, opener, Path(directory), 0)
+            chunks.check(manifest)
+            yield from chunks.blocks(manifest, manifest.chunks)
+
+
+class _Chunks:
+    """Chunks that were checked, kept encrypted in a private directory as far as the bound allows, else fetched again."""
+
+    def __init__(self, repository: ports.Repository, opener: Opener, directory: Path, bound: int) -> None:
+        self._repository, self._opener, self._directory, self._room = repository, opener, directory, bound
+        self._lock = threading.Lock()
+        self._kept: dict[str, Path] = {}
+
+    def check(self, manifest: Manifest) -> None:
+        """Check every object of the backup. Raises IntegrityError with all that is wrong, or KeyUnavailable."""
+        outcome = verify(manifest, self._repository, self._opener, self._keep)
+        if not outcome.whole:
+            raise errors.IntegrityError(f"Backup {manifest.id} is not whole, nothing was loaded: {'; '.join(outcome.problems[:5])}")
+
+    def blocks(self, manifest: Manifest, refs: tuple[ChunkRef, ...]) -> Iterator[bytes]:
+        """The plaintexts of the chunks, in order, one at a time."""
+        for ref in refs:
+            yield self._opener.open(manifest, ref, self._stored(ref))
+
+    def _keep(self, ref: ChunkRef, stored: bytes) -> None:
+        with self._lock:
+            if ref.stored > self._room:
+                return
+            self._room -= ref.stored
+            path = self._directory / f"{len(self._kept):08d}"
+            self._kept[ref.key] = path
+        path.write_bytes(stored)
+
+    def _stored(self, ref: ChunkRef) -> bytes:
+        path = self._kept.get(ref.key)
+        return path.read_bytes() if path else self._repository.get(ref.key)
+
+
+def _load(chain: Chain, store: ports.DataStore, chunks: _Chunks, progress: Progress) -> ports.RestoreEnd:
+    with store.restore() as target:
+        progress("restore.begin")
+        for manifest in (chain.base, *chain.increments):
+            _load_backup(manifest, target, chunks)
+        target.loaded()
+        progress("restore.end")
+        if chain.logs:
+            progress("replay.begin", slices=len(chain.logs))
+            blocks = (block for manifest in chain.logs for block in chunks.blocks(manifest, manifest.chunks))
+            target.replay(blocks, chain.until)
+            progress("replay.end")
+        return target.finish()
+
+
+def _load_backup(manifest: Manifest, target: ports.Restore, chunks: _Chunks) -> None:
+    """Load the parts of a backup, stage by stage, those of a stage in parallel."""
+    ordered = sorted(manifest.chunks, key=lambda c: (c.stage, c.part, c.number))
+    for _, of_stage in groupby(ordered, key=lambda c: c.stage):
+        parts = [(name, tuple(refs)) for name, refs in groupby(of_stage, key=lambda c: c.part)]
+        with ThreadPoolExecutor(WORKERS, thread_name_prefix=f"restore-{manifest.store}") as pool:
+            running = [pool.submit(target.load, manifest.kind, name, chunks.blocks(manifest, refs)) for name, refs in parts]
+            done, waiting = wait(running, return_when=FIRST_EXCEPTION)
+            for future in waiting:
+                future.cancel()
+            for future in done:
+                future.result()

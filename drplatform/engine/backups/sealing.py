@@ -1,0 +1,179 @@
+"""How a chunk is sealed, and opened again.
+
+Stored form of a chunk: a random 96-bit nonce, then AES-256-GCM over the zstd-compressed plaintext, with the chunk's identity (format, backup, part, number,
+stage, plain size) as associated data, so that a chunk in another's place does not open. Stored form of a manifest: a JSON
+envelope of its canonical body, the SHA-256 of the body, which anybody can check, and an HMAC-SHA256 of it under a key derived from the data key,
+which only the holder of a private key can check.
+
+Each backup has a data key of its own (a capture session one for all its slices: with random nonces a key is safe for 2**32 chunks, NIST SP
+800-38D), wrapped to age recipients. Who only writes backups cannot read them.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import random
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pyrage
+import zstandard
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from drplatform.engine.backups import keys
+from drplatform.model import errors, evidence
+from drplatform.model.backup import FORMAT, ChunkRef, Manifest
+from drplatform.model.secret import Secret
+
+LEVEL = 3
+NONCE_BYTES = 12
+KEY_BYTES = 32
+PLAIN_LIMIT = 64 * 1024 * 1024
+"""No chunk is larger when opened: stores cut their dumps into far smaller blocks."""
+
+
+def new_id(now: datetime, generator: random.Random) -> str:
+    """Sortable by time: `20261123T140501Z-3f9a2c`."""
+    return f"{now:%Y%m%dT%H%M%SZ}-{generator.getrandbits(24):06x}"
+
+
+@dataclass(frozen=True, repr=False)
+class DataKey:
+    """A key in clear, with its id and its wrapped form. Its repr shows the id only."""
+
+    id: str
+    wrapped: str
+    _key: bytes
+
+    @classmethod
+    def make(cls, recipients: Sequence[str]) -> "DataKey":
+        """A new random key, wrapped to the recipients. Raises SettingsError when there is none, or one is wrong."""
+        if not recipients:
+            raise errors.SettingsError("Backups are encrypted, so at least one age recipient is needed; make one with: drplatform keys generate")
+        key = AESGCM.generate_key(bit_length=8 * KEY_BYTES)
+        wrapped = pyrage.encrypt(key, [keys.recipient(text) for text in recipients])
+        return cls(hashlib.sha256(b"drplatform data key id" + key).hexdigest()[:16], base64.b64encode(wrapped).decode(), key)
+
+    def __repr__(self) -> str:
+        return f"DataKey({self.id})"
+
+    def seal(self, plain: bytes, identity: bytes) -> bytes:
+        nonce = _nonce()
+        packed = zstandard.ZstdCompressor(level=LEVEL).compress(plain)
+        return nonce + AESGCM(self._key).encrypt(nonce, packed, identity)
+
+    def open(self, stored: bytes, identity: bytes, plain: int, name: str) -> bytes:
+        """The plaintext of exactly `plain` bytes. Raises IntegrityError naming the object."""
+        if plain > PLAIN_LIMIT:
+            raise errors.IntegrityError(f"{name} claims to hold {plain} bytes, more than any chunk; do not trust this backup.")
+        try:
+            packed = AESGCM(self._key).decrypt(stored[:NONCE_BYTES], stored[NONCE_BYTES:], identity)
+            opened = zstandard.ZstdDecompressor().decompress(packed, max_output_size=max(plain, 1))
+        except (InvalidTag, ValueError, zstandard.ZstdError) as error:
+            raise errors.IntegrityError(f"{name} does not open with its key: it was changed or moved; do not trust this backup.") from error
+        if len(opened) != plain:
+            raise errors.IntegrityError(f"{name} holds {len(opened)} bytes and not {plain}; do not trust this backup.")
+        return opened
+
+    def mac(self, body: bytes) -> str:
+        derived = HKDF(SHA256(), KEY_BYTES, salt=None, info=b"drplatform manifest mac").derive(self._key)
+        return hmac.new(derived, body, hashlib.sha256).hexdigest()
+
+
+def _nonce() -> bytes:
+    """From the operating system, never from the drill's seeded generator: a repeated nonce would break the cipher."""
+    return os.urandom(NONCE_BYTES)
+
+
+def chunk_identity(backup: str, part: str, number: int, stage: int, plain: int) -> bytes:
+    """What a chunk is bound to: the associated data of its encryption."""
+    return json.dumps([FORMAT, backup, part, number, stage, plain], separators=(",", ":")).encode()
+
+
+def of_ref(backup: str, ref: ChunkRef) -> bytes:
+    return chunk_identity(backup, ref.part, ref.number, ref.stage, ref.plain)
+
+
+def pack_manifest(manifest: Manifest, key: DataKey) -> bytes:
+    body = manifest.to_json()
+    content = evidence.canonical(body)
+    return evidence.canonical({"body": body, "sha256": hashlib.sha256(content).hexdigest(), "mac": key.mac(content)})
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A manifest as stored: the canonical bytes of its body, and the MAC over them."""
+
+    manifest: Manifest
+    content: bytes
+    mac: str
+
+
+def unpack_manifest(data: bytes, name: str) -> Packed:
+    """Read a manifest object and check its SHA-256. Raises IntegrityError naming the object. Any changed byte is found."""
+    try:
+        envelope = json.loads(data)
+        body, digest, mac = envelope["body"], envelope["sha256"], envelope["mac"]
+        content = evidence.canonical(body)
+        unchanged = evidence.canonical({"body": body, "sha256": digest, "mac": mac}) == data
+    except (ValueError, KeyError, TypeError) as error:
+        raise errors.IntegrityError(f"{name} is no manifest ({type(error).__name__}); do not trust this backup.") from error
+    if not unchanged or hashlib.sha256(content).hexdigest() != digest:
+        raise errors.IntegrityError(f"{name} was changed: its checksum does not match; do not trust this backup.")
+    return Packed(Manifest.from_json(body), content, str(mac))
+
+
+class Opener:
+    """Opens backups with private keys. Unwrapped data keys are kept in memory, so that each is unwrapped once."""
+
+    def __init__(self, identities: Sequence[Secret]) -> None:
+        if not identities:
+            raise errors.KeyUnavailable("No private key was given, so no backup can be opened; name an age identity file.")
+        self._identities = [keys.identity(secret) for secret in identities]
+        self._known: dict[str, DataKey] = {}
+        self._lock = threading.Lock()
+
+    def key(self, manifest: Manifest, key_id: str) -> DataKey:
+        """The data key of that id. Raises KeyUnavailable when no private key opens it."""
+        with self._lock:
+            if key_id not in self._known:
+                self._known[key_id] = self._unwrap(manifest, key_id)
+            return self._known[key_id]
+
+    def open(self, manifest: Manifest, ref: ChunkRef, stored: bytes) -> bytes:
+        """The plaintext of a chunk. Raises IntegrityError or KeyUnavailable."""
+        return self.key(manifest, ref.data_key).open(stored, of_ref(manifest.id, ref), ref.plain, ref.key)
+
+    def authenticate(self, packed: Packed) -> None:
+        """Check that who wrote the manifest held its data key. Raises IntegrityError or KeyUnavailable."""
+        manifest = packed.manifest
+        for key_id in manifest.keys:
+            if hmac.compare_digest(self.key(manifest, key_id).mac(packed.content), packed.mac):
+                return
+        raise errors.IntegrityError(f"The manifest of backup {manifest.id} was not written with its key: it is forged; do not trust it.")
+
+    def _unwrap(self, manifest: Manifest, key_id: str) -> DataKey:
+        wrapped = _wrapped(manifest.keys, key_id, manifest.id)
+        try:
+            key = pyrage.decrypt(base64.b64decode(wrapped, validate=True), self._identities)
+        except (pyrage.DecryptError, ValueError) as error:
+            raise errors.KeyUnavailable(
+                f"None of the private keys given opens backup {manifest.id}; it was made for {', '.join(manifest.recipients)}."
+            ) from error
+        if len(key) != KEY_BYTES:
+            raise errors.IntegrityError(f"The key of backup {manifest.id} is no AES-256 key; do not trust this backup.")
+        return DataKey(key_id, wrapped, key)
+
+
+def _wrapped(wrapped: Mapping[str, Any], key_id: str, backup: str) -> str:
+    if key_id not in wrapped:
+        raise errors.IntegrityError(f"Backup {backup} names the data key {key_id} but does not hold it; do not trust this backup.")
+    return str(wrapped[key_id])

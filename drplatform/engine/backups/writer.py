@@ -1,0 +1,169 @@
+"""Writes backups: dump -> blocks -> sealed chunks -> repository, in parallel, bounded in memory; the manifest last."""
+
+import hashlib
+import random
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from drplatform.engine.backups import sealing
+from drplatform.engine.backups.sealing import DataKey
+from drplatform.model import ports
+from drplatform.model.backup import BackupKind, ChunkRef, Manifest
+from drplatform.model.clock import Clock
+
+WORKERS = 4
+"""Parts read, sealed and uploaded at once. Each holds one block and its sealed form: some 4 x 3 x ports.BLOCK_BYTES at the most."""
+
+
+def manifest_key(store: str, kind: BackupKind, backup: str) -> str:
+    return f"{store}/{kind.value}/{backup}/manifest.json"
+
+
+def back_up(
+    store: ports.DataStore,
+    kind: BackupKind,
+    repository: ports.Repository,
+    recipients: Sequence[str],
+    clock: Clock,
+    generator: random.Random,
+    *,
+    workers: int = WORKERS,
+) -> Manifest:
+    """Dump the store into the repository and return the manifest, which is written last.
+
+    Raises what the store or the repository raises; what was written by then is no backup. Recipients are checked before anything is read.
+    """
+    key = DataKey.make(recipients)
+    started = clock.utc()
+    backup = _Backup(store.name, kind, sealing.new_id(started, generator), key, repository)
+    with store.dump() as dump:
+        chunks = _write_all(backup, dump.parts(), workers)
+        end = dump.finish()
+    manifest = Manifest(
+        id=backup.id,
+        store=store.name,
+        store_kind=store.kind,
+        kind=kind,
+        identity=store.identity(),
+        begin=end.begin,
+        end=end.end,
+        started=started,
+        finished=clock.utc(),
+        chunks=tuple(sorted(chunks, key=lambda c: (c.stage, c.part, c.number))),
+        keys={key.id: key.wrapped},
+        recipients=tuple(recipients),
+        digests=end.digests,
+        counts=end.counts,
+        versions={"server": store.version()},
+    )
+    return _finish(backup, manifest)
+
+
+def seal_log(
+    store: ports.DataStore,
+    identity: str,
+    batches: Sequence[ports.LogBatch],
+    key: DataKey,
+    recipients: Sequence[str],
+    repository: ports.Repository,
+    clock: Clock,
+    generator: random.Random,
+) -> Manifest:
+    """Seal successive batches of a store's log as one slice: one chunk and its manifest."""
+    finished: datetime = clock.utc()
+    backup = _Backup(store.name, BackupKind.LOG, sealing.new_id(finished, generator), key, repository)
+    block = b"".join(batch.block for batch in batches)
+    chunks = (backup.put("log", 0, 0, block),) if block else ()
+    manifest = Manifest(
+        id=backup.id,
+        store=store.name,
+        store_kind=store.kind,
+        kind=BackupKind.LOG,
+        identity=identity,
+        begin=batches[0].previous,
+        end=batches[-1].last,
+        started=batches[0].at,
+        finished=finished,
+        chunks=chunks,
+        keys={key.id: key.wrapped},
+        recipients=tuple(recipients),
+        counts={"entries": sum(batch.entries for batch in batches)},
+    )
+    return _finish(backup, manifest)
+
+
+@dataclass
+class _Backup:
+    """Where the chunks of one backup go. Chunk objects are numbered in the order in which they are made."""
+
+    store: str
+    kind: BackupKind
+    id: str
+    key: DataKey
+    repository: ports.Repository
+    _count: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def put(self, part: str, number: int, stage: int, block: bytes) -> ChunkRef:
+        stored = self.key.seal(block, sealing.chunk_identity(self.id, part, number, stage, len(block)))
+        name = f"{self.store}/{self.kind.value}/{self.id}/chunks/{self._next():06d}"
+        self.repository.put(name, stored)
+        return ChunkRef(name, part, number, stage, len(block), len(stored), hashlib.sha256(stored).hexdigest(), self.key.id)
+
+    def _next(self) -> int:
+        with self._lock:
+            self._count += 1
+            return self._count
+
+
+def _finish(backup: _Backup, manifest: Manifest) -> Manifest:
+    backup.repository.put(manifest_key(backup.store, backup.kind, backup.id), sealing.pack_manifest(manifest, backup.key))
+    return manifest
+
+
+def _write_all(backup: _Backup, parts: Iterator[ports.Part], workers: int) -> list[ChunkRef]:
+    """Write all parts, those of a stage in parallel. A part of a higher stage is read after all of the lower ones."""
+    stop = threading.Event()
+    chunks: list[ChunkRef] = []
+    with ThreadPoolExecutor(workers, thread_name_prefix=f"backup-{backup.store}") as pool:
+        running: set[Future[list[ChunkRef]]] = set()
+        stage = 0
+        try:
+            for part in parts:
+                limit = 1 if part.stage > stage else workers
+                stage = part.stage
+                chunks += _collect(running, limit)
+                running.add(pool.submit(_write_part, backup, part, stop))
+            chunks += _collect(running, 1)
+        except BaseException:
+            stop.set()
+            raise
+    return chunks
+
+
+def _collect(running: set[Future[list[ChunkRef]]], fewer_than: int) -> list[ChunkRef]:
+    """Wait until fewer than so many are running; the chunks of those that ended. Raises what one of them raised."""
+    chunks = []
+    while len(running) >= fewer_than:
+        done, _ = wait(running, return_when=FIRST_COMPLETED)
+        for future in done:
+            running.discard(future)
+            chunks += future.result()
+    return chunks
+
+
+def _write_part(backup: _Backup, part: ports.Part, stop: threading.Event) -> list[ChunkRef]:
+    chunks = []
+    for number, block in enumerate(_until(part.blocks(), stop.is_set)):
+        chunks.append(backup.put(part.name, number, part.stage, block))
+    return chunks
+
+
+def _until(blocks: Iterable[bytes], stopped: Callable[[], bool]) -> Iterator[bytes]:
+    for block in blocks:
+        if stopped():
+            return
+        yield block

@@ -1,0 +1,104 @@
+"""Uses a store as its users do, many times a second, and keeps what was seen. The recovery time comes from here and from nowhere else."""
+
+import threading
+from collections.abc import Sequence
+
+from drplatform.model import errors, outage, ports
+from drplatform.model.clock import Clock
+from drplatform.model.ledger import Mark
+from drplatform.model.outage import Sample
+
+LANES = 4
+NOTE_LENGTH = 200
+
+
+class Probing:
+    """Probes one store from several lanes, each a user with connections of its own.
+
+    Every `period` seconds one lane begins a probe, also while those of other lanes still hang; a probe takes at the most `timeout` seconds.
+    """
+
+    def __init__(
+        self,
+        store: ports.DataStore,
+        anchor: Mark,
+        payload: bytes,
+        clock: Clock,
+        *,
+        period: float = 0.02,
+        timeout: float = 0.25,
+        lanes: int = LANES,
+    ) -> None:
+        self.period, self.timeout = period, timeout
+        self._store, self._anchor, self._payload, self._clock = store, anchor, payload, clock
+        self._samples: list[Sample] = []
+        self._lock = threading.Lock()
+        self._next, self._number = 0.0, 0
+        self._stop = threading.Event()
+        self._error: BaseException | None = None
+        self._threads = [threading.Thread(target=self._lane, name=f"probe-{store.name}-{i}", daemon=True) for i in range(lanes)]
+
+    def start(self) -> None:
+        self._next = self._clock.monotonic()
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End the probing. Raises Inconclusive when a lane died: what it would have seen is unknown."""
+        self._stop.set()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(self.timeout * 4 + 5)
+        if self._error:
+            raise errors.Inconclusive(f"A prober of {self._store.name} died: {type(self._error).__name__}: {self._error}") from self._error
+
+    def samples(self) -> Sequence[Sample]:
+        """All samples so far, in the order in which they ended."""
+        with self._lock:
+            return tuple(self._samples)
+
+    def sustained(self, after: float, seconds: float) -> bool:
+        """Whether, since `after` (monotonic seconds), the store served its users for `seconds` without a failure until now."""
+        return outage.sustained(self._since(after), after, seconds)
+
+    def _since(self, after: float) -> list[Sample]:
+        with self._lock:
+            recent = []
+            for sample in reversed(self._samples):
+                if sample.end < after:
+                    break
+                recent.append(sample)
+        return recent[::-1]
+
+    def _lane(self) -> None:
+        try:
+            prober = self._store.prober(self._anchor, self._payload)
+            try:
+                while (number := self._turn()) is not None:
+                    self._keep(self._probe(prober, number))
+            finally:
+                prober.close()
+        except Exception as error:  # noqa: BLE001  the body of a thread: kept, and raised by stop()
+            self._error = error
+
+    def _turn(self) -> int | None:
+        """Wait for the moment at which the next probe begins; None at the end."""
+        with self._lock:
+            now = self._clock.monotonic()
+            begin = max(self._next, now - self.period)
+            self._next = begin + self.period
+            self._number += 1
+            number = self._number
+        return None if self._clock.wait(self._stop, max(0.0, begin - now)) else number
+
+    def _probe(self, prober: ports.Prober, number: int) -> Sample:
+        start = self._clock.monotonic()
+        try:
+            prober.attempt(number, self.timeout)
+        except errors.StoreError as error:
+            return Sample(start, self._clock.monotonic(), False, str(error)[:NOTE_LENGTH])
+        return Sample(start, self._clock.monotonic(), True)
+
+    def _keep(self, sample: Sample) -> None:
+        with self._lock:
+            self._samples.append(sample)

@@ -1,0 +1,73 @@
+"""Follows a runbook: a tuple of steps, each done when its condition holds. The steps that run are the document that people read."""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from drplatform.model import errors
+from drplatform.model.clock import Clock, wait_for
+from drplatform.model.timeline import Timeline
+
+
+@dataclass(frozen=True)
+class Step:
+    """`act` does it, `done` looks whether it is done, within `timeout` seconds after it was acted. `why` is for the reader."""
+
+    name: str
+    phase: str
+    act: Callable[[], object]
+    done: Callable[[], bool]
+    timeout: float
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Together:
+    """Steps that go on at once."""
+
+    steps: tuple[Step, ...]
+
+
+Runbook = Iterable[Step | Together]
+
+
+def follow(runbook: Runbook, clock: Clock, timeline: Timeline) -> None:
+    """Follow the steps in order. Raises RecoveryFailed naming the step that failed; VerificationFailed and IntegrityError pass through."""
+    for entry in runbook:
+        if isinstance(entry, Together):
+            _follow_together(entry, clock, timeline)
+        else:
+            _follow_one(entry, clock, timeline)
+
+
+def _follow_together(entry: Together, clock: Clock, timeline: Timeline) -> None:
+    """All run to their end; then the first failure, in the order of the steps, is raised."""
+    if not entry.steps:
+        return
+    with ThreadPoolExecutor(len(entry.steps), thread_name_prefix="runbook") as pool:
+        running = [pool.submit(_follow_one, step, clock, timeline) for step in entry.steps]
+    for future in running:
+        future.result()
+
+
+def _follow_one(step: Step, clock: Clock, timeline: Timeline) -> None:
+    timeline.add("step.begin", step=step.name, phase=step.phase)
+    try:
+        step.act()
+        wait_for(clock, f"{step.name!r} to be done", step.done, within=step.timeout)
+    except (errors.VerificationFailed, errors.IntegrityError, errors.NothingTouched) as error:
+        timeline.add("step.failed", step=step.name, error=str(error))
+        raise
+    except Exception as error:
+        timeline.add("step.failed", step=step.name, error=f"{type(error).__name__}: {error}")
+        raise errors.RecoveryFailed(f"The step {step.name!r} of the recovery failed: {error}") from error
+    timeline.add("step.end", step=step.name, phase=step.phase)
+
+
+def render(runbook: Runbook) -> str:
+    """The runbook as Markdown."""
+    lines = ["| step | phase | done within | why |", "|---|---|---|---|"]
+    for number, entry in enumerate(runbook, 1):
+        steps = entry.steps if isinstance(entry, Together) else (entry,)
+        lines += [f"| {number}. {s.name} | {s.phase} | {s.timeout:g} s | {s.why} |" for s in steps]
+    return "\n".join(lines) + "\n"
