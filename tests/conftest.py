@@ -112,7 +112,9 @@ class Server:
     def wait(self, look: Callable[[], object], *ignoring: type[Exception]) -> None:
         def checked() -> object:
             if not self.alive():
-                raise AssertionError((self.directory / "log").read_text()[-2000:])
+                said = (self.directory / "log").read_text()[-2000:]
+                self.close()
+                raise PortTaken(said) if "Port allocation failed" in said else AssertionError(said)
             return look()
 
         clocks.wait_for(CLOCK, f"{self.endpoint.kind} to start", checked, within=SECONDS_TO_START, ignoring=ignoring)
@@ -196,6 +198,18 @@ def _identities(key: str, secret: str) -> str:
 
 
 def start_s3() -> Server:
+    """Tried again when somebody takes one of its many ports between their choice and its start."""
+    for _ in range(4):
+        with contextlib.suppress(PortTaken):
+            return _start_s3()
+    raise AssertionError("no ports for an S3 server")
+
+
+class PortTaken(Exception):
+    pass
+
+
+def _start_s3() -> Server:
     directory = _directory()
     (directory / "data").mkdir()
     key, secret = secrets.token_hex(10), secrets.token_hex(20)

@@ -94,7 +94,7 @@ class MongodbGroup:
         lead, *others = self._members.of(region)
         self._members.require_stopped([lead, *others], f"provision MongoDB in the {region} region")
         lead.renew(published=False)
-        replicaset.initiate(self._name, {lead.listens_at: self._priority(lead)})
+        replicaset.initiate(self._name, {lead.listens_at: self._priority(lead)}, election_timeout=100)  # alone, it waits for nobody
         replicaset.wait_for_primary(lead.listens_at, self._waits)
         replicaset.outrank(lead.listens_at, self._name, lead.generation * TERMS_OF_A_SET, self._waits)
         replicaset.wait_for_primary(lead.listens_at, self._waits)

@@ -1,10 +1,13 @@
 """Where everything of one platform is: addresses, ports, names. Drawn once, kept in the platform's directory, read again by `attach`.
 
 Each region and the vault have a loopback address of their own inside 127/8, so that a region can be told by its address and ports of
-one platform cannot collide with those of another. Ports are the operating system's choice.
+one platform cannot collide with those of another. Ports are the operating system's choice, except those of S3 servers: these bind
+127.0.0.1 as well and refuse to start when a port is taken there, be it by a client's connection. So theirs lie below the range from which
+connections get their ports (ip_local_port_range, ip(7)), in a row that begins at random.
 """
 
 import contextlib
+import itertools
 import json
 import secrets
 import socket
@@ -24,6 +27,9 @@ KINDS = (MONGODB, REDIS, FILES)
 PUBLIC, PRIVATE = "public", "private"
 _S3_PARTS = ("master", "volume", "filer", "admin")
 _S3_PORTS = (*(f"{part}.port{end}" for part in _S3_PARTS for end in ("", ".grpc")), "s3.port.grpc")
+
+CONNECTION_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_LOWEST, _ROOM = 10_000, 100
 
 FILE = "platform.json"
 
@@ -69,13 +75,14 @@ def draw() -> Layout:
     """A new layout with free ports: two MongoDB members in the primary region and one in the secondary, one of the others in each."""
     network = f"127.{secrets.randbelow(254) + 1}.{secrets.randbelow(254) + 1}"
     with contextlib.ExitStack() as reserved:  # ports stay taken until all are drawn, so that none is drawn twice
+        low = _low_ports(reserved)
         places = [
-            _place(reserved, network, kind, region, number)
+            _place(reserved, low, network, kind, region, number)
             for region in REGIONS
             for kind in KINDS
             for number in range(1, _count(kind, region) + 1)
         ]
-        vault = _place(reserved, network, FILES, VAULT, 1)
+        vault = _place(reserved, low, network, FILES, VAULT, 1)
     return Layout(tuple(places), vault, "drplatform", secrets.token_hex(10), secrets.token_hex(20), secrets.token_hex(32))
 
 
@@ -83,20 +90,30 @@ def _count(kind: str, region: str) -> int:
     return 2 if (kind, region) == (MONGODB, PRIMARY) else 1
 
 
-def _place(reserved: contextlib.ExitStack, network: str, kind: str, region: str, number: int) -> Place:
+def _place(reserved: contextlib.ExitStack, low: Iterator[int], network: str, kind: str, region: str, number: int) -> Place:
     host = f"{network}.{_LAST_OCTET[region]}"
-    names = (PUBLIC, PRIVATE, *(_S3_PORTS if kind == FILES else ()))
-    ports = {name: reserved.enter_context(_reserved_port(host)) for name in names}
+    if kind == FILES:
+        ports = {name: next(low) for name in (PUBLIC, PRIVATE, *_S3_PORTS)}
+    else:
+        ports = {name: _reserve(reserved, host, 0) for name in (PUBLIC, PRIVATE)}
     return Place(f"{kind}-{region}-{number}", kind, region, host, ports)
 
 
-@contextlib.contextmanager
-def _reserved_port(host: str) -> Iterator[int]:
-    with socket.socket() as taken:
-        try:
-            taken.bind((host, 0))
-        except OSError as error:
-            raise errors.SettingsError(
-                f"No port can be had on {host} ({error}); this machine's loopback must serve all of 127/8."
-            ) from error
-        yield int(taken.getsockname()[1])
+def _low_ports(reserved: contextlib.ExitStack) -> Iterator[int]:
+    """Ports that are free on every address and that no connection is given."""
+    end = int(CONNECTION_PORTS.read_text().split()[0])
+    first = _LOWEST + secrets.randbelow(max(1, end - _LOWEST - _ROOM))
+    for port in itertools.chain(range(first, end), range(_LOWEST, first)):
+        with contextlib.suppress(errors.SettingsError):
+            yield _reserve(reserved, "", port)
+    raise errors.SettingsError(f"No free ports are left between {_LOWEST} and {end}; end something that listens there.")
+
+
+def _reserve(reserved: contextlib.ExitStack, host: str, port: int) -> int:
+    """Port 0: one of the operating system's choice."""
+    taken = reserved.enter_context(socket.socket())
+    try:
+        taken.bind((host, port))
+    except OSError as error:
+        raise errors.SettingsError(f"No port can be had on {host} ({error}); this machine's loopback must serve all of 127/8.") from error
+    return int(taken.getsockname()[1])

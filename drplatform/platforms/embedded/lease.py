@@ -126,9 +126,10 @@ def sweep(base: Path, clock: Clock) -> int:
         shutil.rmtree(half_removed, ignore_errors=True)  # its remover may be at it, too
     for orphan in orphans:
         orphan.remove(clock)
-    strays = {tag for _, tag in process.tagged() if Path(tag).parent == base and not Path(tag).exists()}
-    for tag in strays:
-        process.kill_tagged(Path(tag), clock)
+    strays = {Path(tag) for _, tag in process.tagged()} - set(directories(base))
+    strays = {tag for tag in strays if tag.parent == base and _ID.fullmatch(tag.name) and not tag.exists()}
+    for stray in strays:
+        process.kill_tagged(stray, clock)
     return len(orphans) + len(strays)
 
 

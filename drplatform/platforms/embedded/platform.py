@@ -56,6 +56,12 @@ class EmbeddedPlatform:
         if self._lease:
             self.close()
 
+    @property
+    def directory(self) -> Path:
+        """Its private directory: what a run keeps here goes with the platform, also when the run is killed and a later one clears it."""
+        assert self.id, "the platform was entered"
+        return self._base / self.id
+
     # -- Platform ------------------------------------------------------------------------------------------------------------------
 
     @property

@@ -15,7 +15,8 @@ from drplatform.platforms.embedded.process import Waits
 
 SECONDS_TO_ELECT = 20.0
 SECONDS_TO_SYNC = 600.0
-_SETTINGS = {"electionTimeoutMillis": 1000, "heartbeatIntervalMillis": 200}
+ELECTION_TIMEOUT = 1000
+"""Milliseconds without a primary until members elect another."""
 _TRANSIENT = (pymongo.errors.PyMongoError,)
 _PRIMARY = 1
 
@@ -41,12 +42,13 @@ def answers(address: Address) -> bool:
         return bool(one.admin.command("ping")["ok"])
 
 
-def initiate(name: str, members: Mapping[Address, float]) -> None:
+def initiate(name: str, members: Mapping[Address, float], election_timeout: int = ELECTION_TIMEOUT) -> None:
     """Make a new replica set of the members (address -> priority; the highest, reached first, is to be primary)."""
+    settings = {"electionTimeoutMillis": election_timeout, "heartbeatIntervalMillis": 200}
     first = max(members, key=lambda address: members[address])
     listed = [{"_id": i, "host": str(address), "priority": priority} for i, (address, priority) in enumerate(members.items())]
     with client(first) as one:
-        one.admin.command("replSetInitiate", {"_id": name, "members": listed, "settings": _SETTINGS})
+        one.admin.command("replSetInitiate", {"_id": name, "members": listed, "settings": settings})
 
 
 def wait_for_primary(address: Address, waits: Waits) -> None:
@@ -122,6 +124,7 @@ def take_over(address: Address, priority: float) -> None:
 
     def alone(config: Document) -> None:
         config["members"] = [{"_id": 0, "host": str(address), "priority": priority}]
+        config["settings"]["electionTimeoutMillis"] = ELECTION_TIMEOUT
 
     _reconfigure(address, alone, force=True)
 
