@@ -1,7 +1,7 @@
 """Redis and Valkey, from 6.2: snapshot, continuous capture and restore by the replication protocol alone.
 
 The outside uses `connect`. Options of the endpoint:
-- `transfer`: `diskless` takes snapshots without the source's disk from the start;
+- `transfer`: `disk` or `diskless`, how the source prepares a snapshot (else what suits it best);
 - `acknowledging_replicas`: how many replicas must have a mark before it counts as acknowledged (0);
 - `tls`: `yes`, with `tls_ca`, `tls_certificate`, `tls_key`;
 - `source_bind` (listen there) and `source_host` (what the target is told), for a target that sees us at another address than we do.

@@ -18,6 +18,9 @@ from drplatform.stores.redis.wire import Wire
 PATIENCE = 60.0
 """Seconds of silence after which a server is given up. While it prepares a snapshot it sends a line feed every few seconds."""
 
+LARGE_BYTES = 2**30
+"""Of a server with more than this, writing a snapshot to disk takes longer than the usual delay of 5 seconds before sending without."""
+
 WAIT = 0.2
 """Seconds after which a capture that waits wants to be asked whether it should go on."""
 
@@ -59,10 +62,12 @@ class Transfer:
 def snapshot(endpoint: Endpoint, clock: Clock) -> Transfer:
     """Ask for a snapshot, and return when it begins to come.
 
-    First by way of the server's disk, because it begins at once; where that fails (no space, read-only) without its disk, which waits for
-    `repl-diskless-sync-delay` seconds. The option `transfer: diskless` of the endpoint skips the disk.
+    A server can write it to its disk first, or send it straight on, which is twice as fast but which it may put off for some seconds
+    (`repl-diskless-sync-delay`). The option `transfer` of the endpoint says which (`disk`, `diskless`); else the server's settings and size
+    do. Where its disk is of no use (full, read-only), it is done without.
     """
-    if endpoint.options.get("transfer") == "diskless":
+    transfer = endpoint.options.get("transfer")
+    if transfer == "diskless" or (transfer != "disk" and _better_diskless(endpoint, clock)):
         return _snapshot(endpoint, clock, diskless=True)
     try:
         return _snapshot(endpoint, clock, diskless=False)
@@ -110,6 +115,16 @@ def _snapshot(endpoint: Endpoint, clock: Clock, diskless: bool) -> Transfer:
     except BaseException:
         wire.close()
         raise
+
+
+def _better_diskless(endpoint: Endpoint, clock: Clock) -> bool:
+    with wires.dial(endpoint, clock) as wire:
+        if int(wires.info(wire, "memory")["used_memory"]) > LARGE_BYTES:
+            return True
+        try:
+            return wires.setting(wire, "repl-diskless-sync-delay") == "0"
+        except wires.ErrorReply:
+            return False  # an account that may only replicate
 
 
 def _introduction(diskless: bool) -> list[tuple[str, ...]]:

@@ -5,6 +5,7 @@ keeps anything on disk at all, and its settings as they were.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -21,6 +22,9 @@ from drplatform.stores.redis.wire import Wire
 
 PATIENCE = 120.0
 """Seconds without any progress after which the target is given up."""
+
+SYNC_SECONDS = 5.0
+"""Seconds for a target to sync its append-only file before it is made to write a new one."""
 
 T = TypeVar("T")
 
@@ -65,8 +69,10 @@ class RedisRestore:
         self._await_offset(reached.sequence[0])
         refused = _refused(self._admin)
         self._promote()
-        persist(self._admin, self._clock)
-        digests = digest.digests(self._endpoint, self._clock)
+        with ThreadPoolExecutor(1) as beside:
+            writing = beside.submit(persist, self._admin, self._clock)
+            digests = digest.digests(self._endpoint, self._clock)
+            writing.result()
         return RestoreEnd(reached, digests, _counts(digests, self._admin), refused)
 
     def close(self) -> None:
@@ -166,13 +172,13 @@ def refuse_wrong_target(admin: Wire, preface: rdb.Preface) -> None:
 
 
 def persist(admin: Wire, clock: Clock) -> None:
-    """Have everything on the target's disk, by whichever of its two ways it uses; nothing when it uses none.
+    """Have everything on the target's disk, in whichever way it would start from; nothing when it keeps nothing on disk.
 
-    A server with `appendonly yes` starts from that alone, so a snapshot file beside it would be worth nothing.
+    A server with `appendonly yes` starts from its append-only file alone, so a snapshot file beside it would be worth nothing.
     """
     if wires.setting(admin, "appendonly") == "yes":
-        _saved(admin, clock, "BGREWRITEAOF", "aof_last_bgrewrite_status")
-    if wires.setting(admin, "save"):
+        _appended(admin, clock)
+    elif wires.setting(admin, "save"):
         _saved(admin, clock, "BGSAVE", "rdb_last_bgsave_status")
 
 
@@ -205,6 +211,17 @@ def _leave_source(admin: Wire, clock: Clock) -> None:
         return not isinstance(answer, wires.ErrorReply)
 
     wait_for(clock, "the target to become a primary", look, within=PATIENCE)
+
+
+def _appended(admin: Wire, clock: Clock) -> None:
+    """A server rewrites its file by itself after it has loaded a snapshot; what came after that must be synced (WAITAOF, from 7.2)."""
+    seen = _idle(admin, clock)
+    usual = wires.setting(admin, "appendfsync")
+    admin.call("CONFIG", "SET", "appendfsync", "always")
+    (answer,) = admin.within(2 * SYNC_SECONDS).pipeline([("WAITAOF", 1, 0, int(SYNC_SECONDS * 1000))])
+    admin.call("CONFIG", "SET", "appendfsync", usual)
+    if isinstance(answer, wires.ErrorReply) or answer[0] < 1 or seen["aof_last_bgrewrite_status"] != "ok":
+        _saved(admin, clock, "BGREWRITEAOF", "aof_last_bgrewrite_status")
 
 
 def _saved(admin: Wire, clock: Clock, command: str, status: str) -> None:

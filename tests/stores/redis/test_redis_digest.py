@@ -78,7 +78,7 @@ def test_how_a_server_keeps_its_values_does_not_matter(pair):
     one, other = pair
     with cases.client(other.endpoint) as r:
         for setting in ("hash-max-listpack-entries", "set-max-listpack-entries", "set-max-intset-entries", "zset-max-listpack-entries"):
-            r.config_set(setting, 0)
+            r.config_set(setting, 0) if r.config_get(setting) else None  # sets of strings are listpacks from 7.2 on only
         r.config_set("list-max-listpack-size", 2)
     one.seed(1, 300), other.seed(1, 300)
     encodings = []
