@@ -32,7 +32,6 @@ from drplatform.model import drill as drills
 from drplatform.model import errors, policy, ports, timeline
 from drplatform.model.clock import Clock
 from drplatform.model.evidence import Evidence
-from drplatform.model.secret import Secret
 from drplatform.platforms import embedded
 from drplatform.reports import allure as allure_report
 from drplatform.reports import html, json
@@ -257,26 +256,80 @@ class Environment:
             listener=listener,
         )
 
+    def random(self) -> random.Random:
+        return random.Random(self.seed)
+
+    @property
+    def identity_file(self) -> Path:
+        """Where `keys generate` puts the private key."""
+        return self.settings.state / "keys" / "identity.txt"
+
+    def recipients(self, told: tuple[str, ...]) -> tuple[str, ...]:
+        """The recipients told, or the public key of the identity file."""
+        if told:
+            return told
+        if not self.identity_file.exists():
+            raise errors.SettingsError("Backups are encrypted: name a --recipient, or make a key pair with: drplatform keys generate")
+        return tuple(backups.public(secret) for secret in backups.read_identities(self.identity_file))
+
+    def vault(self, directory: Path | None, platform_id: str | None, identity: Path | None) -> "Vault":
+        """The backups in the directory, or in the vault of a platform made by hand; with keys when there are some."""
+        place = directory if directory else self.attached(platform_id).vault()
+        file = identity or (self.identity_file if self.identity_file.exists() else None)
+        opener = backups.Opener(backups.read_identities(file)) if file else None
+        return Vault(repository(place, self.clock), opener)
+
+    @contextmanager
+    def working(
+        self, directory: Path | None, platform_id: str | None
+    ) -> Iterator[tuple[Callable[[str], ports.DataStore], ports.Repository]]:
+        """The stores of a platform made by hand, by name, and the repository to work with."""
+        platform = self.attached(platform_id)
+        stores = self.stores(platform)
+
+        def store(name: str) -> ports.DataStore:
+            if name not in stores:
+                raise errors.SettingsError(f"There is no store {name!r} here; known are {', '.join(stores)}.")
+            return stores[name]
+
+        try:
+            yield store, repository(directory if directory else platform.vault(), self.clock)
+        finally:
+            for one in stores.values():
+                one.close()
+
+    def record_operation(self, kind: str, **detail: Any) -> None:
+        """Note an operation on backups in the audit log: who, what, when."""
+        self.audit.append({"kind": kind, "who": self.settings.operator, "when": self.clock.utc().isoformat(), **detail})
+
     def record(self, evidence: Evidence) -> dict[str, Any]:
         """Append the evidence to the audit log; the record with its place in the chain."""
         return self.audit.append(evidence.to_json())
 
-    def report(self, evidence: Evidence, *, allure: bool = True) -> dict[str, Path]:
+    def report(self, evidence: Evidence, record: Mapping[str, Any], *, allure: bool = True) -> dict[str, Path]:
         """Write the reports below the reports directory; the file (or, for Allure, directory) to open, by format.
 
         Without `allure` where allure-pytest writes the results of the same run.
         """
         directory = self.settings.reports / evidence.id
-        written = {"html": html.write(evidence, directory), "json": json.write(evidence, directory)}
+        written = {"html": html.write(evidence, directory, record), "json": json.write(evidence, directory, record)}
         if allure:
-            written["allure"] = allure_report.write(evidence, self.settings.reports / "allure-results")
+            written["allure"] = allure_report.write(evidence, self.settings.reports / "allure-results", record)
         return written
 
 
 def drill_keys() -> Keys:
     """A key pair for one drill, never written anywhere."""
     recipient, identity = backups.generate()
-    return Keys((recipient,), (Secret(identity) if isinstance(identity, str) else identity,))
+    return Keys((recipient,), (identity,))
+
+
+@dataclass(frozen=True)
+class Vault:
+    """Where backups lie, and what opens them (None: nothing does here)."""
+
+    repository: ports.Repository
+    opener: backups.Opener | None
 
 
 def versions(stores: Mapping[str, ports.DataStore]) -> dict[str, str]:

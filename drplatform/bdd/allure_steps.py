@@ -4,7 +4,9 @@ Does nothing where allure-pytest writes no results (no --alluredir).
 """
 
 import threading
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from typing import Any
 
 import allure
 import pytest
@@ -12,6 +14,8 @@ import pytest
 from drplatform.model.drill import Scenario
 from drplatform.model.evidence import Evidence
 from drplatform.model.timeline import Event
+
+EXTENSIONS = {"text/html": "html", "application/json": "json", "image/svg+xml": "svg", "text/csv": "csv"}
 
 
 def active(config: pytest.Config) -> bool:
@@ -67,12 +71,12 @@ def label(feature: str, scenario: Scenario) -> None:
         allure.dynamic.tag(tag)
 
 
-def attach(config: pytest.Config, evidence: Evidence) -> None:
+def attach(config: pytest.Config, evidence: Evidence, record: Mapping[str, Any]) -> None:
     """Attach what the evidence holds to the running test, and write Allure's environment and categories beside the results."""
     if not active(config):
         return
     from drplatform.reports import allure as report  # brings templates and more: only where results are written
 
-    for name, kind, content in report.attachments(evidence):
-        allure.attach(content, name=name, attachment_type=kind)
+    for name, kind, content in report.attachments(evidence, record):
+        allure.attach(content, name=name, attachment_type=kind, extension=EXTENSIONS.get(kind, "txt"))
     report.write_surroundings(config.getoption("allure_report_dir"), evidence)

@@ -88,9 +88,9 @@ def pytest_bdd_after_scenario(request: pytest.FixtureRequest, feature: Feature, 
 
     evidence = running.conclude()
     env = Environment.open(_settings(request.config))
-    env.record(evidence)
-    reports = env.report(evidence, allure=not allure_steps.active(request.config))
-    allure_steps.attach(request.config, evidence)
+    record = env.record(evidence)
+    reports = env.report(evidence, record, allure=not allure_steps.active(request.config))
+    allure_steps.attach(request.config, evidence, record)
     _remember(request.config, evidence, reports)
     if evidence.verdict is not Verdict.PASSED:
         pytest.fail(f"{evidence.verdict.name}: {evidence.summary}", pytrace=False)

@@ -87,8 +87,7 @@ class Session:
         with self._stack:
             self.judge()
             evidence = self.drill.conclude()
-        self.env.record(evidence)
-        self.env.report(evidence)
+        self.env.report(evidence, self.env.record(evidence))
         return evidence
 
 
@@ -122,9 +121,16 @@ def _method(experiment: Mapping[str, Any], configuration: Mapping[str, Any]) -> 
 
 
 def _settings(configuration: Mapping[str, Any]) -> Settings:
-    path = {name: Path(str(configuration[name])) for name in ("policy", "reports") if configuration.get(name)}
+    def path(name: str) -> Path | None:
+        return Path(str(configuration[name])) if configuration.get(name) else None
+
     seed = configuration.get("seed")
-    return Settings.read(platform=configuration.get("platform"), seed=int(seed) if seed not in (None, "") else None, **path)
+    return Settings.read(
+        platform=configuration.get("platform"),
+        seed=int(seed) if seed not in (None, "") else None,
+        policy=path("policy"),
+        reports=path("reports"),
+    )
 
 
 def _progress(event: Event) -> None:

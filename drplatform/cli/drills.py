@@ -45,8 +45,7 @@ def _run_one(env: Environment, scenario: drills.Scenario) -> Verdict:
     with env.drill(scenario, Progress()) as drill:
         _perform_all(drill)
         evidence = drill.conclude()
-    env.record(evidence)
-    _show(evidence, env.report(evidence))
+    _show(evidence, env.report(evidence, env.record(evidence)))
     return evidence.verdict
 
 

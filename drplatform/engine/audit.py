@@ -63,7 +63,7 @@ class AuditLog:
     def _set_torn_line_aside(self) -> str:
         """A crash in the middle of an append leaves a last line without its end."""
         content = self.path.read_bytes() if self.path.exists() else b""
-        whole, _, torn = content.rpartition(b"\n")
+        _, _, torn = content.rpartition(b"\n")
         if not torn:
             return ""
         aside = next(p for n in range(1, 10_000) if not (p := self.path.with_name(f"{self.path.name}.torn-{n}")).exists())

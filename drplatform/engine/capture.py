@@ -65,8 +65,10 @@ class Capture:
             raise errors.Inconclusive(f"The capture of {self._store.name} did not end; its last slices may be missing.")
         error, self._error = self._error, None
         if error:
-            raise error if isinstance(error, errors.DrplatformError) else errors.Inconclusive(
-                f"The capture of {self._store.name} died: {type(error).__name__}: {error}"
+            raise (
+                error
+                if isinstance(error, errors.DrplatformError)
+                else errors.Inconclusive(f"The capture of {self._store.name} died: {type(error).__name__}: {error}")
             ) from error
 
     def _run(self) -> None:

@@ -114,7 +114,9 @@ def replay(journal: Path, scene: ports.Scene, lookup: Lookup) -> list[Entry]:
         try:
             fault = lookup(entry.kind)(**entry.parameters)
         except TypeError as error:
-            raise errors.FaultNotHealed(f"The journal {journal} names {entry.kind} with parameters that it does not take: {error}.") from error
+            raise errors.FaultNotHealed(
+                f"The journal {journal} names {entry.kind} with parameters that it does not take: {error}."
+            ) from error
         _heal(fault, scene, entry.before, scene.clock)
         _append(journal, {"event": "healed", "number": entry.number})
         healed.append(entry)
@@ -124,7 +126,9 @@ def replay(journal: Path, scene: ports.Scene, lookup: Lookup) -> list[Entry]:
 def _heal(fault: ports.Fault, scene: ports.Scene, before: Mapping[str, Any], clock: Clock) -> None:
     fault.heal(scene, before)
     try:
-        wait_for(clock, f"{fault.kind} to be healed", lambda: fault.healed(scene, before), within=SECONDS_TO_HEAL, ignoring=(errors.StoreError,))
+        wait_for(
+            clock, f"{fault.kind} to be healed", lambda: fault.healed(scene, before), within=SECONDS_TO_HEAL, ignoring=(errors.StoreError,)
+        )
     except errors.DeadlineExceeded as error:
         raise errors.FaultNotHealed(str(error)) from error
 

@@ -53,9 +53,9 @@ class Recovery:
 
     def follow(self) -> None:
         """Follow the runbook. Raises RecoveryFailed naming the step that did not come true."""
-        runbook.follow(self.runbook(), self.kit.clock, self.timeline)
+        runbook.follow(self.steps(), self.kit.clock, self.timeline)
 
-    def runbook(self) -> tuple[Any, ...]:
+    def steps(self) -> tuple[Any, ...]:
         """Steps for all stores: what can go on at once is together."""
         return (
             *(self._detect(s) for s in self.targets),

@@ -4,8 +4,8 @@ What is imported here is for the outside.
 """
 
 from drplatform.engine.backups.catalogue import Catalogue
-from drplatform.engine.backups.keys import generate, read_identities, read_recipients, write_identity
-from drplatform.engine.backups.restore import Lease, log_blocks, restore
+from drplatform.engine.backups.keys import generate, public, read_identities, read_recipients, write_identity
+from drplatform.engine.backups.restore import Lease, check_target, log_blocks, restore
 from drplatform.engine.backups.sealing import DataKey, Opener, new_id
 from drplatform.engine.backups.verify import Verification, verify
 from drplatform.engine.backups.writer import back_up, seal_log
@@ -17,9 +17,11 @@ __all__ = [
     "Opener",
     "Verification",
     "back_up",
+    "check_target",
     "generate",
     "log_blocks",
     "new_id",
+    "public",
     "read_identities",
     "read_recipients",
     "restore",

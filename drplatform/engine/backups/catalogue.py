@@ -41,7 +41,9 @@ class Catalogue:
         if len(matches) == 1:
             return matches[0]
         if matches:
-            raise errors.SettingsError(f"Several backups begin with {backup_id!r}: {', '.join(m.id for m in matches[:5])}; say more of the id.")
+            raise errors.SettingsError(
+                f"Several backups begin with {backup_id!r}: {', '.join(m.id for m in matches[:5])}; say more of the id."
+            )
         damaged = [p for p in listing.problems if backup_id in p]
         if damaged:
             raise errors.IntegrityError(damaged[0])

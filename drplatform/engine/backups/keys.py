@@ -33,6 +33,11 @@ def identity(secret: Secret) -> pyrage.x25519.Identity:
         raise errors.SettingsError("A private key given is no age identity; it begins with 'AGE-SECRET-KEY-1'.") from None
 
 
+def public(secret: Secret) -> str:
+    """The recipient that belongs to the identity."""
+    return str(identity(secret).to_public())
+
+
 def write_identity(path: Path, secret: Secret, public: str) -> None:
     """Write the identity to a new file that only its owner can read. Raises SettingsError when the file exists."""
     try:

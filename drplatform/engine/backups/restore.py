@@ -60,7 +60,9 @@ def check_target(store: ports.DataStore, lease: Lease) -> None:
     """Raises TargetRefused unless the store is the leased one, and empty."""
     identity = store.identity()
     if identity != lease.identity:
-        raise errors.TargetRefused(f"The target is {store.kind} {identity}, but the restore was prepared for {lease.identity}; nothing was touched.")
+        raise errors.TargetRefused(
+            f"The target is {store.kind} {identity}, but the restore was prepared for {lease.identity}; nothing was touched."
+        )
     if occupants := store.occupants():
         raise errors.TargetRefused(
             f"The target {store.kind} {identity} is not empty: it holds {', '.join(occupants[:5])}; restore into a fresh one. Nothing was touched."

@@ -57,7 +57,9 @@ class DataKey:
     def make(cls, recipients: Sequence[str]) -> "DataKey":
         """A new random key, wrapped to the recipients. Raises SettingsError when there is none, or one is wrong."""
         if not recipients:
-            raise errors.SettingsError("Backups are encrypted, so at least one age recipient is needed; make one with: drplatform keys generate")
+            raise errors.SettingsError(
+                "Backups are encrypted, so at least one age recipient is needed; make one with: drplatform keys generate"
+            )
         key = AESGCM.generate_key(bit_length=8 * KEY_BYTES)
         wrapped = pyrage.encrypt(key, [keys.recipient(text) for text in recipients])
         return cls(hashlib.sha256(b"drplatform data key id" + key).hexdigest()[:16], base64.b64encode(wrapped).decode(), key)

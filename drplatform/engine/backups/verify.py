@@ -33,7 +33,9 @@ class Verification:
 Found = Callable[[ChunkRef, bytes], None]
 
 
-def verify(manifest: Manifest, repository: ports.Repository, opener: Opener | None, found: Found = lambda ref, stored: None) -> Verification:
+def verify(
+    manifest: Manifest, repository: ports.Repository, opener: Opener | None, found: Found = lambda ref, stored: None
+) -> Verification:
     """Read and check every object of the backup. `found` is handed each sound chunk as stored.
 
     Damage is reported, not raised; KeyUnavailable is raised when `opener` does not open this backup at all.

@@ -1,0 +1,171 @@
+"""`drplatform backups` and `keys`: what is in the vault, whether it is whole, and getting data in and out."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from drplatform.cli import options
+from drplatform.engine import backups
+from drplatform.environment import Environment, Vault
+from drplatform.model import errors
+from drplatform.model.backup import BackupKind, Manifest
+
+
+def vault_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--repository, --platform-id and --identity."""
+    for option in (
+        click.option("--identity", type=options.PATH, help="An age identity file: opens backups.  [default: the one of `keys generate`]"),
+        click.option("--platform-id", help="The platform (of `drplatform platform up`) to work with.  [default: the only one]"),
+        click.option("--repository", type=options.PATH, help="A directory that holds backups.  [default: the vault of the platform]"),
+    ):
+        command = option(command)
+    return command
+
+
+def _vault(repository: Path | None, platform_id: str | None, identity: Path | None) -> Vault:
+    return Environment.open(options.settings()).vault(repository, platform_id, identity)
+
+
+@click.group("backups")
+def group() -> None:
+    """Take, list, check and restore backups.
+
+    \b
+    drplatform keys generate
+    drplatform platform up
+    drplatform backups take mongodb full
+    drplatform backups verify --all
+    """
+
+
+@group.command("list")
+@vault_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_backups(as_json: bool, **where: Any) -> int:
+    """List the backups, oldest first. Exit code 1 when a manifest is damaged."""
+    listing = backups.Catalogue(_vault(**where).repository).read()
+    if as_json:
+        click.echo(json.dumps({"backups": [_brief(m) for m in listing.manifests], "problems": listing.problems}, indent=2))
+    else:
+        for manifest in listing.manifests:
+            click.echo("{id}  {store:14} {kind:12} {end}  {stored_bytes:>12,} bytes".format(**_brief(manifest)))
+        if not listing.manifests:
+            click.echo("There are no backups yet; take one with: drplatform backups take mongodb full")
+        for problem in listing.problems:
+            click.secho(problem, fg="red", err=True)
+    return 1 if listing.problems else 0
+
+
+@group.command()
+@click.argument("backup_id")
+@vault_options
+def show(backup_id: str, **where: Any) -> int:
+    """Show the manifest of one backup as JSON. The beginning of an id will do."""
+    click.echo(json.dumps(backups.Catalogue(_vault(**where).repository).show(backup_id).to_json(), indent=2))
+    return 0
+
+
+@group.command()
+@click.argument("backup_ids", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Verify every backup.")
+@vault_options
+def verify(backup_ids: tuple[str, ...], everything: bool, **where: Any) -> int:
+    """Check every object of the backups: present, unchanged and, with a private key, genuine and readable.
+
+    Exit code 1 when anything is damaged.
+    """
+    vault = _vault(**where)
+    catalogue = backups.Catalogue(vault.repository)
+    listing = catalogue.read()
+    chosen = list(listing.manifests) if everything else [catalogue.show(i) for i in backup_ids]
+    if not chosen and not listing.problems:
+        raise errors.SettingsError("Nothing to verify: name backups, or say --all when there are some.")
+    results = [backups.verify(m, vault.repository, vault.opener) for m in chosen]
+    for result in results:
+        state = "whole" if result.whole else "DAMAGED"
+        how = "opened with the key" if result.opened else "checksums only: no private key was given"
+        click.secho(
+            f"{result.backup}  {state}  {result.objects} objects, {result.stored_bytes:,} bytes, {how}", fg=None if result.whole else "red"
+        )
+        for problem in result.problems:
+            click.echo(f"    {problem}")
+    problems = listing.problems if everything else ()
+    for problem in problems:
+        click.secho(problem, fg="red", err=True)
+    return 1 if problems or not all(r.whole for r in results) else 0
+
+
+@group.command()
+@click.argument("store")
+@click.argument("kind", type=click.Choice([BackupKind.FULL.value, BackupKind.SNAPSHOT.value]), default="full")
+@click.option("--recipient", "recipients", multiple=True, help="An age recipient (age1...).  [default: the one of `keys generate`]")
+@vault_options
+def take(store: str, kind: str, recipients: tuple[str, ...], **where: Any) -> int:
+    """Take a backup of a STORE (mongodb, redis, files) of the platform, encrypted to the recipients."""
+    env = Environment.open(options.settings())
+    where.pop("identity")
+    with env.working(where["repository"], where["platform_id"]) as (platform_store, repository):
+        manifest = backups.back_up(platform_store(store), BackupKind(kind), repository, env.recipients(recipients), env.clock, env.random())
+    env.record_operation("backup", store=store, backup_kind=kind, backup=manifest.id, bytes=manifest.stored_bytes)
+    click.echo(f"{manifest.id}  {manifest.stored_bytes:,} bytes in {len(manifest.chunks)} chunks, consistent as of {manifest.end}")
+    return 0
+
+
+@group.command()
+@click.argument("store")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@vault_options
+def restore(store: str, yes: bool, **where: Any) -> int:
+    """Restore the latest backup of a STORE into the (empty) store of the platform. A store that holds anything is refused."""
+    env = Environment.open(options.settings())
+    vault = env.vault(where["repository"], where["platform_id"], where["identity"])
+    if vault.opener is None:
+        raise errors.KeyUnavailable("A private key is needed to restore; name it with --identity.")
+    chain = backups.Catalogue(vault.repository).chain_to(store)
+    with env.working(where["repository"], where["platform_id"]) as (platform_store, repository):
+        target = platform_store(store)
+        lease = backups.Lease(store, target.identity())
+        backups.check_target(target, lease)
+        if not yes:
+            click.confirm(f"Restore backup {chain.base.id} into {store} {lease.identity}?", abort=True)
+        end = backups.restore(chain, target, repository, vault.opener, lease, env.clock)
+    env.record_operation("restore", store=store, backup=chain.base.id, reached=str(end.reached))
+    for refused in end.refused:
+        click.secho(f"Not restored: {refused}", fg="red", err=True)
+    click.echo(f"{store} is restored to {end.reached}")
+    return 1 if end.refused else 0
+
+
+def _brief(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "id": manifest.id,
+        "store": manifest.store,
+        "kind": manifest.kind.value,
+        "end": str(manifest.end),
+        "chunks": len(manifest.chunks),
+        "stored_bytes": manifest.stored_bytes,
+        "plain_bytes": manifest.plain_bytes,
+    }
+
+
+@click.group()
+def keys() -> None:
+    """The keys that backups are encrypted to."""
+
+
+@keys.command()
+@click.option("--file", "path", type=options.PATH, help="Where the private key goes.  [default: in drplatform's state directory]")
+def generate(path: Path | None) -> int:
+    """Make a key pair. Whoever takes backups needs only the public key; keep the private one where no region can take it down."""
+    env = Environment.open(options.settings())
+    public, secret = backups.generate()
+    place = path or env.identity_file
+    place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    backups.write_identity(place, secret, public)
+    env.record_operation("key generated", recipient=public)
+    click.echo(f"Public key:  {public}")
+    click.echo(f"Private key: in {place}, readable only by you. Without it the backups cannot be opened: keep a copy elsewhere.")
+    return 0

@@ -1,0 +1,117 @@
+"""Objects in an S3 bucket. A put is conditional, so that an object is never overwritten, and carries a checksum that the server verifies."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from drplatform.model import errors
+from drplatform.model.clock import Clock
+from drplatform.model.ports import Endpoint, ObjectInfo
+
+T = TypeVar("T")
+ATTEMPTS = 5
+FIRST_PAUSE = 0.1
+CONNECTIONS = 16
+_TAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
+_MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
+_REFUSED = frozenset({"AccessDenied", "NoSuchBucket", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403"})
+
+
+def open(place: Endpoint, clock: Clock) -> "S3Repository":
+    """The repository in the bucket `options['bucket']` of the endpoint. Connects at the first use."""
+    if not place.addresses or "bucket" not in place.options or place.credentials is None:
+        raise errors.SettingsError("An S3 repository needs an address, a bucket and credentials.")
+    client = boto3.session.Session().client(
+        "s3",
+        endpoint_url=f"{place.options.get('scheme', 'http')}://{place.addresses[0]}",
+        region_name=place.options.get("region", "us-east-1"),
+        aws_access_key_id=place.credentials.user,
+        aws_secret_access_key=place.credentials.password.reveal(),
+        config=Config(
+            signature_version="s3v4",
+            s3={"addressing_style": "path"},
+            retries={"total_max_attempts": 1},
+            connect_timeout=5,
+            read_timeout=60,
+            max_pool_connections=CONNECTIONS,
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        ),
+    )
+    return S3Repository(client, place.options["bucket"], clock)
+
+
+class S3Repository:
+    def __init__(self, client: Any, bucket: str, clock: Clock) -> None:
+        self._client, self._bucket, self._clock = client, bucket, clock
+
+    def put(self, key: str, data: bytes) -> None:
+        def attempt() -> None:
+            try:
+                self._client.put_object(Bucket=self._bucket, Key=key, Body=data, IfNoneMatch="*", ChecksumAlgorithm="SHA256")
+            except ClientError as error:
+                if _code(error) not in _TAKEN:
+                    raise
+                self._require_same(key, data)
+
+        self._retried(f"store {key}", attempt)
+
+    def get(self, key: str) -> bytes:
+        def attempt() -> bytes:
+            try:
+                data: bytes = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+                return data
+            except ClientError as error:
+                if _code(error) in _MISSING:
+                    raise errors.ObjectMissing(f"{key} is not in {self.describe()}.") from None
+                raise
+
+        return self._retried(f"fetch {key}", attempt)
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        token: str | None = None
+        while True:
+            page = self._retried(f"list {prefix}", lambda token=token: self._page(prefix, token))  # type: ignore[misc]
+            for item in page.get("Contents", ()):
+                yield ObjectInfo(item["Key"], item["Size"], item["LastModified"])
+            token = page.get("NextContinuationToken")
+            if not token:
+                return
+
+    def delete(self, key: str) -> None:
+        self._retried(f"delete {key}", lambda: self._client.delete_object(Bucket=self._bucket, Key=key))
+
+    def describe(self) -> str:
+        return f"bucket {self._bucket} at {self._client.meta.endpoint_url}"
+
+    def _page(self, prefix: str, token: str | None) -> dict[str, Any]:
+        more = {"ContinuationToken": token} if token else {}
+        page: dict[str, Any] = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, **more)
+        return page
+
+    def _require_same(self, key: str, data: bytes) -> None:
+        """A retry may find what the attempt before it has stored."""
+        if self.get(key) != data:
+            raise errors.ObjectExists(f"{key} exists with other content in {self.describe()}; objects are never overwritten.")
+
+    def _retried(self, what: str, attempt: Callable[[], T]) -> T:
+        """Bounded retries with doubling pauses; refusals are not retried."""
+        pause = FIRST_PAUSE
+        for remaining in reversed(range(ATTEMPTS)):
+            try:
+                return attempt()
+            except (BotoCoreError, ClientError) as error:
+                refused = isinstance(error, ClientError) and _code(error) in _REFUSED
+                if refused or not remaining:
+                    raise errors.StoreError(f"Could not {what} in {self.describe()}: {error}") from error
+                self._clock.wait(threading.Event(), pause)
+                pause *= 2
+        raise AssertionError("unreachable")
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
