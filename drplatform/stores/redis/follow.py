@@ -7,6 +7,7 @@ a new chain must begin; nothing is bridged.
 
 import threading
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 
 from drplatform.model import errors
 from drplatform.model.clock import Clock
@@ -21,6 +22,7 @@ LINGER = 0.02
 
 BATCH_BYTES = 1024 * 1024
 ACKNOWLEDGE_EVERY = 1.0
+REST_SECONDS = 0.5
 _HOPELESS = frozenset({"NOAUTH", "NOPERM", "WRONGPASS"})
 
 
@@ -37,6 +39,7 @@ def follow(endpoint: Endpoint, clock: Clock, after: Position, stop: threading.Ev
                 clock.wait(stop, psync.WAIT)
                 batch = tail.nothing()
             yield batch
+        yield from tail.rest()
     finally:
         tail.close()
 
@@ -57,8 +60,19 @@ class _Tail:
         if wire is None:
             return self.nothing()
         self._keep_alive(wire)
-        self._gather(wire)
+        self._gather(wire, psync.WAIT)
         return self._cut()
+
+    def rest(self) -> Iterator[LogBatch]:
+        """What has already arrived; not for long, because a busy server never stops sending."""
+        deadline = self._clock.monotonic() + REST_SECONDS
+        while self._wire is not None and self._clock.monotonic() < deadline:
+            with suppress(wires.ConnectionLost):
+                self._gather(self._wire, 0)
+            batch = self._cut()
+            if not batch.block:
+                return
+            yield batch
 
     def nothing(self) -> LogBatch:
         return LogBatch(self._last, self._last, b"", 0, self._clock.utc())
@@ -85,17 +99,23 @@ class _Tail:
     def _keep_alive(self, wire: Wire) -> None:
         now = self._clock.monotonic()
         if now - self._spoken >= ACKNOWLEDGE_EVERY:
-            psync.acknowledge(wire.within(wires.COMMAND_SECONDS))
+            with suppress(wires.ConnectionLost):  # what the server sent before is still to be read; then reading says so
+                psync.acknowledge(wire.within(psync.WAIT))
             self._spoken = now
         if now - self._heard > psync.PATIENCE:
             raise wires.ConnectionLost(f"{wire.name} has sent nothing for {psync.PATIENCE:g} s, not even its own sign of life.")
 
-    def _gather(self, wire: Wire) -> None:
-        wait, begin = psync.WAIT, len(self._held)
-        while len(self._held) - begin < BATCH_BYTES and wire.waiting(wait):
-            self._held += wire.receive(BATCH_BYTES)
-            self._heard = self._clock.monotonic()
-            wait = LINGER if wait == psync.WAIT else max(0.0, wait - LINGER / 4)
+    def _gather(self, wire: Wire, wait: float) -> None:
+        """What a server sent before it died is kept: there may be no other copy of it."""
+        begin, lingered = len(self._held), 0.0
+        try:
+            while len(self._held) - begin < BATCH_BYTES and lingered < LINGER and wire.waiting(wait):
+                self._held += wire.receive(BATCH_BYTES)
+                self._heard, wait = self._clock.monotonic(), LINGER / 4
+                lingered += wait
+        except wires.ConnectionLost:
+            if len(self._held) == begin:
+                raise
 
     def _cut(self) -> LogBatch:
         units = list(stream.units(self._held, self._database))
@@ -107,7 +127,7 @@ class _Tail:
         del self._held[:end]
         self._database = units[-1].database
         self._last = Position(begin.timeline, (frame.end,), frame.at)
-        return LogBatch(begin, self._last, frame.pack(), sum(len(unit.commands) for unit in units), now)
+        return LogBatch(begin, self._last, frame.pack(), stream.writes(units), now)
 
 
 def _raise_hopeless(error: errors.StoreError) -> None:

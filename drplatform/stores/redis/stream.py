@@ -6,7 +6,7 @@ Formats: the stream is commands as arrays of bulk strings; an offset counts its 
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -95,6 +95,11 @@ def units(data: bytes | bytearray, database: int, begin: int = 0) -> Iterator[Un
             continue
         yield Unit(begin, at, tuple(commands), tuple(databases), database)
         begin, commands, databases = at, [], []
+
+
+def writes(found: Iterable[Unit]) -> int:
+    """How many commands in them write; the others keep the connection alive, or frame."""
+    return sum(command.verb not in _SILENT for unit in found for command in unit.commands)
 
 
 def after(blocks: Iterator[bytes], reached: Position, until: Position | None) -> Iterator[Piece]:

@@ -122,6 +122,40 @@ def test_capture_outlives_a_server_that_is_away_for_a_while(redis_servers, clock
         assert isinstance(capture.failed(), errors.LogGap)  # a new process is a new history
 
 
+@pytest.mark.parametrize("attempt", range(3))
+def test_what_was_acknowledged_before_a_power_cut_is_in_the_capture_but_for_what_was_in_flight(redis_servers, clock, attempt):
+    server = redis_servers()
+    store = store_redis.connect(server.endpoint, clock)
+    _, end = cases.snapshot(store)
+    with cases.Capture(store, end, clock) as capture:
+        capture.upto_now()
+        cases.write(store, "c", range(1000))
+        server.process.kill(), server.process.wait()
+    assert 999 <= sum(o.verb == "RPUSH" for o in store.operations(capture.log)) <= 1000
+
+
+def test_stopping_hands_on_what_has_arrived(redis_endpoint, clock):
+    store = store_redis.connect(redis_endpoint, clock)
+    _, end = cases.snapshot(store)
+    stop, batches = threading.Event(), []
+    for batch in store.follow(end, stop):
+        batches.append(batch)
+        if len(batches) == 2:
+            cases.write(store, "c", range(100))
+            stop.set()
+    assert sum(batch.entries for batch in batches) == 100 and cases.contiguous(batches)
+
+
+def test_signs_of_life_are_no_entries(redis_endpoint, clock):
+    store = store_redis.connect(redis_endpoint, clock)
+    with cases.client(redis_endpoint) as r:
+        r.config_set("repl-ping-replica-period", 1)
+    _, end = cases.snapshot(store)
+    with cases.Capture(store, end, clock) as capture:
+        clocks.wait_for(clock, "a ping", lambda: capture.last.sequence > end.sequence, within=10)
+    assert sum(batch.entries for batch in capture.batches) == 0 and cases.contiguous(capture.batches)
+
+
 def test_an_overrun_backlog_is_a_gap_and_no_snapshot_is_begun_for_nobody(redis_endpoint, clock):
     store = store_redis.connect(redis_endpoint, clock)
     with cases.client(redis_endpoint) as r:
