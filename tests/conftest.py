@@ -231,6 +231,7 @@ def _start_s3() -> Server:
     )
     environment = {"GOMEMLIMIT": "200MiB", "WEED_S3_SSE_KEY": secrets.token_hex(32), "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
     server = Server(directory, command, endpoint, environment)
+    server.leaves = [Path(f"/tmp/seaweedfs-{name.split('.')[0]}-grpc-{port}.sock") for name, port in ports.items() if name.endswith("grpc")]
     server.start()
     client = s3_client(endpoint)
     transient = (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError)
@@ -239,7 +240,6 @@ def _start_s3() -> Server:
         client.create_bucket(Bucket=bucket)
     server.wait(lambda: client.put_object(Bucket=BUCKETS[0], Key="ready", Body=b"1"), *transient)
     client.delete_object(Bucket=BUCKETS[0], Key="ready")
-    server.leaves = [Path(f"/tmp/seaweedfs-{name.split('.')[0]}-grpc-{port}.sock") for name, port in ports.items() if name.endswith("grpc")]
     return server
 
 

@@ -249,6 +249,12 @@ def test_files_are_replaced_under_their_public_name(platform):
     platform.publish("primary", "files")
     body = s3_client(platform.endpoint("files")).get_object(Bucket="uploads", Key="a")["Body"].read()
     assert body == b"restored"
+    (server,) = platform.regions[0].of("files")
+    server.kill()
+    assert not server.running() and not process.accepts(server.address), "the public way in is gone with it"
+    server.start()
+    client = s3_client(platform.endpoint("files"))
+    assert client.get_object(Bucket="uploads", Key="a")["Body"].read() == b"restored"
 
 
 @pytest.mark.parametrize("kind", ["mongodb", "redis", "files"])

@@ -4,11 +4,12 @@ One class a kind. Each keeps the region that serves the public name in a file, f
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from drplatform.model import errors
-from drplatform.model.ports import Address, Credentials, Endpoint
+from drplatform.model.ports import Address, Endpoint
 from drplatform.platforms.embedded import layout, redis, replicaset, s3
 from drplatform.platforms.embedded.process import Waits
 from drplatform.platforms.embedded.server import Server
@@ -189,11 +190,10 @@ class RedisGroup:
 class FilesGroup:
     """One S3 server a region, which do not replicate yet. The public name is the address of the region that serves."""
 
-    def __init__(self, servers: Iterable[Server], directory: Path, buckets: Sequence[str], credentials: Credentials) -> None:
+    def __init__(self, servers: Iterable[Server], directory: Path, weed: s3.Weed, endpoint: Endpoint) -> None:
         self._members = Members(servers, directory)
         self.servers = self._members.all
-        self._options = {"buckets": ",".join(buckets), "region": s3.AWS_REGION}
-        self._credentials = credentials
+        self._weed, self._like = weed, endpoint
 
     def form(self) -> None:
         """They have nothing to agree on."""
@@ -208,12 +208,9 @@ class FilesGroup:
         return self._endpoint(server.listens_at)
 
     def publish(self, region: str) -> None:
-        """The server restarts at the public address. Killed, since after an orderly end its first writes sometimes hang for seconds;
-        what it has acknowledged survives both."""
+        """A gateway is opened at the public address. A restart instead makes SeaweedFS refuse writes for up to 15 seconds, now and then."""
         server = self._members.require_provisioned(region)
-        server.kill()
-        server.move()
-        server.start()
+        server.open_door(self._weed.door(server.place, server.directory))
         self._members.serve_from(region)
 
     def rejoin(self, region: str) -> None:
@@ -224,4 +221,4 @@ class FilesGroup:
             server.renew(published=True)
 
     def _endpoint(self, address: Address) -> Endpoint:
-        return Endpoint(layout.FILES, (address,), self._options, self._credentials)
+        return replace(self._like, addresses=(address,))

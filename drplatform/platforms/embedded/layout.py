@@ -24,7 +24,7 @@ _LAST_OCTET = {PRIMARY: 1, SECONDARY: 2, VAULT: 9}
 MONGODB, REDIS, FILES = "mongodb", "redis", "files"
 KINDS = (MONGODB, REDIS, FILES)
 
-PUBLIC, PRIVATE = "public", "private"
+PUBLIC, PRIVATE, DOOR = "public", "private", "door"
 _S3_PARTS = ("master", "volume", "filer", "admin")
 _S3_PORTS = (*(f"{part}.port{end}" for part in _S3_PARTS for end in ("", ".grpc")), "s3.port.grpc")
 
@@ -93,7 +93,7 @@ def _count(kind: str, region: str) -> int:
 def _place(reserved: contextlib.ExitStack, low: Iterator[int], network: str, kind: str, region: str, number: int) -> Place:
     host = f"{network}.{_LAST_OCTET[region]}"
     if kind == FILES:
-        ports = {name: next(low) for name in (PUBLIC, PRIVATE, *_S3_PORTS)}
+        ports = {name: next(low) for name in (PUBLIC, PRIVATE, DOOR, *_S3_PORTS)}
     else:
         ports = {name: _reserve(reserved, host, 0) for name in (PUBLIC, PRIVATE)}
     return Place(f"{kind}-{region}-{number}", kind, region, host, ports)

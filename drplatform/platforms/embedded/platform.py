@@ -113,7 +113,7 @@ class EmbeddedPlatform:
         self._groups = {
             layout.MONGODB: MongodbGroup(of[layout.MONGODB], directory, drawn.replica_set, self._waits),
             layout.REDIS: RedisGroup(of[layout.REDIS], directory, self._waits),
-            layout.FILES: FilesGroup(of[layout.FILES], directory, BUCKETS, self._credentials()),
+            layout.FILES: FilesGroup(of[layout.FILES], directory, self._weed(drawn, BUCKETS), self._files()),
         }
 
     def close(self) -> None:
@@ -176,6 +176,9 @@ class EmbeddedPlatform:
 
     def _weed(self, drawn: layout.Layout, buckets: Sequence[str]) -> s3.Weed:
         return s3.Weed(self._programs.weed, buckets, drawn.access_key, Secret(drawn.secret_key), Secret(drawn.sse_key))
+
+    def _files(self) -> Endpoint:
+        return Endpoint(layout.FILES, (), {"buckets": ",".join(BUCKETS), "region": s3.AWS_REGION}, self._credentials())
 
     def _credentials(self) -> Credentials:
         assert self._layout, "the platform was entered"

@@ -42,11 +42,19 @@ class Weed:
         beside = disk.parent
         ports = {**{name: p for name, p in place.ports.items() if ".port" in name}, "s3.port": port}
         self._write_identities(beside / "ids.json")
-        _note_outside(beside, ports)
+        _note_outside(beside, ports, place.ports[layout.DOOR])
         command = [str(self._program), f"-logdir={beside}", "-stderrthreshold=ERROR", "-alsologtostderr=false", "mini", f"-dir={disk}"]
         command += [f"-ip={place.host}", f"-ip.bind={place.host}", *(f"-{name}={p}" for name, p in ports.items()), *_FIXED]
         command += [f"-s3.config={beside / 'ids.json'}", f"-bucket={','.join(self._buckets)}"]
         return [*command, f"-filer.localSocket={beside / 'filer.sock'}", f"-s3.localSocket={beside / 's3.sock'}"]
+
+    def door(self, place: layout.Place, directory: Path) -> list[str]:
+        """The command line of a further S3 gateway, at the public address, before the files of a running server."""
+        filer = f"{place.host}:{place.ports['filer.port']}.{place.ports['filer.port.grpc']}"
+        command = [str(self._program), f"-logdir={directory}", "-stderrthreshold=ERROR", "-alsologtostderr=false", "s3", f"-filer={filer}"]
+        command += [f"-ip.bind={place.host}", f"-port={place.ports[layout.PUBLIC]}", f"-port.grpc={place.ports[layout.DOOR]}"]
+        command += ["-port.iceberg=0", "-port.lance=0", f"-config={directory / 'ids.json'}", "-iam.readOnly=false"]
+        return [*command, "-autoCreateBucket=false", f"-localSocket={directory / 'door.sock'}"]
 
     def environment(self) -> Mapping[str, str]:
         return {"GOMEMLIMIT": MEMORY_LIMIT, "WEED_S3_SSE_KEY": self._sse_key.reveal(), "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
@@ -77,7 +85,8 @@ def _request(request: urllib.request.Request) -> None:
         response.read()
 
 
-def _note_outside(directory: Path, ports: Mapping[str, int]) -> None:
+def _note_outside(directory: Path, ports: Mapping[str, int], door: int) -> None:
     """weed puts a socket into /tmp for each gRPC port, whatever it is told: note them, so that they can be removed."""
     sockets = [f"/tmp/seaweedfs-{name.split('.')[0]}-grpc-{port}.sock" for name, port in ports.items() if name.endswith("grpc")]
+    sockets.append(f"/tmp/seaweedfs-s3-grpc-{door}.sock")
     (directory / lease.OUTSIDE).write_text("\n".join(sockets) + "\n")

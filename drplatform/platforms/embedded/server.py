@@ -6,7 +6,7 @@ Keeps its state (which disk, which port, whom it follows) in a file, so that ano
 import json
 import shutil
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -24,12 +24,13 @@ STATE = "state.json"
 @dataclass(frozen=True)
 class State:
     """`generation` numbers its disks: a provisioned server begins a new one. `published`: listens at its public address, not the private.
-    `settings` are the recipe's (whom it follows). `pid` is the process started last."""
+    `settings` are the recipe's (whom it follows). `pid` is the process started last, `door` one that lets the public in to it."""
 
     generation: int = 1
     published: bool = True
     settings: Mapping[str, str] = field(default_factory=dict)
     pid: Pid | None = None
+    door: Pid | None = None
 
 
 class Recipe(Protocol):
@@ -53,12 +54,13 @@ class Server:
     def __init__(self, place: layout.Place, directory: Path, recipe: Recipe, environment: Mapping[str, str], waits: Waits) -> None:
         self.name, self.kind, self.region = place.name, place.kind, place.region
         self.address = Address(place.host, place.ports[layout.PUBLIC])
-        self._place, self._recipe, self._waits = place, recipe, waits
-        self._directory = directory / place.name
-        self._directory.mkdir(mode=0o700, exist_ok=True)
-        self._process = ServerProcess(place.name, self._directory, directory, environment, waits)
+        self.place, self._recipe, self._waits = place, recipe, waits
+        self.directory = directory / place.name
+        self.directory.mkdir(mode=0o700, exist_ok=True)
+        self._process = ServerProcess(place.name, self.directory, directory, environment, waits)
+        self._door = ServerProcess(f"{place.name} (public)", self.directory, directory, environment, waits)
         self._state = self._read()
-        self._process.pid = self._state.pid
+        self._process.pid, self._door.pid = self._state.pid, self._state.door
 
     # -- Instance, Killable, Erasable --------------------------------------------------------------------------------------------
 
@@ -67,15 +69,17 @@ class Server:
         if not self._process.alive():
             self._disk.mkdir(mode=0o700, exist_ok=True)
             port = self.listens_at.port
-            command = self._recipe.command(self._place, port, self._disk, self._state.settings)
+            command = self._recipe.command(self.place, port, self._disk, self._state.settings)
             self._process.launch(command, self._recipe.environment())
             self._set(pid=self._process.pid)
         self._wait_until_it_answers()
 
     def stop(self) -> None:
+        self._door.kill()
         self._process.terminate(SECONDS_TO_STOP)
 
     def kill(self) -> None:
+        self._door.kill()
         self._process.kill()
 
     def running(self) -> bool:
@@ -94,7 +98,7 @@ class Server:
 
     @property
     def listens_at(self) -> Address:
-        return self.address if self._state.published else Address(self.address.host, self._place.ports[layout.PRIVATE])
+        return self.address if self._state.published else Address(self.address.host, self.place.ports[layout.PRIVATE])
 
     @property
     def generation(self) -> int:
@@ -103,7 +107,7 @@ class Server:
 
     def renew(self, *, published: bool, settings: Mapping[str, str] | None = None) -> None:
         """Give it a new, empty disk and start it there. The disk it had is kept aside."""
-        self._process.kill()
+        self.kill()
         self._set(generation=self._state.generation + 1, published=published, settings=settings or {})
         self.start()
 
@@ -115,20 +119,28 @@ class Server:
         """From now on it is at its public address: for a server that can do so while it runs, or is about to be started again."""
         self._set(published=True)
 
+    def open_door(self, command: Sequence[str]) -> None:
+        """Let the public in through a second process, for a server that cannot move without a restart. When started again, it needs none."""
+        self._door.launch(command, self._recipe.environment())
+        self._set(published=True, door=self._door.pid)
+        self._wait_until_it_answers()
+
     def known(self) -> bool:
         """Has it ever been configured or started?"""
-        return (self._directory / STATE).exists()
+        return (self.directory / STATE).exists()
 
     def alive(self) -> bool:
+        self._door.alive()  # takes its remains away
         return self._process.alive()
 
     def signal_kill(self) -> None:
         """SIGKILL without waiting for the end."""
+        self._door.signal(signal.SIGKILL)
         self._process.signal(signal.SIGKILL)
 
     @property
     def _disk(self) -> Path:
-        return self._directory / f"disk-{self._state.generation}"
+        return self.directory / f"disk-{self._state.generation}"
 
     def _wait_until_it_answers(self) -> None:
         self._waits.until(
@@ -138,17 +150,18 @@ class Server:
     def _answers(self) -> bool:
         if not self._process.alive():
             raise errors.StoreError(f"{self.name} ended while it was starting; the end of its log: {self._process.last_words()}")
-        return self._recipe.answers(self._place, self.listens_at)
+        return self._recipe.answers(self.place, self.listens_at)
 
     def _set(self, **changes: object) -> None:
         self._state = replace(self._state, **changes)  # type: ignore[arg-type]
-        fresh = self._directory / f"{STATE}.new"
+        fresh = self.directory / f"{STATE}.new"
         fresh.write_text(json.dumps(asdict(self._state)))
-        fresh.replace(self._directory / STATE)
+        fresh.replace(self.directory / STATE)
 
     def _read(self) -> State:
         try:
-            read = json.loads((self._directory / STATE).read_text())
+            read = json.loads((self.directory / STATE).read_text())
         except FileNotFoundError:
             return State()
-        return State(**{**read, "pid": Pid(**read["pid"]) if read["pid"] else None})
+        pids = {name: Pid(**read[name]) if read[name] else None for name in ("pid", "door")}
+        return State(**{**read, **pids})
