@@ -82,10 +82,10 @@ def frames(blocks: Iterator[bytes]) -> Iterator[Frame]:
         raise errors.IntegrityError(f"The stored stream of Redis ends inside a frame, after {len(held)} bytes of it; do not use it.")
 
 
-def units(data: bytes | bytearray, database: int, begin: int = 0) -> Iterator[Unit]:
-    """All units that are whole, from `begin` on. Raises IntegrityError where no command begins."""
+def units(data: bytes | bytearray, database: int, begin: int = 0, stop: bytes = b"") -> Iterator[Unit]:
+    """All units that are whole, from `begin` on, up to a line that begins with `stop`. Raises IntegrityError where no command begins."""
     at, commands, databases = begin, list[Command](), list[int]()
-    while (command := _command(data, at)) is not None:
+    while (not stop or data[at : at + 1] != stop) and (command := _command(data, at)) is not None:
         at = command.end
         if command.verb == b"SELECT":
             database = int(command.argument)
