@@ -24,6 +24,9 @@ TERMS_OF_A_SET = 1_000_000
 class Group(Protocol):
     servers: tuple[Server, ...]
 
+    def prepare(self) -> None:
+        """Before its servers are started for the first time."""
+
     def form(self) -> None:
         """Make a group of servers that have just started for the first time; returns when it serves and is in sync."""
 
@@ -82,6 +85,9 @@ class MongodbGroup:
     def __init__(self, servers: Iterable[Server], directory: Path, replica_set: str, waits: Waits) -> None:
         self._members, self._name, self._waits = Members(servers, directory), replica_set, waits
         self.servers = self._members.all
+
+    def prepare(self) -> None:
+        """They need nothing."""
 
     def form(self) -> None:
         replicaset.initiate(self._name, {server.address: self._priority(server) for server in self.servers})
@@ -143,8 +149,10 @@ class RedisGroup:
     def __init__(self, servers: Iterable[Server], directory: Path, waits: Waits) -> None:
         self._members, self._waits = Members(servers, directory), waits
         self.servers = self._members.all
-        if not self._members.outside(layout.PRIMARY)[0].known():
-            self._follow(self._members.outside(layout.PRIMARY))
+
+    def prepare(self) -> None:
+        for replica in self._members.outside(self._members.serving):
+            replica.configure(self._following())
 
     def form(self) -> None:
         for replica in self._members.outside(self._members.serving):
@@ -178,10 +186,6 @@ class RedisGroup:
     def _serving(self) -> Server:
         return self._members.of(self._members.serving)[0]
 
-    def _follow(self, servers: Iterable[Server]) -> None:
-        for server in servers:
-            server.configure(self._following())
-
     def _following(self) -> dict[str, str]:
         primary = self._serving().address
         return {redis.FOLLOWS: f"{primary.host} {primary.port}"}
@@ -194,6 +198,9 @@ class FilesGroup:
         self._members = Members(servers, directory)
         self.servers = self._members.all
         self._weed, self._like = weed, endpoint
+
+    def prepare(self) -> None:
+        """They need nothing."""
 
     def form(self) -> None:
         """They have nothing to agree on."""

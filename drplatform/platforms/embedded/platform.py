@@ -150,6 +150,8 @@ class EmbeddedPlatform:
 
     def _start_servers(self) -> None:
         everything = self.everything()
+        for group in self._groups.values():
+            group.prepare()
         pool = ThreadPoolExecutor(len(everything) + len(self._groups))
         try:
             starts = {server.name: pool.submit(server.start) for server in everything}

@@ -56,7 +56,6 @@ class Server:
         self.address = Address(place.host, place.ports[layout.PUBLIC])
         self.place, self._recipe, self._waits = place, recipe, waits
         self.directory = directory / place.name
-        self.directory.mkdir(mode=0o700, exist_ok=True)
         self._process = ServerProcess(place.name, self.directory, directory, environment, waits)
         self._door = ServerProcess(f"{place.name} (public)", self.directory, directory, environment, waits)
         self._state = self._read()
@@ -67,7 +66,8 @@ class Server:
     def start(self) -> None:
         """Start and return when it answers. Raises StoreError with the end of its log when it does not come up."""
         if not self._process.alive():
-            self._disk.mkdir(mode=0o700, exist_ok=True)
+            self._door.kill()
+            self._disk.mkdir(mode=0o700, parents=True, exist_ok=True)
             port = self.listens_at.port
             command = self._recipe.command(self.place, port, self._disk, self._state.settings)
             self._process.launch(command, self._recipe.environment())
@@ -92,7 +92,7 @@ class Server:
             shutil.rmtree(self._disk)
 
     def stored_bytes(self) -> int:
-        return sum(file.lstat().st_size for file in self._disk.rglob("*") if file.is_file()) if self._disk.exists() else 0
+        return sum(_size(file) for file in self._disk.rglob("*")) if self._disk.exists() else 0
 
     # -- what the platform does with it --------------------------------------------------------------------------------------------
 
@@ -125,10 +125,6 @@ class Server:
         self._set(published=True, door=self._door.pid)
         self._wait_until_it_answers()
 
-    def known(self) -> bool:
-        """Has it ever been configured or started?"""
-        return (self.directory / STATE).exists()
-
     def alive(self) -> bool:
         self._door.alive()  # takes its remains away
         return self._process.alive()
@@ -154,6 +150,7 @@ class Server:
 
     def _set(self, **changes: object) -> None:
         self._state = replace(self._state, **changes)  # type: ignore[arg-type]
+        self.directory.mkdir(mode=0o700, exist_ok=True)
         fresh = self.directory / f"{STATE}.new"
         fresh.write_text(json.dumps(asdict(self._state)))
         fresh.replace(self.directory / STATE)
@@ -165,3 +162,11 @@ class Server:
             return State()
         pids = {name: Pid(**read[name]) if read[name] else None for name in ("pid", "door")}
         return State(**{**read, **pids})
+
+
+def _size(file: Path) -> int:
+    """A running server removes files while they are counted."""
+    try:
+        return file.lstat().st_size if file.is_file() else 0
+    except FileNotFoundError:
+        return 0
