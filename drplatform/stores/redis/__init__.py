@@ -1,6 +1,6 @@
 """Redis and Valkey, from 6.2: snapshot, continuous capture and restore by the replication protocol alone.
 
-The outside uses `connect`. Options of the endpoint:
+The outside uses `connect`, and `disk` for a server's own files. Options of the endpoint:
 - `transfer`: `disk` or `diskless`, how the source prepares a snapshot (else what suits it best);
 - `acknowledging_replicas`: how many replicas must have a mark before it counts as acknowledged (0);
 - `tls`: `yes`, with `tls_ca`, `tls_certificate`, `tls_key`;

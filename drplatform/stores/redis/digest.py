@@ -3,8 +3,8 @@
 What is digested is the value that a client reads, never DUMP's payload: that depends on the internal encoding, on a hash table's order
 (which is random in each process) and on the version, and differs between a server and its faithful restore. The digest of an item covers
 its key, its type, its value and the absolute time at which it expires (in milliseconds; on servers before 7.0, which cannot say exactly,
-only whether it expires). Left out: keys of the ledger, and of streams the times at which consumers were last seen.
-Memory: one page of values, and a number for each key.
+only whether it expires). A key that expires in between is in one digest and not in the other. Left out: keys of the ledger, and of
+streams the times at which consumers were last seen. Memory: one page of values, and a number for each key.
 """
 
 import hashlib
@@ -58,7 +58,7 @@ def _items(wire: Wire, database: str) -> Iterator[bytes]:
     fields_expire = wires.supports(wire, "HPEXPIRETIME")
     for keys in _pages(wire):
         entries = _entries(wire, keys, exact)
-        values = [_sound(value) for value in _pipeline(wire, [_reading(entry) for entry in entries])]
+        entries, values = _values(wire, entries)
         extras = _field_expiries(wire, entries, values) if fields_expire else {}
         for entry, value in zip(entries, values, strict=True):
             form = _FORMS.get(entry.kind, _opaque)(value)
@@ -115,10 +115,18 @@ def _pipeline(wire: Wire, commands: list[Command]) -> list[Any]:
     return wire.within(PAGE_SECONDS).pipeline(commands)
 
 
-def _sound(value: Any) -> Any:
-    if isinstance(value, ErrorReply):
+def _values(wire: Wire, entries: list[_Entry]) -> tuple[list[_Entry], list[Any]]:
+    """The entries that are there, with their values: on a server in use some are gone since they were listed."""
+    found = zip(entries, _pipeline(wire, [_reading(entry) for entry in entries]), strict=True)
+    there = [(entry, value) for entry, value in found if not _gone(value)]
+    return [entry for entry, _ in there], [value for _, value in there]
+
+
+def _gone(value: Any) -> bool:
+    """No value is empty but a string's. Raises StoreError for a key that is there and cannot be read."""
+    if isinstance(value, ErrorReply) and "no such key" not in str(value):
         raise errors.StoreError(f"A key cannot be read for the digest: {value}") from value
-    return value
+    return value is None or value == [] or isinstance(value, ErrorReply)
 
 
 def _scored(flat: list[bytes]) -> list[Any]:

@@ -6,6 +6,7 @@ damage raises IntegrityError. Written: the parts, or one file for Redis 6. Forma
 """
 
 import mmap
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -194,6 +195,8 @@ def _append(path: Path, blocks: Iterator[bytes | memoryview]) -> None:
     with path.open("ab") as file:
         for block in blocks:
             file.write(block)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _noted(pieces: Iterator[stream.Piece], reached: list[Position]) -> Iterator[memoryview]:

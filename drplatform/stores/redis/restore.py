@@ -75,15 +75,17 @@ class RedisRestore:
             writing.result()
         return RestoreEnd(reached, digests, _counts(digests, self._admin), refused)
 
+    def leave(self) -> None:
+        """Leave the target alone: also after a failure it follows nobody, and has its settings back."""
+        if self._source is not None and not self._promoted:
+            self._admin.close()  # an answer may still be under way on it
+            self._admin = wires.dial(self._endpoint, self._clock)
+            self._promote()
+
     def close(self) -> None:
-        """Leave the target alone: also after a failure it follows nobody."""
-        try:
-            if self._source is not None and not self._promoted:
-                self._promote()
-        finally:
-            if self._source is not None:
-                self._source.close()
-            self._admin.close()
+        if self._source is not None:
+            self._source.close()
+        self._admin.close()
 
     @property
     def _following(self) -> Source:
@@ -151,8 +153,20 @@ def restore(endpoint: Endpoint, clock: Clock) -> Iterator[RedisRestore]:
     running = RedisRestore(endpoint, clock)
     try:
         yield running
+        running.leave()
+    except BaseException as first:
+        _abandon(running, first)
+        raise
     finally:
         running.close()
+
+
+def _abandon(running: RedisRestore, first: BaseException) -> None:
+    """What went wrong first is what counts; that the target could not be left either is added to it."""
+    try:
+        running.leave()
+    except errors.DrplatformError as second:
+        first.add_note(f"The target could not be detached from the restore either: {second}")
 
 
 def refuse_wrong_target(admin: Wire, preface: rdb.Preface) -> None:

@@ -47,14 +47,12 @@ class Source:
 
     def send(self, data: bytes | memoryview) -> None:
         """Raises RecoveryFailed when the target does not take it."""
-        try:
-            self._connected.within(PATIENCE).send(data)
-            self._drain()
-        except wires.ConnectionLost as error:
-            raise errors.RecoveryFailed(f"The target left the restore: {error} Its log says why; restore into a fresh one.") from error
+        self._give(data)
+        self._drain()
 
     def end_of_snapshot(self) -> None:
-        self.send(self._mark)
+        """What the target says from now on is not taken away: the first of it means that it has loaded the snapshot."""
+        self._give(self._mark)
 
     def taken_over(self, seconds: float) -> bool:
         """Wait so long for the target to say that it has loaded the snapshot. Raises RecoveryFailed when it gave up.
@@ -77,10 +75,19 @@ class Source:
             raise errors.RecoveryFailed("No target follows this source; load a snapshot first.")
         return self._target
 
+    def _give(self, data: bytes | memoryview) -> None:
+        try:
+            self._connected.within(PATIENCE).send(data)
+        except wires.ConnectionLost as error:
+            raise _left(error) from error
+
     def _drain(self) -> None:
         """Take the target's acknowledgements away: nobody else reads them, and unread they would block it in the end."""
-        while self._connected.waiting(0):
-            self._connected.receive(wires.RECEIVE_BYTES)
+        try:
+            while self._connected.waiting(0):
+                self._connected.receive(wires.RECEIVE_BYTES)
+        except wires.ConnectionLost as error:
+            raise _left(error) from error
 
     def _accepted(self, deadline: float) -> Wire:
         try:
@@ -103,6 +110,10 @@ class Source:
                 candidate.send(_courtesy(command, known))
         except (wires.ConnectionLost, TypeError, IndexError, AttributeError, ValueError):
             return False  # something else that happened to connect
+
+
+def _left(error: wires.ConnectionLost) -> errors.RecoveryFailed:
+    return errors.RecoveryFailed(f"The target left the restore: {error} Its log says why; restore into a fresh one.")
 
 
 def _proves(command: list[bytes], password: str) -> bool:
