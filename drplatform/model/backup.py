@@ -5,6 +5,7 @@ clear, or servers.
 """
 
 import enum
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -44,6 +45,24 @@ class Digest:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "Digest":
         return cls(int(document["items"]), str(document["value"]))
+
+
+class Multiset:
+    """Adds up a Digest, item by item. Not safe to add to from several threads: make one each, and merge."""
+
+    def __init__(self) -> None:
+        self._items, self._sum = 0, 0
+
+    def add(self, item: bytes) -> None:
+        self._items += 1
+        self._sum += int.from_bytes(hashlib.sha256(item).digest())
+
+    def merge(self, other: "Multiset") -> None:
+        self._items += other._items
+        self._sum += other._sum
+
+    def digest(self) -> Digest:
+        return Digest(self._items, f"{self._sum % 2**256:064x}")
 
 
 @dataclass(frozen=True)

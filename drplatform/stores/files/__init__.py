@@ -1,0 +1,20 @@
+"""File storage (S3) through its public interface alone: buckets with their objects, metadata, content types and tags.
+
+The outside uses `connect`. Options of the endpoint:
+- `buckets`: names, comma separated; the first one also holds the marks of the ledger;
+- `region` (us-east-1) and `scheme` (http).
+
+Consistency: an object in a dump is whole, as it was at one moment, never half old and half new. S3 has no snapshot of a bucket: a dump's
+`end` is the time at which its listing began. It holds everything acknowledged before, except what was deleted meanwhile, and may hold
+later versions of objects that were written while it ran.
+Left out: old versions, object locks, access control lists and policies.
+"""
+
+from drplatform.model.clock import Clock
+from drplatform.model.ports import Endpoint
+from drplatform.stores.files.store import FilesStore
+
+
+def connect(endpoint: Endpoint, clock: Clock) -> FilesStore:
+    """A store at this endpoint; connections are made when they are needed. Raises SettingsError when the endpoint lacks something."""
+    return FilesStore(endpoint, clock)

@@ -1,0 +1,91 @@
+"""The client that reads and writes many objects, and what all S3 errors become. Knows no layout of backups."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from drplatform.model import errors
+from drplatform.model.ports import Credentials, Endpoint
+
+REGION = "us-east-1"
+CONNECTIONS = 32
+_MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
+_CHANGED = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict", "InvalidRange", "416"})
+_OWNED = frozenset({"BucketAlreadyOwnedByYou", "BucketAlreadyExists"})
+
+
+def buckets(endpoint: Endpoint) -> tuple[str, ...]:
+    """The names in `options['buckets']`. Raises SettingsError when there are none, or the endpoint has no address or credentials."""
+    names = tuple(name.strip() for name in endpoint.options.get("buckets", "").split(",") if name.strip())
+    if not names or not endpoint.addresses or endpoint.credentials is None:
+        raise errors.SettingsError("File storage needs an address, credentials and the option `buckets`; name them in its endpoint.")
+    return names
+
+
+def url(endpoint: Endpoint) -> str:
+    return f"{endpoint.options.get('scheme', 'http')}://{endpoint.addresses[0]}"
+
+
+def credentials(endpoint: Endpoint) -> Credentials:
+    assert endpoint.credentials, "buckets() has checked it"
+    return endpoint.credentials
+
+
+def client(endpoint: Endpoint) -> Any:
+    """A client that several threads may share. It repeats what failed, so it is not for the ledger's writes."""
+    keys = credentials(endpoint)
+    return boto3.session.Session().client(
+        "s3",
+        endpoint_url=url(endpoint),
+        region_name=endpoint.options.get("region", REGION),
+        aws_access_key_id=keys.user,
+        aws_secret_access_key=keys.password.reveal(),
+        config=Config(
+            signature_version="s3v4",
+            s3={"addressing_style": "path"},
+            retries={"mode": "standard", "total_max_attempts": 4},
+            connect_timeout=5,
+            read_timeout=60,
+            max_pool_connections=CONNECTIONS,
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        ),
+    )
+
+
+@contextmanager
+def doing(what: str) -> Iterator[None]:
+    """Whatever the client raises becomes a StoreError that says what could not be done."""
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise errors.StoreError(f"Could not {what}: {error}") from error
+
+
+def code(error: Exception) -> str:
+    return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
+
+
+def status(error: Exception) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)) if isinstance(error, ClientError) else 0
+
+
+def is_missing(error: Exception) -> bool:
+    return code(error) in _MISSING
+
+
+def is_changed(error: Exception) -> bool:
+    return code(error) in _CHANGED
+
+
+def make_bucket(s3: Any, bucket: str) -> None:
+    """Nothing when it is there already."""
+    try:
+        s3.create_bucket(Bucket=bucket)
+    except ClientError as error:
+        if code(error) not in _OWNED:
+            raise errors.StoreError(f"Could not make the bucket {bucket}: {error}") from error

@@ -1,0 +1,198 @@
+"""One object: its header, reading it whole although it may change meanwhile, and its part in a digest."""
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError, ResponseStreamingError
+
+from drplatform.model import errors
+from drplatform.model.backup import Digest
+from drplatform.stores.files import access, listing
+
+PIECE_BYTES = 1024 * 1024
+ATTEMPTS = 5
+PROPERTIES = ("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage")
+"""Properties beside the content type, as boto3 calls them, in answers and requests alike."""
+_BROKEN = (HTTPClientError, IncompleteReadError, ResponseStreamingError, OSError)
+
+
+@dataclass(frozen=True)
+class Header:
+    """An object without its content. `etag` and `modified` (ISO 8601) are those of the source; a restored object has its own."""
+
+    key: str
+    size: int
+    etag: str
+    modified: str
+    content_type: str
+    storage_class: str = "STANDARD"
+    properties: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def canonical(self) -> bytes:
+        """The byte form of what a restore must bring back."""
+        kept = [self.key, self.size, self.content_type, self.properties, self.metadata, self.tags]
+        return json.dumps(kept, sort_keys=True, separators=(",", ":")).encode()
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Any) -> "Header":
+        """Raises IntegrityError when it is none."""
+        try:
+            known = {name: document[name] for name in cls.__dataclass_fields__}
+            return cls(**{**known, "key": str(known["key"]), "size": int(known["size"])})
+        except (KeyError, TypeError, ValueError) as error:
+            raise errors.IntegrityError(f"The header of an object cannot be read ({error}); do not trust this backup.") from error
+
+
+@dataclass(frozen=True)
+class End:
+    """All of the content went before, and this is its SHA-256 in hex."""
+
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Void:
+    """The object changed or went away while it was read: forget what came since its header."""
+
+
+Event = Header | bytes | End | Void
+
+
+class _Gone(Exception):
+    pass
+
+
+class _Changed(Exception):
+    pass
+
+
+def read(s3: Any, bucket: str, key: str) -> Iterator[Event]:
+    """Header, content, End. When the object changes meanwhile: Void, and from the start again. Nothing when it is not there.
+
+    Raises StoreError when it cannot be read, or changes faster than it can be read.
+    """
+    for _ in range(ATTEMPTS):
+        begun = False
+        try:
+            for event in _once(s3, bucket, key):
+                yield event
+                begun = True
+            return
+        except (_Gone, _Changed) as change:
+            if begun:
+                yield Void()
+            if isinstance(change, _Gone):
+                return
+    raise errors.StoreError(f"{key} in {bucket} changed {ATTEMPTS} times while it was read; back it up when it is quieter.")
+
+
+def _once(s3: Any, bucket: str, key: str) -> Iterator[Event]:
+    answer = _get(s3, bucket, key)
+    try:
+        header = _header(s3, bucket, key, answer)
+        yield header
+        sha256 = hashlib.sha256()
+        for piece in _pieces(s3, bucket, header, answer["Body"]):
+            sha256.update(piece)
+            yield piece
+        yield End(sha256.hexdigest())
+    finally:
+        answer["Body"].close()
+
+
+def _get(s3: Any, bucket: str, key: str, **conditions: str) -> dict[str, Any]:
+    try:
+        with access.doing(f"read {key} in {bucket}"):
+            answer: dict[str, Any] = s3.get_object(Bucket=bucket, Key=key, **conditions)
+            return answer
+    except errors.StoreError as error:
+        raise _sorted(error) from error
+
+
+def _sorted(error: errors.StoreError) -> Exception:
+    cause = error.__cause__
+    if isinstance(cause, ClientError) and access.is_missing(cause):
+        return _Gone()
+    return _Changed() if isinstance(cause, ClientError) and access.is_changed(cause) else error
+
+
+def _header(s3: Any, bucket: str, key: str, answer: Mapping[str, Any]) -> Header:
+    return Header(
+        key=key,
+        size=answer["ContentLength"],
+        etag=answer["ETag"],
+        modified=answer["LastModified"].isoformat(),
+        content_type=answer.get("ContentType", ""),
+        storage_class=answer.get("StorageClass", "STANDARD"),
+        properties={name: answer[name] for name in PROPERTIES if name in answer},
+        metadata=answer["Metadata"],
+        tags=_tags(s3, bucket, key, answer["ETag"]) if answer.get("TagCount") else {},
+    )
+
+
+def _tags(s3: Any, bucket: str, key: str, etag: str) -> dict[str, str]:
+    """The tags come by a request of their own: they count only if the object is still the same afterwards."""
+    try:
+        with access.doing(f"read the tags of {key} in {bucket}"):
+            found = s3.get_object_tagging(Bucket=bucket, Key=key)["TagSet"]
+            s3.head_object(Bucket=bucket, Key=key, IfMatch=etag)
+    except errors.StoreError as error:
+        raise _sorted(error) from error
+    return {tag["Key"]: tag["Value"] for tag in found}
+
+
+def _pieces(s3: Any, bucket: str, header: Header, body: Any) -> Iterator[bytes]:
+    """The content; a broken connection is taken up again where it broke, if the object is still the same."""
+    offset, last = 0, "the content ended early"
+    for _ in range(ATTEMPTS):
+        try:
+            while piece := body.read(PIECE_BYTES):
+                offset += len(piece)
+                yield piece
+        except _BROKEN as error:
+            last = str(error)
+        finally:
+            body.close()
+        if offset == header.size:
+            return
+        body = _get(s3, bucket, header.key, IfMatch=header.etag, Range=f"bytes={offset}-")["Body"]
+    raise errors.StoreError(f"Could not read {header.key} in {bucket} beyond byte {offset} of {header.size}: {last}")
+
+
+class Tally:
+    """Digests to which several threads add objects."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._found: dict[str, Digest] = {}
+        self.bytes = 0
+
+    def open(self, name: str) -> None:
+        """Have this digest also if nothing comes."""
+        with self._lock:
+            self._found.setdefault(name, Digest(0, f"{0:064x}"))
+
+    def add(self, bucket: str, header: Header, sha256: str) -> None:
+        item = int.from_bytes(hashlib.sha256(header.canonical() + b"\n" + sha256.encode()).digest())
+        name = listing.digest_name(bucket, header.key)
+        with self._lock:
+            before = self._found.get(name, Digest(0, "0"))
+            self._found[name] = Digest(before.items + 1, f"{(int(before.value, 16) + item) % 2**256:064x}")
+            self.bytes += header.size
+
+    def digests(self) -> dict[str, Digest]:
+        with self._lock:
+            return dict(self._found)
+
+    def counts(self) -> dict[str, int]:
+        """Objects by digest, and `bytes` in all."""
+        return {**{name: digest.items for name, digest in self.digests().items()}, "bytes": self.bytes}

@@ -1,0 +1,120 @@
+"""The data store: the buckets of an S3 endpoint."""
+
+import secrets
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from drplatform.model import errors
+from drplatform.model.backup import Digest
+from drplatform.model.clock import Clock
+from drplatform.model.ledger import Mark
+from drplatform.model.ports import Dump, Endpoint, Marker, Prober, Restore
+from drplatform.model.position import Position
+from drplatform.stores.files import access, digest, dump, listing, marks, restore
+from drplatform.stores.files import seed as seeds
+
+
+class FilesStore:
+    """See `ports.DataStore`."""
+
+    name = "files"
+    kind = "files"
+    ordered = False
+
+    def __init__(self, endpoint: Endpoint, clock: Clock) -> None:
+        self.endpoint, self._clock = endpoint, clock
+        self.buckets = access.buckets(endpoint)
+        self._lock = threading.Lock()
+        self._client: Any = None
+
+    def identity(self) -> str:
+        """The markers of all buckets; a bucket without one gets one, a missing bucket is made."""
+        return "-".join(self._marker_of(bucket) for bucket in self.buckets)
+
+    def version(self) -> str:
+        """What the server calls itself."""
+        with access.doing(f"reach {self.endpoint.addresses[0]}"):
+            headers = self._s3.list_buckets()["ResponseMetadata"]["HTTPHeaders"]
+        return str(headers.get("server", "an S3 server that does not name itself"))
+
+    def position(self) -> Position:
+        """The time by our clock, in milliseconds: S3 has no history of its own."""
+        identity, at = self.identity(), self._clock.utc().timestamp()
+        return Position(identity, (int(at * 1000),), at)
+
+    def occupants(self) -> tuple[str, ...]:
+        self.identity()
+        return tuple(words for bucket in self.buckets for words in listing.occupants(self._s3, bucket))
+
+    def dump(self) -> AbstractContextManager[Dump]:
+        return dump.dump(self._s3, self.buckets, self.position())
+
+    def restore(self) -> AbstractContextManager[Restore]:
+        return restore.restore(self._s3, self.buckets)
+
+    def digest(self) -> Mapping[str, Digest]:
+        """By bucket."""
+        return digest.measure(self._s3, self.buckets, listing.reference).digests()
+
+    def seed(self, seed: int, items: int) -> None:
+        self.identity()
+        seeds.seed(self._s3, self.buckets, seed, items)
+
+    def marker(self, client: str) -> Marker:
+        return marks.FilesMarker(self.endpoint, self._clock, self.buckets[0])
+
+    def marks(self) -> Iterator[Mark]:
+        return marks.marks(self._s3, self.endpoint, self._clock)
+
+    def prober(self, anchor: Mark, payload: bytes) -> Prober:
+        return marks.FilesProber(self.endpoint, self._clock, self.buckets[0], anchor, payload)
+
+    def close(self) -> None:
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+            self._client = None
+
+    @property
+    def _s3(self) -> Any:
+        with self._lock:
+            if self._client is None:
+                self._client = access.client(self.endpoint)
+            return self._client
+
+    def _marker_of(self, bucket: str) -> str:
+        found = self._read_marker(bucket)
+        if found is None:
+            self._write_marker(bucket)
+            found = self._read_marker(bucket)
+        if not found:
+            raise errors.StoreError(
+                f"The identity of the bucket {bucket} cannot be read; remove its {listing.IDENTITY} or name another bucket."
+            )
+        return found
+
+    def _read_marker(self, bucket: str) -> str | None:
+        try:
+            with access.doing(f"read the identity of the bucket {bucket}"):
+                body: bytes = self._s3.get_object(Bucket=bucket, Key=listing.IDENTITY)["Body"].read()
+            return body.decode("ascii", "replace")
+        except errors.StoreError as error:
+            cause = error.__cause__
+            if not isinstance(cause, ClientError) or access.status(cause) != 404:
+                raise
+            if access.code(cause) == "NoSuchBucket":
+                access.make_bucket(self._s3, bucket)
+            return None
+
+    def _write_marker(self, bucket: str) -> None:
+        """Of several that write at once, one wins."""
+        try:
+            with access.doing(f"mark the bucket {bucket}"):
+                self._s3.put_object(Bucket=bucket, Key=listing.IDENTITY, Body=secrets.token_hex(8).encode(), IfNoneMatch="*")
+        except errors.StoreError as error:
+            if not isinstance(error.__cause__, ClientError) or not access.is_changed(error.__cause__):
+                raise
