@@ -9,7 +9,7 @@ import functools
 import json
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import IO, Any
 
@@ -34,7 +34,7 @@ def dump(s3: Any, buckets: tuple[str, ...], position: Position) -> Iterator["Fil
 class FilesDump:
     """See `ports.Dump`."""
 
-    def __init__(self, s3: Any, position: Position, spools: dict[str, IO[bytes]]) -> None:
+    def __init__(self, s3: Any, position: Position, spools: Mapping[str, IO[bytes]]) -> None:
         self._s3, self._position, self._spools = s3, position, spools
         self._tally, self._lock = Tally(), threading.Lock()
 

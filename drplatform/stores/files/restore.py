@@ -3,7 +3,7 @@ against the index of the backup, and the target against both by reading all of i
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -134,13 +134,10 @@ class _Object:
             self._upload.abandon()
 
 
-def _compare(written: dict[str, Digest], found: dict[str, Digest]) -> None:
-    wrong = [
-        name
-        for name in sorted(written.keys() | found.keys())
-        if written.get(name, found[name] if name in found else None) != found.get(name)
-    ]
-    if wrong:
+def _compare(written: Mapping[str, Digest], found: Mapping[str, Digest]) -> None:
+    empty = Digest(0, f"{0:064x}")
+    names = sorted(written.keys() | found.keys())
+    if wrong := [name for name in names if written.get(name, empty) != found.get(name, empty)]:
         raise errors.VerificationFailed(f"Read back, {', '.join(wrong)} differ from what was restored; restore into a fresh target.")
 
 
