@@ -222,11 +222,13 @@ class Environment:
         self.sweep()
         generator = random.Random(self.seed)
         run_id = f"{self.clock.utc():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-        with self.platform() as platform, tempfile.TemporaryDirectory(prefix="run-", dir=self.settings.scratch) as directory:
+        with self.platform() as platform:
+            directory = platform.directory / "run"  # below the platform's own, so that a sweep clears it too
+            directory.mkdir()
             stores = self.stores(platform)
             try:
                 plan = drills.plan(scenario, self.policy, self.seed, drill.offered(platform, stores, fault_kinds()))
-                with drill.Drill(plan, self._kit(platform, stores, generator, Path(directory), listener), run_id) as running:
+                with drill.Drill(plan, self._kit(platform, stores, generator, directory, listener), run_id) as running:
                     yield running
             finally:
                 for store in stores.values():

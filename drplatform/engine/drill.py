@@ -23,7 +23,7 @@ from drplatform.model.position import Position
 from drplatform.model.timeline import Timeline
 from drplatform.model.verdict import Verdict
 
-REFERENCE_ITEMS = 400
+REFERENCE_ITEMS = 120
 PROBE_PERIOD = 0.02
 
 

@@ -63,8 +63,8 @@ def _drop(store: str) -> drill.Activity:
     return drill.Inflict("collection-dropped", {"store": stores_in(store)[0]})
 
 
-def _servers_lost(region: str) -> drill.Activity:
-    return drill.Inflict("servers-lost", {"region": region, "stores": ("mongodb", "redis")})
+def _servers_lost(stores: str, region: str) -> drill.Activity:
+    return drill.Inflict("servers-lost", {"region": region, "stores": stores_in(stores)})
 
 
 def _expect(judgement: str) -> Callable[..., drill.Activity]:
@@ -106,9 +106,9 @@ PHRASES = (
     Phrase("when", "a collection of {store} is dropped by mistake", _drop, "The collection that the clients write to is dropped."),
     Phrase(
         "when",
-        "the database servers of the {region} region are killed and their disks are lost",
+        "the {stores} servers of the {region} region are killed and their disks are lost",
         _servers_lost,
-        "MongoDB and Redis of the region are killed and everything they stored there is erased.",
+        "The servers of these stores are killed and everything they stored in the region is erased.",
     ),
     Phrase(
         "when",

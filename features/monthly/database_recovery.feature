@@ -16,7 +16,7 @@ Feature: Database recovery
     And clients have written 50 more times to each store
     When a collection of MongoDB is dropped by mistake
     And clients have written 50 more times to each store
-    And the database servers of the primary region are killed and their disks are lost
+    And the MongoDB and Redis servers of the primary region are killed and their disks are lost
     And recovery from backups brings back MongoDB as it was just before the drop and Redis as of its latest backup
     Then every store answers through its public name
     And the backups used were whole
