@@ -99,9 +99,13 @@ class RedisRestore:
         return self._reached
 
     def _attach(self, preface: rdb.Preface) -> None:
-        """Make the target follow us. It may be silent for long while chunks are fetched, so it is told to be patient."""
+        """Make the target follow us.
+
+        It may hear nothing for long while chunks are fetched, so it is told to be patient. Where it keeps nothing on disk, the snapshot that it
+        received must not stay there either: it would start from that, without the stream.
+        """
         self._source = Source(self._source_host(), self._clock)
-        self._change({"masteruser": USER, "masterauth": self._source.password, "repl-timeout": "86400"})
+        self._change({"masteruser": USER, "masterauth": self._source.password, "repl-timeout": "86400", "rdb-del-sync-files": "yes"})
         told = self._told(self._source.address)
         self._admin.within(30).call("REPLICAOF", told.host, told.port)
         self._source.admit(preface.timeline, preface.offset)

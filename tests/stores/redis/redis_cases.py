@@ -44,10 +44,19 @@ def everything(endpoint: Endpoint) -> dict[Any, Any]:
         with client(endpoint, database) as r:
             for key in r.keys("*"):
                 kind = r.type(key)
-                found[database, key] = (kind, r.execute_command("PEXPIRETIME", key), _READERS[kind](r, key))
+                found[database, key] = (kind, _expiry(r, key), _READERS[kind](r, key))
     with client(endpoint) as r:
-        found["functions"] = sorted(repr(library) for library in r.function_list(withcode=True))
+        found["functions"] = sorted(repr(library) for library in r.function_list(withcode=True)) if has_functions(r) else []
     return found
+
+
+def has_functions(r: redis.Redis) -> bool:
+    """Redis from 7.0, which is also the first to tell the exact time of an expiry."""
+    return not r.info("server")["redis_version"].startswith("6.")
+
+
+def _expiry(r: redis.Redis, key: bytes) -> int:
+    return r.execute_command("PEXPIRETIME", key) if has_functions(r) else r.pttl(key) > 0
 
 
 def snapshot(store: RedisStore) -> tuple[list[bytes], Position]:

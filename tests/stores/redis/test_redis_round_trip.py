@@ -96,7 +96,7 @@ def test_what_was_restored_survives_a_power_cut(redis_servers, clock, settings):
     """A server with appendonly that was only given a snapshot file comes up empty: the restore must not end before both ways are safe."""
     one, other = redis_servers(), redis_servers()
     for name, value in settings.items():
-        other.command += [f"--{name}", value]
+        other.command += [f"--{name}", *(value.split() or [""])]
     other.process.kill(), other.process.wait()
     for left in other.directory.rglob("*"):
         left.unlink() if left.is_file() else None
@@ -124,12 +124,14 @@ def _start(server):
         server.wait(r.ping, redis.RedisError)
 
 
-def test_a_server_without_disk_is_restored_too(pair):
-    source, target = pair
+def test_a_server_without_disk_is_restored_too_and_keeps_no_half_of_it(redis_servers, clock):
+    source, server = store_redis.connect(redis_servers().endpoint, clock), redis_servers()
+    target = store_redis.connect(server.endpoint, clock)
     with cases.client(target.endpoint) as r:
         r.config_set("appendonly", "no"), r.config_set("save", "")
     source.seed(5, 50)
     assert cases.restored(target, cases.snapshot(source)[0]).digests == source.digest()
+    assert not list(server.directory.glob("*.rdb"))
 
 
 def test_credentials_are_used_and_never_shown(redis_endpoint_pair, clock):
