@@ -2,9 +2,10 @@
 
 What is digested is the value that a client reads, never DUMP's payload: that depends on the internal encoding, on a hash table's order
 (which is random in each process) and on the version, and differs between a server and its faithful restore. The digest of an item covers
-its key, its type, its value and the absolute time at which it expires (in milliseconds; on servers before 7.0, which cannot say exactly,
-only whether it expires). A key that expires in between is in one digest and not in the other. Left out: keys of the ledger, and of
-streams the times at which consumers were last seen. Memory: one page of values, and a number for each key.
+its key, its type, its value and the absolute time at which it expires (in milliseconds; servers before 7.0 cannot say it exactly, there only
+whether it expires counts, and their digests are comparable among themselves alone). A key that expires in between is in one digest and
+not in the other. Left out: keys of the ledger, and of streams the times at which consumers were last seen.
+Memory: one page of values, and a number for each key.
 """
 
 import hashlib

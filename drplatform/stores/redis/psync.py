@@ -119,10 +119,9 @@ def _snapshot(endpoint: Endpoint, clock: Clock, diskless: bool) -> Transfer:
 
 def _better_diskless(endpoint: Endpoint, clock: Clock) -> bool:
     with wires.dial(endpoint, clock) as wire:
-        if int(wires.info(wire, "memory")["used_memory"]) > LARGE_BYTES:
-            return True
         try:
-            return wires.setting(wire, "repl-diskless-sync-delay") == "0"
+            large = int(wires.info(wire, "memory")["used_memory"]) > LARGE_BYTES
+            return large or wires.setting(wire, "repl-diskless-sync-delay") == "0"
         except wires.ErrorReply:
             return False  # an account that may only replicate
 

@@ -1,5 +1,7 @@
 """The digest: equal for equal content however it is kept, different for any difference a client could see."""
 
+import threading
+
 import pytest
 import redis_cases as cases
 
@@ -87,6 +89,28 @@ def test_how_a_server_keeps_its_values_does_not_matter(pair):
             encodings.append({r.object("ENCODING", key) for key in r.keys("*")})
     assert encodings[0] - encodings[1] >= {b"intset"} and b"hashtable" in encodings[1]
     assert one.digest() == other.digest()
+
+
+def test_a_server_in_use_can_be_digested(pair):
+    """Keys that vanish between being listed and being read are left out, of every type."""
+    store, stop, churned = pair[0], threading.Event(), 0
+    store.seed(1, 50)
+    kept = store.digest()["db1"]
+
+    def churn() -> None:
+        nonlocal churned
+        with cases.client(store.endpoint) as r:
+            while not stop.is_set():
+                r.xadd("x", {"a": "b"}), r.set("s", 1), r.rpush("l", 1), r.hset("h", "f", 1)
+                churned += r.delete("x", "s", "l", "h")
+
+    thread = threading.Thread(target=churn)
+    thread.start()
+    try:
+        assert all(store.digest()["db1"] == kept for _ in range(100))
+    finally:
+        stop.set(), thread.join()
+    assert churned > 100
 
 
 def test_the_ledger_is_left_out(pair):

@@ -153,7 +153,7 @@ def test_credentials_are_used_and_never_shown(redis_endpoint_pair, clock):
 def test_an_account_that_may_only_replicate_is_enough_for_a_snapshot(redis_endpoint, clock):
     with cases.client(redis_endpoint) as r:
         r.set("a", 1)
-        r.execute_command("ACL", "SETUSER", "backup", "on", ">b", "resetkeys", "-@all", "+psync", "+replconf", "+ping", "+info")
+        r.execute_command("ACL", "SETUSER", "backup", "on", ">b", "resetkeys", "-@all", "+psync", "+replconf")
     store = store_redis.connect(Endpoint("redis", redis_endpoint.addresses, {}, Credentials("backup", Secret("b"))), clock)
     assert cases.snapshot(store)[0]
     with cases.client(redis_endpoint) as r:
