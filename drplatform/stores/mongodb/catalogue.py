@@ -1,0 +1,87 @@
+"""What makes a collection apart from its documents: name, UUID, options, indexes. Views are documents of `system.views`.
+
+Read from a server, carried in a dump as BSON, compared in digests. Does not create anything.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import bson
+from bson.binary import Binary
+
+from drplatform.model import errors
+from drplatform.stores.mongodb import namespaces
+from drplatform.stores.mongodb import wire as wires
+from drplatform.stores.mongodb.wire import Wire
+
+_NAMESPACE_NOT_FOUND = 26
+
+
+@dataclass(frozen=True)
+class Collection:
+    """`indexes` are complete specifications, as the server lists them, the one on `_id` included."""
+
+    namespace: str
+    uuid: bytes
+    options: dict[str, Any] = field(default_factory=dict)
+    id_index: dict[str, Any] | None = None
+    indexes: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def capped(self) -> bool:
+        return bool(self.options.get("capped"))
+
+    @property
+    def clustered(self) -> bool:
+        """Kept in the order of `_id`, without an index on it (time-series buckets are)."""
+        return bool(self.options.get("clusteredIndex"))
+
+    @property
+    def selector(self) -> Binary:
+        """What `find` takes in place of a name, so that a rename meanwhile does not matter."""
+        return Binary(self.uuid, 4)
+
+    def to_bson(self) -> bytes:
+        fields = {"ns": self.namespace, "uuid": self.selector, "options": self.options, "indexes": list(self.indexes)}
+        encoded: bytes = bson.encode({**fields, "idIndex": self.id_index})
+        return encoded
+
+    @classmethod
+    def from_bson(cls, document: bytes) -> "Collection":
+        try:
+            found = bson.decode(document, wires.OPTIONS)
+            return cls(found["ns"], bytes(found["uuid"]), found["options"], found["idIndex"], tuple(found["indexes"]))
+        except (KeyError, bson.errors.InvalidBSON) as error:
+            raise errors.IntegrityError("The catalogue of this MongoDB backup cannot be read; do not trust it.") from error
+
+
+def read(wire: Wire) -> list[Collection]:
+    """The protected collections of all databases, in order of names."""
+    names = wire.call("admin", {"listDatabases": 1, "nameOnly": True})["databases"]
+    found = [c for database in names for c in _of_database(wire, database["name"])]
+    return sorted(found, key=lambda c: c.namespace)
+
+
+def _of_database(wire: Wire, database: str) -> Iterator[Collection]:
+    if database in ("local", "config"):
+        return
+    listed = wire.documents(database, {"listCollections": 1, "filter": {"type": {"$in": ["collection"]}}})
+    for each in list(listed):
+        namespace = f"{database}.{each['name']}"
+        if namespaces.protected(namespace):
+            plain = Collection(namespace, bytes(each["info"]["uuid"]), each["options"], each.get("idIndex"))
+            yield replace(plain, indexes=tuple(_indexes(wire, database, plain)))
+
+
+def _indexes(wire: Wire, database: str, collection: Collection) -> list[dict[str, Any]]:
+    """Ready indexes only: one that is being built is in the log when it is ready."""
+    try:
+        found = list(wire.documents(database, {"listIndexes": collection.selector}))
+    except wires.ServerError as error:
+        if error.code == _NAMESPACE_NOT_FOUND:  # dropped since it was listed; the log says so
+            return []
+        raise
+    for spec in found:
+        spec.pop("clustered", None)
+    return [spec for spec in found if not (collection.clustered and spec["key"] == {"_id": 1})]

@@ -1,0 +1,82 @@
+"""Content digests of MongoDB: each document's raw bytes, each index, the collection's options.
+
+`db.collection` digests the documents; `db.collection#indexes` and `db.collection#options` what else makes the collection, so that a lost
+index is named as such.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import bson
+
+from drplatform.model.backup import Digest
+from drplatform.stores.mongodb import catalogue, namespaces, raw
+from drplatform.stores.mongodb.catalogue import Collection
+from drplatform.stores.mongodb.members import Members
+
+_READERS = 2
+_MODULUS = 2**256
+
+
+@dataclass
+class Sum:
+    """An additive multiset hash in the making; sums of parts add up."""
+
+    items: int = 0
+    total: int = 0
+
+    def add(self, block: bytes) -> None:
+        """Add each document of a block."""
+        sha256, number = hashlib.sha256, int.from_bytes
+        for document in raw.documents(block):
+            self.items += 1
+            self.total += number(sha256(document).digest(), "big")
+        self.total %= _MODULUS
+
+    def join(self, other: "Sum") -> None:
+        self.items += other.items
+        self.total = (self.total + other.total) % _MODULUS
+
+    def digest(self) -> Digest:
+        return Digest(self.items, f"{self.total:064x}")
+
+
+def of_documents(documents: Iterable[bytes]) -> Digest:
+    found = Sum()
+    for document in documents:
+        found.add(document)
+    return found.digest()
+
+
+def of_structure(collection: Collection) -> dict[str, Digest]:
+    """Digests of a collection's indexes and options."""
+    indexes = [bson.encode(_canonical(spec)) for spec in collection.indexes]
+    options = bson.encode(_canonical(collection.options))
+    return {f"{collection.namespace}#indexes": of_documents(indexes), f"{collection.namespace}#options": of_documents([options])}
+
+
+def _canonical(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Top-level fields in one order; below, order has a meaning."""
+    return {name: spec[name] for name in sorted(spec) if name not in ("ns", "background")}
+
+
+def digests(members: Members) -> dict[str, Digest]:
+    """Digests of everything that is content, read from the primary as it is now."""
+    with members.primary() as wire:
+        collections = [c for c in catalogue.read(wire) if namespaces.content(c.namespace)]
+    found = {name: digest for c in collections for name, digest in of_structure(c).items()}
+    with ThreadPoolExecutor(_READERS) as readers:
+        found.update(readers.map(lambda c: (c.namespace, _of_content(members, c)), collections))
+    return dict(sorted(found.items()))
+
+
+def _of_content(members: Members, collection: Collection) -> Digest:
+    database, name = namespaces.split(collection.namespace)
+    found = Sum()
+    with members.primary() as wire:
+        for batch in wire.batches(database, {"find": name, "noCursorTimeout": True}):
+            found.add(batch)
+    return found.digest()

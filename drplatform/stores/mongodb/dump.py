@@ -1,0 +1,248 @@
+"""A full dump: the documents of every collection as raw BSON, and the oplog of the time that it took.
+
+How it becomes consistent. All reads go to one member and have read concern majority, so that nothing is read that could be undone.
+1. `base` is noted, then the oldest transaction that is still open, then `begin`: every read from here on sees at least `begin`.
+2. The catalogue and the documents are read while clients write; each document is seen at some moment after `begin`.
+3. When all of them are read, `end` is noted, and the oplog from `base` (or that transaction's beginning) to `end` becomes the last part.
+Applied onto the documents, it makes of every document what it was at `end`: each operation after `begin` is repeated, and repeating is
+harmless because the later ones follow (initial sync of a new member works the same way). Operations up to `begin` are in the log only
+for transactions that began before and commit after it.
+
+The last part is made when it is read, and its reading waits until all others were read: so it does not matter in how many threads the
+parts are read, as long as they are begun in order.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import bson
+from bson.timestamp import Timestamp
+
+from drplatform.model import errors
+from drplatform.model.ports import BLOCK_BYTES, DumpEnd, Part
+from drplatform.stores.mongodb import catalogue, digest, members, namespaces, oplog, ranges, raw
+from drplatform.stores.mongodb import wire as wires
+from drplatform.stores.mongodb.catalogue import Collection
+from drplatform.stores.mongodb.members import Members, Stamp
+from drplatform.stores.mongodb.ranges import Range
+from drplatform.stores.mongodb.wire import Wire
+
+CATALOGUE, LOG = "catalogue", "oplog"
+STAGE_CATALOGUE, STAGE_DATA, STAGE_LOG = 0, 1, 2
+_KILLED = frozenset({175, 26, 43, 237, 11601})
+"""QueryPlanKilled, NamespaceNotFound, CursorNotFound, CursorKilled, Interrupted: a drop or a rename does this to a reader."""
+
+
+@contextmanager
+def dump(of: Members) -> Iterator["MongoDump"]:
+    """Begin a dump of the member that is best to read from."""
+    with of.best() as wire:
+        running = MongoDump(of, wire)
+        try:
+            yield running
+        finally:
+            running.closed.set()
+
+
+@dataclass
+class Tally:
+    """What was read of one collection."""
+
+    content: digest.Sum = field(default_factory=digest.Sum)
+    last_block: bytes = b""
+
+
+class MongoDump:
+    """See `ports.Dump`."""
+
+    def __init__(self, of: Members, wire: Wire) -> None:
+        self._wire, self._clock = wire, of.clock
+        self.closed = threading.Event()
+        self._timeline = members.identity(wire)
+        base = members.position(wire, of.clock, self._timeline).sequence
+        self._from, self._inclusive = _log_start(wire, (base[0], base[1]))
+        self._begin = members.position(wire, of.clock, self._timeline)
+        self._collections = catalogue.read(wire)
+        self._tallies = {c.uuid: Tally() for c in self._collections}
+        self._lock = threading.Condition()
+        self._unread = 0
+        self._touched: set[bytes] = set()
+        self._end: Stamp | None = None
+
+    # -- parts ----------------------------------------------------------------------------------------------------------------
+
+    def parts(self) -> Iterator[Part]:
+        yield self._counted(CATALOGUE, STAGE_CATALOGUE, self._catalogue_blocks)
+        for number, collection in enumerate(self._collections):
+            for piece, each in enumerate(self._ranges(collection)):
+                name = f"data/{collection.namespace}/{number:05}-{piece:05}"
+                yield self._counted(name, STAGE_DATA, partial(self._read, collection, each))
+        yield Part(LOG, STAGE_LOG, self._log_blocks)
+
+    def finish(self) -> DumpEnd:
+        if self._end is None:
+            raise errors.StoreError("The dump of MongoDB was not read to its end; take another one.")
+        calm = [c for c in self._collections if c.uuid not in self._touched and namespaces.content(c.namespace)]
+        contents = {c.namespace: self._tallies[c.uuid].content.digest() for c in calm}
+        structures = {name: found for c in calm for name, found in digest.of_structure(c).items()}
+        counts = {name: found.items for name, found in contents.items()}
+        return DumpEnd(self._begin, members.at(self._timeline, self._end), {**contents, **structures}, counts)
+
+    def _counted(self, name: str, stage: int, blocks: Callable[[], Iterator[bytes]]) -> Part:
+        """A part that tells when it was read."""
+        with self._lock:
+            self._unread += 1
+
+        def read() -> Iterator[bytes]:
+            yield from blocks()
+            with self._lock:
+                self._unread -= 1
+                self._lock.notify_all()
+
+        return Part(name, stage, read)
+
+    def _catalogue_blocks(self) -> Iterator[bytes]:
+        yield from _gathered(c.to_bson() for c in self._collections)
+
+    # -- documents ------------------------------------------------------------------------------------------------------------
+
+    def _dial(self) -> Wire:
+        return self._wire.another().within(wires.LONG)
+
+    def _ranges(self, collection: Collection) -> tuple[Range, ...]:
+        with self._dial() as wire:
+            return ranges.split(wire, collection)
+
+    def _read(self, collection: Collection, piece: Range) -> Iterator[bytes]:
+        """The documents of a range. One that is renamed meanwhile is read on from where it was; one that is dropped has ended."""
+        tally, last = digest.Sum(), b""
+        with self._dial() as wire:
+            while True:
+                try:
+                    for block in ranges.read(wire, collection, piece, self._concern()):
+                        tally.add(block)
+                        last = block or last
+                        if block:
+                            yield block
+                    break
+                except wires.ServerError as error:
+                    if error.code not in _KILLED or collection.capped:
+                        raise
+                    if not self._exists(wire, collection):
+                        break
+                    piece = piece.after(last)
+        with self._lock:
+            self._tallies[collection.uuid].content.join(tally)
+            self._tallies[collection.uuid].last_block = last
+
+    def _concern(self) -> Mapping[str, Any]:
+        return {"level": "majority", "afterClusterTime": Timestamp(*self._begin.sequence)}
+
+    def _exists(self, wire: Wire, collection: Collection) -> bool:
+        database, _ = namespaces.split(collection.namespace)
+        command = {"listCollections": 1, "filter": {"info.uuid": collection.selector}}
+        return any(True for _ in wire.documents(database, command))
+
+    # -- the log --------------------------------------------------------------------------------------------------------------
+
+    def _log_blocks(self) -> Iterator[bytes]:
+        self._await_others()
+        with self._dial() as wire:
+            end = members.position(wire, self._clock, self._timeline).sequence
+            self._end = end[0], end[1]
+            yield self._head(wire, self._end)
+            yield from self._log(wire, self._end)
+
+    def _await_others(self) -> None:
+        with self._lock:
+            while self._unread:
+                if self.closed.is_set():
+                    raise errors.StoreError("The dump of MongoDB was given up before all its parts were read; take another one.")
+                self._lock.wait(0.1)
+
+    def _head(self, wire: Wire, end: Stamp) -> bytes:
+        cuts = [{"uuid": bson.Binary(uuid, 4), "until": Timestamp(*cut)} for uuid, cut in self._cuts(wire, end).items()]
+        fields = {"drplatform": "overlay", "timeline": self._timeline, "begin": Timestamp(*self._begin.sequence)}
+        encoded: bytes = bson.encode({**fields, "end": Timestamp(*end), "cuts": cuts})
+        return encoded
+
+    def _cuts(self, wire: Wire, end: Stamp) -> dict[bytes, Stamp]:
+        """For capped collections the entry that inserted the last document read: earlier inserts must not be repeated.
+
+        What was pushed out before it was read would come back at the end otherwise, and push others out.
+        """
+        last = {c.uuid: _last_id(self._tallies[c.uuid].last_block) for c in self._collections if c.capped}
+        if not last:
+            return {}
+        window = {"$gt": Timestamp(*self._begin.sequence), "$lte": Timestamp(*end)}
+        wanted = {"ts": window, "op": "i", "ui": {"$in": [bson.Binary(uuid, 4) for uuid in last]}}
+        found = dict[bytes, Stamp]()
+        for batch in wire.batches("local", {"find": "oplog.rs", "filter": wanted, "readConcern": {"level": "majority"}}):
+            for entry in map(oplog.Entry, raw.documents(batch)):
+                if raw.id_of(entry.content(b"o")) == last[entry.ui]:
+                    found[entry.ui] = entry.ts
+        return found
+
+    def _log(self, wire: Wire, end: Stamp) -> Iterator[bytes]:
+        """Frames of the log. Raises LogGap when the oplog does not reach back to where the dump began."""
+        command = {"find": "oplog.rs", "filter": {"ts": {"$gte": Timestamp(*self._from), "$lte": Timestamp(*end)}}}
+        reached: Stamp | None = None
+        for batch in wire.batches("local", {**command, "readConcern": {"level": "majority"}, "noCursorTimeout": True}):
+            documents = list(raw.documents(batch))
+            if reached is None:
+                reached, documents = self._first(documents)
+            entries, last = oplog.without_noops(documents)
+            self._note(entries)
+            if last is not None:
+                yield oplog.framed(reached, last, entries)
+                reached = last
+        if reached is None or reached < end:
+            raise errors.LogGap("The MongoDB oplog could not be read up to the end of the dump; take another one.")
+
+    def _first(self, documents: list[bytes]) -> tuple[Stamp, list[bytes]]:
+        if not documents or oplog.Entry(documents[0]).ts != self._from:
+            raise errors.LogGap(
+                "The dump of MongoDB took longer than its oplog reaches back; enlarge the oplog (replSetResizeOplog), then take another one."
+            )
+        if self._inclusive:
+            return (self._from[0], self._from[1] - 1), documents
+        return self._from, documents[1:]
+
+    def _note(self, entries: list[bytes]) -> None:
+        """Remember the collections whose content was still changing: what was read of them is not what they are at the end."""
+        for entry in map(oplog.Entry, entries):
+            if entry.op == oplog.COMMAND and "applyOps" in entry.command:
+                self._touched.update(inner.ui for inner in oplog.inner_operations(entry))
+            else:
+                self._touched.add(entry.ui)
+
+
+def _log_start(wire: Wire, base: Stamp) -> tuple[Stamp, bool]:
+    """Where the log must begin, and whether with that entry: the oldest entry of a transaction that is open now, or after `base`."""
+    open_now = {"find": "transactions", "filter": {"state": {"$in": ["prepared", "inProgress"]}}}
+    starts = [t["startOpTime"]["ts"] for t in wire.documents("config", open_now) if t.get("startOpTime")]
+    oldest = min(((s.time, s.inc) for s in starts), default=base)
+    return (oldest, True) if oldest < base else (base, False)
+
+
+def _last_id(block: bytes) -> bytes | None:
+    documents = list(raw.documents(block))
+    return raw.id_of(documents[-1]) if documents else None
+
+
+def _gathered(documents: Iterator[bytes]) -> Iterator[bytes]:
+    """Documents joined to blocks."""
+    waiting, size = list[bytes](), 0
+    for document in documents:
+        waiting.append(document)
+        size += len(document)
+        if size >= BLOCK_BYTES:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield b"".join(waiting)
+

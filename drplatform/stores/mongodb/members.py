@@ -1,0 +1,119 @@
+"""The members of a replica set: which is primary, which serves best, what history they hold.
+
+Knows `hello` and the replica set's id. Members are those of the endpoint's addresses; nothing is remembered between calls.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from drplatform.model import errors
+from drplatform.model.clock import Clock, wait_for
+from drplatform.model.ports import Address, Endpoint
+from drplatform.model.position import Position
+from drplatform.stores.mongodb import wire as wires
+from drplatform.stores.mongodb.wire import Wire
+
+SECONDS_TO_FIND = 20.0
+"""How long an election may take before calls give up."""
+SECONDS_TO_COMMIT = 20.0
+Stamp = tuple[int, int]
+"""An oplog timestamp: seconds since 1970 and ordinal in that second."""
+
+
+@dataclass(frozen=True)
+class Members:
+    """The replica set at an endpoint."""
+
+    endpoint: Endpoint
+    clock: Clock
+
+    def primary(self, within: float = SECONDS_TO_FIND) -> Wire:
+        """A connection to the primary. Raises DeadlineExceeded when none is found in time."""
+        return self._waited("a MongoDB primary", lambda left: self.primary_now(left), within)
+
+    def best(self, within: float = SECONDS_TO_FIND) -> Wire:
+        """A connection for reading backups: a secondary where the endpoint's option `read_from` says so and one is there."""
+        return self._waited("a MongoDB member to read from", lambda left: self.best_now(left), within)
+
+    def primary_now(self, timeout: float) -> Wire | None:
+        """The primary among those who answer at once."""
+        for found, hello in self._answering(timeout):
+            if hello["isWritablePrimary"]:
+                return found
+            found.close()
+        return None
+
+    def best_now(self, timeout: float) -> Wire | None:
+        """Of those who answer at once the one that knows most, by preference of the role wanted."""
+        wanted = "secondary" if self.endpoint.options.get("read_from") == "secondary" else "isWritablePrimary"
+        seen = [(found, hello) for found, hello in self._answering(timeout)]
+        serving = [pair for pair in seen if pair[1]["isWritablePrimary"] or pair[1].get("secondary")]
+        best = max(serving, key=lambda pair: (bool(pair[1].get(wanted)), _committed(pair[1])), default=None)
+        for found, _ in seen:
+            if best is None or found is not best[0]:
+                found.close()
+        return best[0] if best else None
+
+    def _answering(self, timeout: float) -> Iterator[tuple[Wire, dict[str, Any]]]:
+        for address in self.endpoint.addresses:
+            try:
+                found = wires.dial(address, self.clock, self.endpoint.credentials, timeout)
+            except wires.ConnectionLost:
+                continue
+            try:
+                hello = found.within(timeout).call("admin", {"hello": 1})
+                self._check(hello, address)
+            except wires.ConnectionLost:
+                found.close()
+                continue
+            except BaseException:
+                found.close()
+                raise
+            yield found.within(wires.COMMAND_SECONDS), hello
+
+    def _check(self, hello: dict[str, Any], address: Address) -> None:
+        expected = self.endpoint.options.get("replica_set")
+        if expected and hello.get("setName") not in (None, expected):
+            raise errors.StoreError(
+                f"MongoDB at {address} belongs to the replica set {hello['setName']}, not to {expected}; mend the endpoint."
+            )
+
+    def _waited(self, what: str, look: Any, within: float) -> Wire:
+        where = ", ".join(map(str, self.endpoint.addresses))
+        found: Wire = wait_for(self.clock, f"{what} at {where}", lambda: look(min(2.0, within)), within=within, every=0.05)
+        return found
+
+
+def _committed(hello: dict[str, Any]) -> Stamp:
+    stamp = hello["lastWrite"]["majorityOpTime"]["ts"]
+    return stamp.time, stamp.inc
+
+
+def identity(wire: Wire) -> str:
+    """The replica set's id, in hex: made once, when it is initiated."""
+    config = wire.call("admin", {"replSetGetConfig": 1})["config"]
+    return str(config["settings"]["replicaSetId"])
+
+
+def position(wire: Wire, clock: Clock, timeline: str) -> Position:
+    """The primary's last operation, when the majority has it."""
+    applied = wire.call("admin", {"hello": 1})["lastWrite"]["opTime"]["ts"]
+    return settled(wire, clock, timeline, (applied.time, applied.inc))
+
+
+def settled(wire: Wire, clock: Clock, timeline: str, stamp: Stamp) -> Position:
+    """The last position that the majority has, waiting until that is not before `stamp`."""
+    found: Stamp = wait_for(
+        clock,
+        f"a majority of the members of {wire.address} to have {stamp}",
+        lambda: _committed(wire.call("admin", {"hello": 1})),
+        within=SECONDS_TO_COMMIT,
+        every=0.01,
+        until=lambda seen: seen >= stamp,
+    )
+    return at(timeline, found)
+
+
+def at(timeline: str, stamp: Stamp) -> Position:
+    return Position(timeline, stamp, float(stamp[0]))

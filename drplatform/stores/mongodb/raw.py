@@ -1,0 +1,135 @@
+"""BSON without decoding it: cut blocks into documents, find fields, put documents together from parts of others.
+
+Format: bsonspec.org, version 1.1.
+"""
+
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import bson
+from bson import _array_of_documents_to_buffer as _joined  # in C; what pymongo's own raw batches use
+
+from drplatform.model import errors
+
+_INT = struct.Struct("<i")
+_LONG = struct.Struct("<q")
+_STAMP = struct.Struct("<II")
+_FIXED = {0x01: 8, 0x06: 0, 0x07: 12, 0x08: 1, 0x09: 8, 0x0A: 0, 0x10: 4, 0x11: 8, 0x12: 8, 0x13: 16, 0x7F: 0, 0xFF: 0}
+_SIZED = {0x02: 4, 0x03: 0, 0x04: 0, 0x05: 5, 0x0C: 16, 0x0D: 4, 0x0E: 4, 0x0F: 0}
+_REGEX = 0x0B
+_LONGEST_NAME = 64
+DOCUMENT, ARRAY, TIMESTAMP = 0x03, 0x04, 0x11
+
+
+class Element(NamedTuple):
+    """A field where it lies: type, begin of the element, begin of its value, end of both."""
+
+    type: int
+    begin: int
+    value: int
+    end: int
+
+
+def documents(block: bytes) -> Iterator[bytes]:
+    """Each document of a block of concatenated documents. Raises IntegrityError when they do not fill it exactly."""
+    at, end, size_at = 0, len(block), _INT.unpack_from
+    while at < end:
+        size = size_at(block, at)[0] if end - at >= 5 else 0
+        if size < 5 or size > end - at:
+            raise errors.IntegrityError("A block of this backup is not a sequence of BSON documents; do not trust it.")
+        yield block[at : at + size]
+        at += size
+
+
+def fields(document: bytes) -> dict[bytes, Element]:
+    """The top-level fields by name (of equal names, the last). Raises IntegrityError when it is no BSON document."""
+    found, at, end = dict[bytes, Element](), 4, len(document) - 1
+    try:
+        while at < end:
+            kind = document[at]
+            value = document.index(b"\0", at + 1) + 1
+            size = _FIXED.get(kind)
+            after = value + (size if size is not None else _variable(document, kind, value))
+            found[document[at + 1 : value - 1]] = Element(kind, at, value, after)
+            at = after
+    except (KeyError, ValueError, struct.error, IndexError) as error:
+        raise errors.IntegrityError("A document of this backup is not BSON; do not trust it.") from error
+    if at != end:
+        raise errors.IntegrityError("A document of this backup is not BSON; do not trust it.")
+    return found
+
+
+def _variable(document: bytes, kind: int, value: int) -> int:
+    if kind == _REGEX:
+        return document.index(b"\0", document.index(b"\0", value) + 1) + 1 - value
+    return _SIZED[kind] + int(_INT.unpack_from(document, value)[0])
+
+
+def value(document: bytes, element: Element) -> Any:
+    """One field, decoded."""
+    return bson.decode(assemble([document[element.begin : element.end]])).popitem()[1]
+
+
+def id_of(document: bytes) -> bytes | None:
+    """The encoded `_id`, with its type; None when there is none."""
+    found = fields(document).get(b"_id")
+    return document[found.begin : found.end] if found else None
+
+
+def text(document: bytes, element: Element) -> str:
+    return document[element.value + 4 : element.end - 1].decode()
+
+
+def stamp(document: bytes, element: Element) -> tuple[int, int]:
+    """A timestamp as (seconds, ordinal)."""
+    ordinal, seconds = _STAMP.unpack_from(document, element.value)
+    return seconds, ordinal
+
+
+def assemble(elements: Iterable[bytes]) -> bytes:
+    """A document from encoded elements."""
+    body = b"".join(elements)
+    return _INT.pack(len(body) + 5) + body + b"\0"
+
+
+def array(name: bytes, items: Iterable[bytes]) -> bytes:
+    """An element that is an array of documents."""
+    return b"\x04" + name + b"\0" + assemble(b"\x03%d\0%b" % (index, item) for index, item in enumerate(items))
+
+
+def string(name: bytes, content: str) -> bytes:
+    """An element that is a string."""
+    encoded = content.encode() + b"\0"
+    return b"\x02" + name + b"\0" + _INT.pack(len(encoded)) + encoded
+
+
+def elements(document: Mapping[str, Any]) -> bytes:
+    """The elements of a document, encoded, to assemble with others."""
+    encoded: bytes = bson.encode(document)
+    return encoded[4:-1]
+
+
+def cursor(reply: memoryview) -> tuple[int, bytes] | None:
+    """From a server's answer the cursor's id and its batch as concatenated documents; None when the answer is an error."""
+    outer = next((at for _, name, at, _ in _walk(reply, 4) if name == b"cursor"), None)
+    if outer is None:
+        return None
+    number, batch = 0, b""
+    for kind, name, at, end in _walk(reply, outer + 4):
+        if name == b"id":
+            (number,) = _LONG.unpack_from(reply, at)
+        elif kind == ARRAY and name in (b"firstBatch", b"nextBatch"):
+            batch = _joined(bytes(reply[at:end]))
+    return number, batch
+
+
+def _walk(view: memoryview, at: int) -> Iterator[tuple[int, bytes, int, int]]:
+    """Like `fields`, over a server's answer, which may be large: copies nothing but names."""
+    while kind := view[at]:
+        name = bytes(view[at + 1 : at + 1 + _LONGEST_NAME]).partition(b"\0")[0]
+        value = at + len(name) + 2
+        size = _FIXED.get(kind)
+        end = value + (size if size is not None else _SIZED[kind] + int(_INT.unpack_from(view, value)[0]))
+        yield kind, name, value, end
+        at = end

@@ -1,0 +1,191 @@
+"""Operations of the log applied to a target: documents in batches, commands one by one, in order.
+
+Two modes. The dump's own log (`indexes` given) repeats what may be there already: collections are matched by UUID, operations on what was
+gone before it was read are passed over, and indexes are only noted, because uniqueness need not hold in between. The log that follows
+applies from one consistent state to the next: there anything that does not fit raises RecoveryFailed.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from drplatform.model import errors
+from drplatform.stores.mongodb import namespaces, oplog
+from drplatform.stores.mongodb.catalogue import Collection
+from drplatform.stores.mongodb.members import Stamp
+from drplatform.stores.mongodb.oplog import Entry
+from drplatform.stores.mongodb.target import Target
+from drplatform.stores.mongodb.transactions import Unit
+
+Indexes = dict[bytes, dict[str, dict[str, Any]]]
+"""By the source's UUID of the collection and the index's name, its specification."""
+_DOCUMENTS = frozenset("iud")
+_ASIDE = "drplatform-aside-"
+
+
+@dataclass
+class Replay:
+    """`cuts`: by capped collection, up to where inserts are in the dump already."""
+
+    target: Target
+    indexes: Indexes | None = None
+    cuts: Mapping[bytes, Stamp] = field(default_factory=dict)
+
+    def apply(self, unit: Unit) -> None:
+        for entry in unit.operations:
+            if entry.op in _DOCUMENTS:
+                self._document(unit, entry)
+            elif entry.op == oplog.COMMAND:
+                self._command(entry)
+            elif entry.op != oplog.NOOP:
+                raise errors.RecoveryFailed(f"The log holds an operation {entry.op!r} that this version does not know; use a newer one.")
+
+    def end(self) -> None:
+        """Apply what is pending. Raises RecoveryFailed when a collection that stood in the way was never moved on."""
+        self.target.flush()
+        left = [name for name in self.target.names.values() if namespaces.split(name)[1].startswith(_ASIDE)]
+        if left:
+            raise errors.RecoveryFailed(f"The dump's log leaves {', '.join(left)} without a name; take another backup.")
+
+    # -- documents ------------------------------------------------------------------------------------------------------------
+
+    def _document(self, unit: Unit, entry: Entry) -> None:
+        if not namespaces.protected(entry.ns):
+            return
+        namespace = self._name(entry)
+        inserted_before_read = entry.op == "i" and unit.ts <= self.cuts.get(entry.ui, (0, 0))
+        if namespace and not inserted_before_read:
+            self.target.put(entry, namespace)
+
+    def _name(self, entry: Entry) -> str | None:
+        """Where the entry's collection is now; None when the dump holds it no more."""
+        found = self.target.names.get(entry.ui)
+        if found is None and self.indexes is None:
+            raise errors.RecoveryFailed(
+                f"The log at {entry.ns} concerns a collection that neither the backup nor the log before makes; take another backup."
+            )
+        return found
+
+    # -- commands -------------------------------------------------------------------------------------------------------------
+
+    def _command(self, entry: Entry) -> None:
+        command = entry.command
+        verb = next(iter(command))
+        if not namespaces.protected(oplog.subject(entry, command)):
+            return
+        act = _COMMANDS.get(verb)
+        if act is None:
+            raise errors.RecoveryFailed(f"The log holds a command {verb!r} that this version does not know; use a newer one.")
+        act(self, entry, command)
+
+    def _create(self, entry: Entry, command: dict[str, Any]) -> None:
+        if self.indexes is not None and entry.ui in self.target.names:
+            return
+        namespace = oplog.subject(entry, command)
+        self._make_way(namespace)
+        options = {name: value for name, value in list(command.items())[1:] if name != "idIndex"}
+        self.target.create(Collection(namespace, entry.ui, options, command.get("idIndex")))
+        if self.indexes is not None:
+            self.indexes[entry.ui] = {}
+
+    def _drop(self, entry: Entry, command: dict[str, Any]) -> None:
+        namespace = self._name(entry)
+        if namespace is None:
+            return
+        database, name = namespaces.split(namespace)
+        self.target.command(database, {"drop": name})
+        self._forget(entry.ui)
+
+    def _forget(self, uuid: bytes) -> None:
+        self.target.names.pop(uuid, None)
+        if self.indexes is not None:
+            self.indexes.pop(uuid, None)
+
+    def _rename(self, entry: Entry, command: dict[str, Any]) -> None:
+        to, drop_target = str(command["to"]), command.get("dropTarget")
+        namespace = self._name(entry)
+        if self.indexes is None:
+            self.target.rename(entry.ui, to, bool(drop_target))
+            return
+        if isinstance(drop_target, bytes) and bytes(drop_target) in self.target.names:
+            self._drop_by_uuid(bytes(drop_target))
+        if namespace is not None and namespace != to:
+            self._make_way(to)
+            self.target.rename(entry.ui, to, False)
+
+    def _drop_by_uuid(self, uuid: bytes) -> None:
+        database, name = namespaces.split(self.target.names[uuid])
+        self.target.command(database, {"drop": name})
+        self._forget(uuid)
+
+    def _make_way(self, namespace: str) -> None:
+        """While the dump's log is applied, a name can be that of a collection that had another one at this time."""
+        occupant = self.target.occupant(namespace) if self.indexes is not None else None
+        if occupant is not None:
+            database, _ = namespaces.split(namespace)
+            self.target.rename(occupant, f"{database}.{_ASIDE}{occupant.hex()}", False)
+
+    def _create_indexes(self, entry: Entry, command: dict[str, Any]) -> None:
+        self._build(entry, [{name: value for name, value in command.items() if name != "createIndexes"}])
+
+    def _commit_index_build(self, entry: Entry, command: dict[str, Any]) -> None:
+        self._build(entry, list(command["indexes"]))
+
+    def _build(self, entry: Entry, specs: list[dict[str, Any]]) -> None:
+        namespace = self._name(entry)
+        if self.indexes is not None:
+            self.indexes.get(entry.ui, {}).update({spec["name"]: spec for spec in specs})
+        elif namespace:
+            self.target.build(namespace, specs)
+
+    def _drop_indexes(self, entry: Entry, command: dict[str, Any]) -> None:
+        namespace, name = self._name(entry), command["index"]
+        if self.indexes is not None:
+            self.indexes.get(entry.ui, {}).pop(name, None)
+        elif namespace:
+            database, collection = namespaces.split(namespace)
+            self.target.call(database, {"dropIndexes": collection, "index": name})
+
+    def _collection_modified(self, entry: Entry, command: dict[str, Any]) -> None:
+        namespace = self._name(entry)
+        if namespace is None:
+            return
+        if self.indexes is not None and "index" in command:
+            _modify(self.indexes.get(entry.ui, {}), command["index"])
+            return
+        self._as_it_is(entry, command)
+
+    def _as_it_is(self, entry: Entry, command: dict[str, Any]) -> None:
+        namespace = self._name(entry)
+        if namespace is not None:
+            database, name = namespaces.split(namespace)
+            self.target.command(database, {**command, next(iter(command)): name})
+
+    def _nothing(self, entry: Entry, command: dict[str, Any]) -> None:
+        """What other entries tell too: an index build when it is committed, a database's drop by those of its collections."""
+
+
+def _modify(indexes: dict[str, dict[str, Any]], change: Mapping[str, Any]) -> None:
+    """Change a noted index the way collMod does; a flag that is off is not listed."""
+    spec = indexes.get(change["name"])
+    if spec is not None:
+        spec.update({name: value for name, value in change.items() if name != "name"})
+        for flag in ("hidden", "unique", "prepareUnique"):
+            if spec.get(flag) is False:
+                del spec[flag]
+
+
+_COMMANDS: Mapping[str, Callable[[Replay, Entry, dict[str, Any]], None]] = {
+    "create": Replay._create,
+    "drop": Replay._drop,
+    "renameCollection": Replay._rename,
+    "createIndexes": Replay._create_indexes,
+    "commitIndexBuild": Replay._commit_index_build,
+    "dropIndexes": Replay._drop_indexes,
+    "deleteIndexes": Replay._drop_indexes,
+    "collMod": Replay._collection_modified,
+    "emptycapped": Replay._as_it_is,
+    "startIndexBuild": Replay._nothing,
+    "abortIndexBuild": Replay._nothing,
+    "dropDatabase": Replay._nothing,
+}

@@ -1,0 +1,180 @@
+"""A restore into an empty replica set: collections, documents, the dump's own log, indexes, the log that follows.
+
+Order matters twice. Indexes are built after the dump's own log, because uniqueness need not hold before its end; and before the log that
+follows, whose states are consistent. Documents do not expire (TTL) until the restore is over, or the log would meet fewer than it expects.
+"""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import bson
+
+from drplatform.model import errors
+from drplatform.model.backup import BackupKind
+from drplatform.model.ports import RestoreEnd
+from drplatform.model.position import Position
+from drplatform.stores.mongodb import digest, dump, loading, members, namespaces, oplog, raw
+from drplatform.stores.mongodb import wire as wires
+from drplatform.stores.mongodb.catalogue import Collection
+from drplatform.stores.mongodb.members import Members, Stamp
+from drplatform.stores.mongodb.replay import Indexes, Replay
+from drplatform.stores.mongodb.target import Target
+from drplatform.stores.mongodb.transactions import Assembly
+from drplatform.stores.mongodb.wire import Wire
+
+_BUILDERS = 2
+_AUTH_SCHEMA = {"_id": "authSchema", "currentVersion": 5}
+
+
+@contextmanager
+def restore(of: Members) -> Iterator["MongoRestore"]:
+    with of.primary() as wire, _without_expiry(wire):
+        yield MongoRestore(of, wire.within(wires.LONG))
+
+
+@contextmanager
+def _without_expiry(wire: Wire) -> Iterator[None]:
+    before = wire.call("admin", {"setParameter": 1, "ttlMonitorEnabled": False})["was"]
+    try:
+        yield
+    finally:
+        with wire.another() as fresh:
+            fresh.call("admin", {"setParameter": 1, "ttlMonitorEnabled": before})
+
+
+class MongoRestore:
+    """See `ports.Restore`."""
+
+    def __init__(self, of: Members, wire: Wire) -> None:
+        self._members, self._wire = of, wire
+        self._target = Target(wire)
+        self._indexes: Indexes = {}
+        self._transactions = Assembly()
+        self._lock = threading.Lock()
+        self._reached: Position | None = None
+
+    # -- the backup -----------------------------------------------------------------------------------------------------------
+
+    def load(self, kind: BackupKind, part: str, blocks: Iterator[bytes]) -> None:
+        if kind is not BackupKind.FULL:
+            raise errors.RecoveryFailed(f"MongoDB cannot load a backup of kind {kind.value}; use a full one and logs.")
+        if part == dump.CATALOGUE:
+            self._create(blocks)
+        elif part == dump.LOG:
+            self._settle(blocks)
+        else:
+            self._load(part.removeprefix("data/").rpartition("/")[0], blocks)
+
+    def _create(self, blocks: Iterator[bytes]) -> None:
+        with self._lock:
+            for document in (document for block in blocks for document in raw.documents(block)):
+                collection = Collection.from_bson(document)
+                self._target.create(collection)
+                self._indexes[collection.uuid] = {spec["name"]: spec for spec in collection.indexes}
+
+    def _load(self, namespace: str, blocks: Iterator[bytes]) -> None:
+        with self._dial() as wire:
+            loading.Loader(wire, namespace).load(blocks)
+
+    def _settle(self, blocks: Iterator[bytes]) -> None:
+        """Apply the dump's own log, which makes the documents consistent as of its end."""
+        whole = iter(blocks)
+        first = next(whole, b"")
+        head = bson.decode(next(raw.documents(first), b"\5\0\0\0\0"), wires.OPTIONS)
+        if head.get("drplatform") != "overlay":
+            raise errors.IntegrityError("The log of this MongoDB backup has no head; do not trust it.")
+        size = int.from_bytes(first[:4], "little")
+        begin, end = _stamp(head["begin"]), _stamp(head["end"])
+        cuts = {bytes(cut["uuid"]): _stamp(cut["until"]) for cut in head["cuts"]}
+        with self._lock:
+            self._target.tolerant = True
+            self._repeat(Replay(self._target, self._indexes, cuts), [first[size:]], whole, begin, end)
+            self._target.tolerant = False
+            self._reached = members.at(head["timeline"], end)
+
+    def _repeat(self, replay: Replay, first: list[bytes], rest: Iterator[bytes], begin: Stamp, end: Stamp) -> None:
+        reader = oplog.Reader()
+        for entry, _ in reader.entries(_chained(first, rest)):
+            for unit in self._transactions.feed(entry):
+                if unit.ts > begin:
+                    replay.apply(unit)
+        replay.end()
+        if reader.reached != end:
+            raise errors.IntegrityError("The log of this MongoDB backup ends before the backup does; do not trust it.")
+
+    def loaded(self) -> None:
+        """Build the indexes, those of several collections at once."""
+        if self._reached is None:
+            raise errors.RecoveryFailed("The log of the MongoDB backup was not loaded; load all its parts before going on.")
+        if any(name in namespaces.USERS for name in self._target.names.values()):
+            self._target.put_document("admin.system.version", bson.encode(_AUTH_SCHEMA))
+        self._target.flush()
+        with ThreadPoolExecutor(_BUILDERS) as builders:
+            list(builders.map(self._build, self._target.names.items()))
+
+    def _build(self, collection: tuple[bytes, str]) -> None:
+        uuid, namespace = collection
+        wanted = [spec for spec in self._indexes[uuid].values() if spec["key"] != {"_id": 1}]
+        if wanted:
+            with self._dial() as wire:
+                Target(wire).build(namespace, wanted)
+
+    def _dial(self) -> Wire:
+        return self._wire.another().within(wires.LONG)
+
+    # -- the log that follows -------------------------------------------------------------------------------------------------
+
+    def replay(self, blocks: Iterator[bytes], until: Position | None) -> None:
+        loaded = self._require_reached()
+        if until is not None and until < loaded:
+            raise errors.RecoveryFailed(f"The backup already holds what came up to {loaded}, after {until}; choose an earlier backup.")
+        bound = _sequence(until) if until else None
+        replay, reader = Replay(self._target), oplog.Reader(_sequence(loaded))
+        beyond = False
+        for entry, _ in reader.entries(blocks):
+            if bound and entry.ts > bound:
+                beyond = True
+                break
+            if entry.ts > _sequence(loaded):
+                for unit in self._transactions.feed(entry):
+                    replay.apply(unit)
+        replay.end()
+        self._reached = self._arrived(loaded, reader, until, beyond)
+
+    def _arrived(self, loaded: Position, reader: oplog.Reader, until: Position | None, beyond: bool) -> Position:
+        assert reader.reached is not None  # it began with what was loaded
+        if until is None:
+            return members.at(loaded.timeline, reader.reached)
+        if not beyond and reader.reached < _sequence(until):
+            raise errors.LogGap(f"The log ends at {reader.reached}, before {until}; recover to a position that it holds.")
+        return until
+
+    def finish(self) -> RestoreEnd:
+        """Wait until the majority has everything, and look at what is there."""
+        reached = self._require_reached()
+        note = {"appendOplogNote": 1, "data": {"drplatform": "restored"}, "writeConcern": {"w": "majority"}}
+        self._target.call("admin", note)
+        found = digest.digests(self._members)
+        counts = {name: each.items for name, each in found.items() if "#" not in name}
+        return RestoreEnd(reached, found, counts)
+
+    def _require_reached(self) -> Position:
+        if self._reached is None:
+            raise errors.RecoveryFailed("Nothing was loaded into MongoDB yet; load a full backup first.")
+        return self._reached
+
+
+def _chained(first: list[bytes], rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield from first
+    yield from rest
+
+
+def _stamp(timestamp: bson.timestamp.Timestamp) -> Stamp:
+    return timestamp.time, timestamp.inc
+
+
+def _sequence(position: Position) -> Stamp:
+    seconds, ordinal = position.sequence
+    return seconds, ordinal

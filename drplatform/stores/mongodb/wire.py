@@ -1,0 +1,195 @@
+"""One connection to one mongod: OP_MSG over a socket with a deadline, replies as raw BSON where that is wanted.
+
+Knows the wire protocol (MongoDB manual, "MongoDB Wire Protocol", OP_MSG with sections of kinds 0 and 1), and whether a command had left
+when the connection broke. Knows nothing of replica sets, backups or marks. TLS is not spoken.
+"""
+
+import socket
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import count
+from typing import Any
+
+import bson
+from bson.codec_options import CodecOptions, DatetimeConversion
+
+from drplatform.model import errors
+from drplatform.model.clock import Clock
+from drplatform.model.ports import Address, Credentials
+from drplatform.stores.mongodb import auth, raw
+
+COMMAND_SECONDS = 30.0
+"""How long an answer may take unless `within` says otherwise."""
+CONNECT_SECONDS = 5.0
+LONG = 24 * 3600.0
+"""For commands that take as long as the data is large (index builds, validate)."""
+
+OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO)
+Document = dict[str, Any]
+Sequences = Mapping[str, Sequence[bytes]]
+"""Documents sent beside a command, by the name of the field that they stand for."""
+
+_OP_MSG = 2013
+_HEADER = struct.Struct("<iiii")
+_INT = struct.Struct("<i")
+_BEFORE_BODY = 5
+"""Bytes between header and body of a reply: flags, and the kind of its only section."""
+_LARGEST_MESSAGE = 48_000_000 + 64 * 1024
+
+
+class ConnectionLost(errors.StoreError):
+    """No answer. `sent`: whether (some of) the command may have reached the server."""
+
+    def __init__(self, message: str, sent: bool) -> None:
+        self.sent = sent
+        super().__init__(message)
+
+
+class ServerError(errors.StoreError):
+    """The server answered that it did not do it. `code` as in the server's error_codes.yml."""
+
+    def __init__(self, address: Address, command: str, answer: Mapping[str, Any]) -> None:
+        self.answer = answer
+        self.code = int(answer.get("code", 0))
+        name = answer.get("codeName", self.code)
+        super().__init__(f"MongoDB at {address} refused {command}: {answer.get('errmsg', 'no reason given')} ({name}).")
+
+
+def dial(address: Address, clock: Clock, credentials: Credentials | None = None, within: float = CONNECT_SECONDS) -> "Wire":
+    """Connect, and log in where there are credentials. Raises ConnectionLost or ServerError."""
+    deadline = clock.monotonic() + within
+    try:
+        connection = socket.create_connection((address.host, address.port), timeout=max(0.001, within))
+    except OSError as error:
+        raise ConnectionLost(f"MongoDB at {address} cannot be reached: {error}.", sent=False) from error
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    wire = Wire(connection, address, clock, credentials)
+    try:
+        if credentials:
+            auth.log_in(wire.within(deadline - clock.monotonic()).call, credentials)
+    except BaseException:
+        wire.close()
+        raise
+    return wire.within(COMMAND_SECONDS)
+
+
+class Wire:
+    """Used by one thread at a time. After ConnectionLost it is closed."""
+
+    def __init__(self, connection: socket.socket, address: Address, clock: Clock, credentials: Credentials | None) -> None:
+        self._socket, self.address, self._clock, self._credentials = connection, address, clock, credentials
+        self._numbers = count(1)
+        self._seconds, self._deadline = COMMAND_SECONDS, 0.0
+
+    def __enter__(self) -> "Wire":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def another(self) -> "Wire":
+        """A second connection to the same server."""
+        return dial(self.address, self._clock, self._credentials)
+
+    def within(self, seconds: float) -> "Wire":
+        """From now on every single command is to be answered within so many seconds."""
+        self._seconds = max(0.001, seconds)
+        return self
+
+    def call(self, database: str, command: Mapping[str, Any], sequences: Sequences | None = None) -> Document:
+        """The server's answer. Raises ServerError when it says that the command as a whole failed."""
+        answer: Document = bson.decode(self.exchange(database, command, sequences), OPTIONS)
+        if answer.get("ok") != 1:
+            raise ServerError(self.address, next(iter(command)), answer)
+        return answer
+
+    def exchange(self, database: str, command: Mapping[str, Any], sequences: Sequences | None = None) -> memoryview:
+        """The answer's document as it came, unchecked. Asks secondaries too."""
+        body = bson.encode({**command, "$db": database, "$readPreference": {"mode": "secondaryPreferred"}})
+        return self.exchange_raw(body, sequences)
+
+    def exchange_raw(self, body: bytes, sequences: Sequences | None = None) -> memoryview:
+        """Like `exchange` with an encoded command, which names its `$db`."""
+        self._deadline = self._clock.monotonic() + self._seconds
+        number = next(self._numbers) & 0x7FFFFFFF
+        self._send(number, [b"\0", body, *(piece for name, items in (sequences or {}).items() for piece in _section(name, items))])
+        return self._receive(number)
+
+    def _send(self, number: int, pieces: list[bytes]) -> None:
+        size = _HEADER.size + 4 + sum(map(len, pieces))
+        message = b"".join([_HEADER.pack(size, number, 0, _OP_MSG), b"\0\0\0\0", *pieces])
+        self._guarded(lambda: self._socket.sendall(message))
+
+    def _receive(self, number: int) -> memoryview:
+        size, _, answered, code = _HEADER.unpack(self._read(_HEADER.size))
+        if code != _OP_MSG or answered != number or not _HEADER.size + _BEFORE_BODY < size <= _LARGEST_MESSAGE:
+            self.close()
+            raise ConnectionLost(f"What answers at {self.address} does not speak MongoDB's protocol.", sent=True)
+        return self._read(size - _HEADER.size)[_BEFORE_BODY:]
+
+    def _read(self, size: int) -> memoryview:
+        view, at = memoryview(bytearray(size)), 0
+        while at < size:
+            rest = view[at:]
+            got = self._guarded(lambda into=rest: self._socket.recv_into(into))
+            if not got:
+                self.close()
+                raise ConnectionLost(f"MongoDB at {self.address} closed the connection.", sent=True)
+            at += got
+        return view
+
+    def _guarded(self, act: Callable[[], Any]) -> Any:
+        """Any failure may have come after the server has the command: a part that was sent may be the whole."""
+        try:
+            self._socket.settimeout(max(0.001, self._deadline - self._clock.monotonic()))
+            return act()
+        except OSError as error:
+            self.close()
+            raise ConnectionLost(f"MongoDB at {self.address} did not answer: {error}.", sent=True) from error
+
+    # -- cursors --------------------------------------------------------------------------------------------------------------
+
+    def batches(self, database: str, command: Mapping[str, Any], more: Mapping[str, Any] | None = None) -> Iterator[bytes]:
+        """The documents of a cursor, a batch at a time, as concatenated raw BSON. `more` goes into each getMore.
+
+        Batches may be empty (tailable cursors). Ends when the cursor does; leaving earlier kills the cursor.
+        """
+        reply = self.exchange(database, command)
+        cursor, batch = self._opened(reply, next(iter(command)))
+        collection = bson.decode(reply, OPTIONS)["cursor"]["ns"].partition(".")[2] if cursor else ""
+        del reply
+        try:
+            yield batch
+            while cursor:
+                reply = self.exchange(database, {"getMore": bson.Int64(cursor), "collection": collection, **(more or {})})
+                cursor, batch = self._opened(reply, "getMore")
+                del reply
+                yield batch
+        finally:
+            if cursor and self._socket.fileno() != -1:
+                self._kill(database, collection, cursor)
+
+    def documents(self, database: str, command: Mapping[str, Any]) -> Iterator[Document]:
+        """The decoded documents of a cursor."""
+        for batch in self.batches(database, command):
+            yield from bson.decode_all(batch, OPTIONS)
+
+    def _opened(self, reply: memoryview, command: str) -> tuple[int, bytes]:
+        found = raw.cursor(reply)
+        if found is None:
+            raise ServerError(self.address, command, bson.decode(reply, OPTIONS))
+        return found
+
+    def _kill(self, database: str, collection: str, cursor: int) -> None:
+        try:
+            self.call(database, {"killCursors": collection, "cursors": [bson.Int64(cursor)]})
+        except errors.StoreError:
+            self.close()  # it dies of its own idleness; the connection is not used for anything else
+
+
+def _section(name: str, items: Sequence[bytes]) -> list[bytes]:
+    payload = [name.encode() + b"\0", *items]
+    return [b"\1", _INT.pack(4 + sum(map(len, payload))), *payload]
