@@ -10,7 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError, ResponseStreamingError
 
 from drplatform.model import errors
-from drplatform.model.backup import Digest
+from drplatform.model.backup import Digest, Multiset
 from drplatform.stores.files import access, listing
 
 PIECE_BYTES = 1024 * 1024
@@ -173,26 +173,24 @@ class Tally:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._found: dict[str, Digest] = {}
-        self.bytes = 0
+        self._found: dict[str, Multiset] = {}
+        self._bytes = 0
 
     def open(self, name: str) -> None:
         """Have this digest also if nothing comes."""
         with self._lock:
-            self._found.setdefault(name, Digest(0, f"{0:064x}"))
+            self._found.setdefault(name, Multiset())
 
     def add(self, bucket: str, header: Header, sha256: str) -> None:
-        item = int.from_bytes(hashlib.sha256(header.canonical() + b"\n" + sha256.encode()).digest())
         name = listing.digest_name(bucket, header.key)
         with self._lock:
-            before = self._found.get(name, Digest(0, "0"))
-            self._found[name] = Digest(before.items + 1, f"{(int(before.value, 16) + item) % 2**256:064x}")
-            self.bytes += header.size
+            self._found.setdefault(name, Multiset()).add(header.canonical() + b"\n" + sha256.encode())
+            self._bytes += header.size
 
     def digests(self) -> dict[str, Digest]:
         with self._lock:
-            return dict(self._found)
+            return {name: items.digest() for name, items in self._found.items()}
 
     def counts(self) -> dict[str, int]:
         """Objects by digest, and `bytes` in all."""
-        return {**{name: digest.items for name, digest in self.digests().items()}, "bytes": self.bytes}
+        return {**{name: digest.items for name, digest in self.digests().items()}, "bytes": self._bytes}

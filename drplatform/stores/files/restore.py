@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from drplatform.model import errors
-from drplatform.model.backup import BASES, BackupKind, Digest
+from drplatform.model.backup import BASES, BackupKind, Digest, Multiset
 from drplatform.model.ports import RestoreEnd
 from drplatform.model.position import Position
 from drplatform.stores.files import digest, framing, listing, upload
@@ -135,7 +135,7 @@ class _Object:
 
 
 def _compare(written: Mapping[str, Digest], found: Mapping[str, Digest]) -> None:
-    empty = Digest(0, f"{0:064x}")
+    empty = Multiset().digest()
     names = sorted(written.keys() | found.keys())
     if wrong := [name for name in names if written.get(name, empty) != found.get(name, empty)]:
         raise errors.VerificationFailed(f"Read back, {', '.join(wrong)} differ from what was restored; restore into a fresh target.")
