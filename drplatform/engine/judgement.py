@@ -106,8 +106,18 @@ def examine(plan: drill.Plan, kit: Kit, record: Record, workload: Workload | Non
     if workload is None or not record.effects:
         record.doubts.append("No disaster took effect while clients wrote: there is nothing to measure.")
         return Findings({}, {}, {})
+    if broken_off(plan, record):
+        record.doubts.append("The drill did not get to its end, so what it was to show was not measured.")
+        return Findings({}, {}, {})
     examiner = _Examiner(plan, kit, record, workload.entries(), probing)
     return examiner.findings()
+
+
+def broken_off(plan: drill.Plan, record: Record) -> bool:
+    """Whether anything but an expectation did not run, or failed."""
+    results = [*record.results, *["not run"] * len(plan.scenario.activities)]
+    pairs = zip(plan.scenario.activities, results, strict=False)
+    return any(result != "passed" for activity, result in pairs if not isinstance(activity, drill.Expect))
 
 
 @dataclass
