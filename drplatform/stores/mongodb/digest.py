@@ -4,48 +4,28 @@
 index is named as such.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import bson
 
-from drplatform.model.backup import Digest
+from drplatform.model.backup import Digest, Multiset
 from drplatform.stores.mongodb import catalogue, namespaces, raw
 from drplatform.stores.mongodb.catalogue import Collection
 from drplatform.stores.mongodb.members import Members
 
 _READERS = 2
-_MODULUS = 2**256
 
 
-@dataclass
-class Sum:
-    """An additive multiset hash in the making; sums of parts add up."""
-
-    items: int = 0
-    total: int = 0
-
-    def add(self, block: bytes) -> None:
-        """Add each document of a block."""
-        sha256, number = hashlib.sha256, int.from_bytes
-        for document in raw.documents(block):
-            self.items += 1
-            self.total += number(sha256(document).digest(), "big")
-        self.total %= _MODULUS
-
-    def join(self, other: "Sum") -> None:
-        self.items += other.items
-        self.total = (self.total + other.total) % _MODULUS
-
-    def digest(self) -> Digest:
-        return Digest(self.items, f"{self.total:064x}")
+def add(content: Multiset, block: bytes) -> None:
+    """Add each document of a block."""
+    for document in raw.documents(block):
+        content.add(document)
 
 
 def of_documents(documents: Iterable[bytes]) -> Digest:
-    found = Sum()
+    found = Multiset()
     for document in documents:
         found.add(document)
     return found.digest()
@@ -75,8 +55,8 @@ def digests(members: Members) -> dict[str, Digest]:
 
 def _of_content(members: Members, collection: Collection) -> Digest:
     database, name = namespaces.split(collection.namespace)
-    found = Sum()
+    found = Multiset()
     with members.primary() as wire:
         for batch in wire.batches(database, {"find": name, "noCursorTimeout": True}):
-            found.add(batch)
+            add(found, batch)
     return found.digest()

@@ -23,6 +23,7 @@ import bson
 from bson.timestamp import Timestamp
 
 from drplatform.model import errors
+from drplatform.model.backup import Multiset
 from drplatform.model.ports import BLOCK_BYTES, DumpEnd, Part
 from drplatform.stores.mongodb import catalogue, digest, members, namespaces, oplog, ranges, raw
 from drplatform.stores.mongodb import wire as wires
@@ -52,7 +53,7 @@ def dump(of: Members) -> Iterator["MongoDump"]:
 class Tally:
     """What was read of one collection."""
 
-    content: digest.Sum = field(default_factory=digest.Sum)
+    content: Multiset = field(default_factory=Multiset)
     last_block: bytes = b""
 
 
@@ -119,12 +120,12 @@ class MongoDump:
 
     def _read(self, collection: Collection, piece: Range) -> Iterator[bytes]:
         """The documents of a range. One that is renamed meanwhile is read on from where it was; one that is dropped has ended."""
-        tally, last = digest.Sum(), b""
+        tally, last = Multiset(), b""
         with self._dial() as wire:
             while True:
                 try:
                     for block in ranges.read(wire, collection, piece, self._concern()):
-                        tally.add(block)
+                        digest.add(tally, block)
                         last = block or last
                         if block:
                             yield block
@@ -136,7 +137,7 @@ class MongoDump:
                         break
                     piece = piece.after(last)
         with self._lock:
-            self._tallies[collection.uuid].content.join(tally)
+            self._tallies[collection.uuid].content.merge(tally)
             self._tallies[collection.uuid].last_block = last
 
     def _concern(self) -> Mapping[str, Any]:
@@ -197,9 +198,8 @@ class MongoDump:
                 reached, documents = self._first(documents)
             entries, last = oplog.without_noops(documents)
             self._note(entries)
-            if last is not None:
-                yield oplog.framed(reached, last, entries)
-                reached = last
+            yield oplog.framed(self._timeline, reached, last or reached, entries)
+            reached = last or reached
         if reached is None or reached < end:
             raise errors.LogGap("The MongoDB oplog could not be read up to the end of the dump; take another one.")
 
@@ -245,4 +245,3 @@ def _gathered(documents: Iterator[bytes]) -> Iterator[bytes]:
             waiting, size = [], 0
     if waiting:
         yield b"".join(waiting)
-

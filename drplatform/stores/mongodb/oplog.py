@@ -1,7 +1,7 @@
 """The oplog as blocks: what one entry says, how blocks are framed, and how they are read for people.
 
-A block is a sequence of BSON documents: a frame `{drplatform: "log", after: ts, until: ts, entries: n}`, then the n entries of the
-oplog, as they came, that lie in (after, until]. Noops are left out. Frames let a reader see that nothing is missing between and within
+A block is a sequence of BSON documents: a frame `{drplatform: "log", set: id, after: ts, until: ts, entries: n}`, then the n
+entries of the replica set's oplog, as they came, that lie in (after, until]. Noops are left out. Frames let a reader see that nothing is missing between and within
 blocks, which entries themselves do not. Knows nothing of connections.
 
 Entry format: the server's src/mongo/db/repl/oplog_entry.idl.
@@ -108,10 +108,10 @@ def inner_operations(entry: Entry) -> list[Entry]:
 # -- frames -------------------------------------------------------------------------------------------------------------------
 
 
-def framed(after: Stamp, until: Stamp, entries: list[bytes]) -> bytes:
+def framed(timeline: str, after: Stamp, until: Stamp, entries: list[bytes]) -> bytes:
     """A block. `entries` are without noops."""
-    frame = {_FRAME.decode(): "log", "after": Timestamp(*after), "until": Timestamp(*until), "entries": len(entries)}
-    return b"".join([bson.encode(frame), *entries])
+    bounds = {"after": Timestamp(*after), "until": Timestamp(*until)}
+    return b"".join([bson.encode({_FRAME.decode(): "log", "set": timeline, **bounds, "entries": len(entries)}), *entries])
 
 
 def without_noops(documents: Iterable[bytes]) -> tuple[list[bytes], Stamp | None]:
@@ -127,12 +127,14 @@ def without_noops(documents: Iterable[bytes]) -> tuple[list[bytes], Stamp | None
 
 @dataclass
 class Reader:
-    """Reads blocks in order. `reached` is the position up to which every entry was seen; None before the first frame.
+    """Reads blocks in order. `reached` is the position up to which every entry was seen; None before the first frame. `timeline` is the
+    replica set whose log this is; empty before the first frame.
 
     Raises LogGap when a frame does not continue what was read, IntegrityError when a block does not hold what its frame says.
     """
 
     reached: Stamp | None = None
+    timeline: str = ""
 
     def entries(self, blocks: Iterable[bytes]) -> Iterator[tuple[Entry, Stamp]]:
         """Each entry with the position just before it: that of the entry before it, or where the frame begins."""
@@ -142,7 +144,7 @@ class Reader:
             if entry.framing:
                 self._complete(missing, until)
                 before, until, missing = _frame(entry)
-                self._continues(before)
+                self._continues(entry.value(b"set"), before)
                 continue
             missing -= 1
             if before is None or until is None or missing < 0 or not before < entry.ts <= until:
@@ -151,7 +153,10 @@ class Reader:
             before = entry.ts
         self._complete(missing, until)
 
-    def _continues(self, after: Stamp) -> None:
+    def _continues(self, timeline: str, after: Stamp) -> None:
+        if timeline != (self.timeline or timeline):
+            raise errors.LogGap(f"The log of the MongoDB set {self.timeline} is followed by that of {timeline}; choose one history.")
+        self.timeline = timeline
         if self.reached is not None and after > self.reached:
             raise errors.LogGap(f"The MongoDB log has a hole between {self.reached} and {after}; recover to a position before it.")
 
@@ -170,20 +175,16 @@ def _frame(entry: Entry) -> tuple[Stamp, Stamp, int]:
 # -- for people ---------------------------------------------------------------------------------------------------------------
 
 
-def operations(block: bytes) -> Iterator[tuple[Stamp, Stamp, str, str]]:
-    """What the entries of a block do: position, the one just before it, verb, subject.
+def operations(block: bytes) -> Iterator[Operation]:
+    """What the entries of a block do.
 
-    The position before is that of the entry before, or the block's beginning: what may lie between are noops. Operations in a
+    The position before one is that of the entry before, or the block's beginning: what may lie between are noops. Operations in a
     transaction are told at the entry that carries them.
     """
-    for entry, before in Reader().entries([block]):
+    reader = Reader()
+    for entry, before in reader.entries([block]):
         for verb, named in _told(entry):
-            yield entry.ts, before, verb, named
-
-
-def operation(timeline: str, told: tuple[Stamp, Stamp, str, str]) -> Operation:
-    at, before, verb, named = told
-    return Operation(members.at(timeline, at), members.at(timeline, before), verb, named)
+            yield Operation(members.at(reader.timeline, entry.ts), members.at(reader.timeline, before), verb, named)
 
 
 def _told(entry: Entry) -> Iterator[tuple[str, str]]:

@@ -6,6 +6,7 @@ the `_id`s and the collation. Ranges are half-open, and bounds are index bounds 
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from bson.raw_bson import RawBSONDocument
@@ -48,7 +49,7 @@ def split(wire: Wire, collection: Collection) -> tuple[Range, ...]:
     if collection.capped or wanted < 2:
         return (Range(batch=batch),)
     bounds = [None, *_split_points(wire, collection, wanted), None]
-    return tuple(Range(low, high, batch) for low, high in zip(bounds, bounds[1:], strict=False))
+    return tuple(Range(low, high, batch) for low, high in pairwise(bounds))
 
 
 def read(wire: Wire, collection: Collection, piece: Range, concern: Mapping[str, Any]) -> Iterator[bytes]:

@@ -131,7 +131,7 @@ class MongoRestore:
         if until is not None and until < loaded:
             raise errors.RecoveryFailed(f"The backup already holds what came up to {loaded}, after {until}; choose an earlier backup.")
         bound = _sequence(until) if until else None
-        replay, reader = Replay(self._target), oplog.Reader(_sequence(loaded))
+        replay, reader = Replay(self._target), oplog.Reader(_sequence(loaded), loaded.timeline)
         beyond = False
         for entry, _ in reader.entries(blocks):
             if bound and entry.ts > bound:

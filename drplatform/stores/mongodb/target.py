@@ -72,7 +72,9 @@ class Target:
             raise wires.ServerError(self.wire.address, "applyOps", answer)
         for each, done in zip(pending, results, strict=True):
             if not done and not self._harmless(each):
-                raise errors.RecoveryFailed(f"The operation {_told(each)} could not be applied; take another backup or an earlier position.")
+                raise errors.RecoveryFailed(
+                    f"The operation {_told(each)} could not be applied; take another backup or an earlier position."
+                )
 
     def _apply(self, operations: list[bytes]) -> Document:
         elements = [raw.array(b"applyOps", operations)]
@@ -138,4 +140,3 @@ def _told(each: Pending) -> str:
     subject = entry.value(b"o2") if entry.op == "u" else entry.value(b"o")
     at = entry.ts if entry.element(b"ts") else "of a transaction"
     return f"{entry.op} on {each.namespace}, _id {subject.get('_id')!r}, {at}"
-

@@ -64,7 +64,9 @@ class Assembly:
     def _end(self, entry: Entry) -> list[Entry]:
         operations = self._open.pop(_session(entry), None)
         if operations is None:
-            raise errors.LogGap(f"The log holds the commit at {entry.ts} of a transaction that it does not hold; recover to a position before.")
+            raise errors.LogGap(
+                f"The log holds the commit at {entry.ts} of a transaction that it does not hold; recover to a position before."
+            )
         return operations
 
 

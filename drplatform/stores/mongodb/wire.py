@@ -6,7 +6,8 @@ when the connection broke. Knows nothing of replica sets, backups or marks. TLS 
 
 import socket
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -133,8 +134,7 @@ class Wire:
     def _read(self, size: int) -> memoryview:
         view, at = memoryview(bytearray(size)), 0
         while at < size:
-            rest = view[at:]
-            got = self._guarded(lambda into=rest: self._socket.recv_into(into))
+            got = self._guarded(partial(self._socket.recv_into, view[at:]))
             if not got:
                 self.close()
                 raise ConnectionLost(f"MongoDB at {self.address} closed the connection.", sent=True)
@@ -152,7 +152,7 @@ class Wire:
 
     # -- cursors --------------------------------------------------------------------------------------------------------------
 
-    def batches(self, database: str, command: Mapping[str, Any], more: Mapping[str, Any] | None = None) -> Iterator[bytes]:
+    def batches(self, database: str, command: Mapping[str, Any], more: Mapping[str, Any] | None = None) -> Generator[bytes]:
         """The documents of a cursor, a batch at a time, as concatenated raw BSON. `more` goes into each getMore.
 
         Batches may be empty (tailable cursors). Ends when the cursor does; leaving earlier kills the cursor.
@@ -180,7 +180,8 @@ class Wire:
     def _opened(self, reply: memoryview, command: str) -> tuple[int, bytes]:
         found = raw.cursor(reply)
         if found is None:
-            raise ServerError(self.address, command, bson.decode(reply, OPTIONS))
+            answer: Document = bson.decode(reply, OPTIONS)
+            raise ServerError(self.address, command, answer)
         return found
 
     def _kill(self, database: str, collection: str, cursor: int) -> None:

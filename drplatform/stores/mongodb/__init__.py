@@ -1,0 +1,15 @@
+"""MongoDB replica sets, from 5.0: full dump, continuous oplog capture, restore to any operation. Speaks the wire protocol itself.
+
+The outside uses `connect`. Options of the endpoint:
+- `replica_set`: the set's name; members of another are refused;
+- `read_from`: `secondary` takes dumps and follows the oplog from a secondary where there is one.
+"""
+
+from drplatform.model.clock import Clock
+from drplatform.model.ports import Endpoint
+from drplatform.stores.mongodb.store import MongoStore
+
+
+def connect(endpoint: Endpoint, clock: Clock) -> MongoStore:
+    """A store at this endpoint; connections are made when they are needed."""
+    return MongoStore(endpoint, clock)

@@ -1,0 +1,114 @@
+"""Following the oplog: batches without a gap, only what the majority has, through elections and cuts.
+
+Reads one member until it is lost or silent, then chooses again the one that knows most.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+from bson.timestamp import Timestamp
+
+from drplatform.model import errors
+from drplatform.model.ports import LogBatch
+from drplatform.model.position import Position
+from drplatform.stores.mongodb import members, oplog, raw
+from drplatform.stores.mongodb import wire as wires
+from drplatform.stores.mongodb.members import Members
+from drplatform.stores.mongodb.wire import Wire
+
+_AWAIT_MILLISECONDS = 200
+_ANSWER_SECONDS = 5.0
+_LOOK_SECONDS = 0.15
+"""For each member, so that three that do not answer still leave half a second between batches."""
+_SILENT_SECONDS = 2.0
+"""After so long without an entry another member may know more (this one may be cut off): look again."""
+_RETRY_SECONDS = 0.1
+_FAILED_TO_PARSE, _BAD_VALUE, _UNAUTHORIZED, _AUTHENTICATION_FAILED = 9, 2, 13, 18
+_HOPELESS = frozenset({_FAILED_TO_PARSE, _BAD_VALUE, _UNAUTHORIZED, _AUTHENTICATION_FAILED})
+_OVERRUN = frozenset({136, 286})
+"""CappedPositionLost, ChangeStreamHistoryLost: the oplog was overwritten under the reader."""
+
+
+def follow(of: Members, after: Position, stop: threading.Event) -> Iterator[LogBatch]:
+    """See `ports.LogCapture`."""
+    following = Following(of, stop, after)
+    while not stop.is_set():
+        yield following.nothing()
+        try:
+            yield from following.session()
+        except wires.ServerError as error:
+            if error.code in _HOPELESS:
+                raise
+            if error.code in _OVERRUN:
+                raise following.gap() from error
+        except wires.ConnectionLost:
+            pass  # another member, or this one again
+        of.clock.wait(stop, _RETRY_SECONDS)
+
+
+@dataclass
+class Following:
+    """`reached` is the last entry that was handed out."""
+
+    members: Members
+    stop: threading.Event
+    reached: Position
+
+    def nothing(self) -> LogBatch:
+        return LogBatch(self.reached, self.reached, b"", 0, self.members.clock.utc())
+
+    def gap(self) -> errors.LogGap:
+        return errors.LogGap(f"The MongoDB oplog does not hold what came after {self.reached} any more; take a new full backup.")
+
+    def session(self) -> Iterator[LogBatch]:
+        """Batches from one member until it is lost, silent, or has nothing to begin with."""
+        wire = self.members.best_now(_LOOK_SECONDS)
+        if wire is None:
+            return
+        with wire.within(_ANSWER_SECONDS):
+            self._check(wire)
+            command = {"find": "oplog.rs", "filter": {"ts": {"$gte": Timestamp(*self.reached.sequence)}}}
+            tail = {"tailable": True, "awaitData": True, "readConcern": {"level": "majority"}, "maxTimeMS": int(_ANSWER_SECONDS * 1000)}
+            with closing(wire.batches("local", {**command, **tail}, {"maxTimeMS": _AWAIT_MILLISECONDS})) as batches:
+                yield from self._hand_out(batches)
+
+    def _hand_out(self, batches: Iterator[bytes]) -> Iterator[LogBatch]:
+        clock, began = self.members.clock, False
+        heard = clock.monotonic()
+        for batch in batches:
+            documents = list(raw.documents(batch))
+            if documents and not began:
+                self._begins(documents.pop(0))
+                began = True
+            if documents:
+                heard = clock.monotonic()
+            yield self._batch(documents)
+            if self.stop.is_set() or clock.monotonic() - heard > _SILENT_SECONDS:
+                return
+
+    def _begins(self, first: bytes) -> None:
+        """The entry that was reached must be there still: otherwise some after it may be gone too."""
+        if oplog.Entry(first).ts != self.reached.sequence:
+            raise self.gap()
+
+    def _batch(self, documents: list[bytes]) -> LogBatch:
+        entries, last = oplog.without_noops(documents)
+        if last is None:
+            return self.nothing()
+        previous, self.reached = self.reached, members.at(self.reached.timeline, last)
+        block = oplog.framed(previous.timeline, _sequence(previous), last, entries)
+        return LogBatch(previous, self.reached, block, len(entries), self.members.clock.utc())
+
+    def _check(self, wire: Wire) -> None:
+        found = members.identity(wire)
+        if found != self.reached.timeline:
+            raise errors.LogGap(
+                f"MongoDB at {wire.address} is now the replica set {found}, not {self.reached.timeline}; take a full backup of it."
+            )
+
+
+def _sequence(position: Position) -> members.Stamp:
+    seconds, ordinal = position.sequence
+    return seconds, ordinal

@@ -1,0 +1,103 @@
+"""The data store: a MongoDB replica set at an endpoint. Every call makes its own connections, so that calls may come from several threads."""
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+
+from drplatform.model.backup import Digest
+from drplatform.model.clock import Clock
+from drplatform.model.ledger import Mark
+from drplatform.model.ports import Dump, Endpoint, LogBatch, Marker, Operation, Prober, Restore
+from drplatform.model.position import Position
+from drplatform.stores.mongodb import catalogue, digest, dump, follow, marks, members, namespaces, oplog, restore
+from drplatform.stores.mongodb import seed as seeds
+from drplatform.stores.mongodb import wire as wires
+from drplatform.stores.mongodb.members import Members
+
+_NAMESPACE_NOT_FOUND = 26
+
+
+class MongoStore:
+    """See `ports.DataStore`, `ports.LogCapture`, `ports.Namespaced` and `ports.Verifiable`."""
+
+    name = "mongodb"
+    kind = "mongodb"
+    ordered = False
+    marks_namespace = namespaces.MARKS
+
+    def __init__(self, endpoint: Endpoint, clock: Clock) -> None:
+        self.endpoint, self._members = endpoint, Members(endpoint, clock)
+
+    def identity(self) -> str:
+        """The replica set's id."""
+        with self._members.best() as wire:
+            return members.identity(wire)
+
+    def version(self) -> str:
+        with self._members.best() as wire:
+            return f"mongod {wire.call('admin', {'buildInfo': 1})['version']}"
+
+    def position(self) -> Position:
+        with self._members.primary() as wire:
+            return members.position(wire, self._members.clock, members.identity(wire))
+
+    def occupants(self) -> tuple[str, ...]:
+        """The collections that people made, empty ones too."""
+        with self._members.primary() as wire:
+            return tuple(c.namespace for c in catalogue.read(wire) if namespaces.user(c.namespace))
+
+    def dump(self) -> AbstractContextManager[Dump]:
+        return dump.dump(self._members)
+
+    def restore(self) -> AbstractContextManager[Restore]:
+        return restore.restore(self._members)
+
+    def digest(self) -> Mapping[str, Digest]:
+        return digest.digests(self._members)
+
+    def seed(self, seed: int, items: int) -> None:
+        with self._members.primary() as wire:
+            seeds.seed(wire, seed, items)
+
+    def marker(self, client: str) -> Marker:
+        marks.prepare(self._members)
+        return marks.MongoMarker(self._members, client)
+
+    def marks(self) -> Iterator[Mark]:
+        return marks.marks(self._members)
+
+    def prober(self, anchor: Mark, payload: bytes) -> Prober:
+        return marks.MongoProber(self._members, anchor, payload)
+
+    def follow(self, after: Position, stop: threading.Event) -> Iterator[LogBatch]:
+        return follow.follow(self._members, after, stop)
+
+    def operations(self, block: bytes) -> Iterator[Operation]:
+        return oplog.operations(block)
+
+    def namespaces(self) -> Mapping[str, str]:
+        """Each collection that people made, with its UUID."""
+        with self._members.primary() as wire:
+            return {c.namespace: c.uuid.hex() for c in catalogue.read(wire) if namespaces.user(c.namespace)}
+
+    def drop(self, namespace: str) -> None:
+        database, name = namespaces.split(namespace)
+        with self._members.primary() as wire:
+            wire.call(database, {"drop": name, "writeConcern": {"w": "majority"}})
+
+    def validate(self) -> list[str]:
+        """What `validate` finds wrong in any collection."""
+        with self._members.primary() as wire:
+            wire.within(wires.LONG)
+            return [defect for c in catalogue.read(wire) for defect in self._defects(wire, c.namespace)]
+
+    def _defects(self, wire: wires.Wire, namespace: str) -> list[str]:
+        database, name = namespaces.split(namespace)
+        found = wire.call(database, {"validate": name})
+        told = [*found.get("errors", ()), *found.get("warnings", ())]
+        if not found["valid"]:
+            told = told or ["not valid, the server does not say why"]
+        return [f"{namespace}: {defect}" for defect in told]
+
+    def close(self) -> None:
+        """Nothing is held between calls."""
