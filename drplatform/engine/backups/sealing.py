@@ -1,12 +1,13 @@
 """How a chunk is sealed, and opened again.
 
-Stored form of a chunk: a random 96-bit nonce, then AES-256-GCM over the zstd-compressed plaintext, with the chunk's identity (format, backup, part, number,
-stage, plain size) as associated data, so that a chunk in another's place does not open. Stored form of a manifest: a JSON
-envelope of its canonical body, the SHA-256 of the body, which anybody can check, and an HMAC-SHA256 of it under a key derived from the data key,
-which only the holder of a private key can check.
+Stored form of a chunk: a random 96-bit nonce, then AES-256-GCM over the zstd-compressed plaintext, with the chunk's identity (format,
+backup, part, number, stage, plain size) as associated data, so that a chunk in another's place does not open. Stored form of a
+manifest: a JSON envelope of its canonical body, the SHA-256 of the body, which anybody can check, and an HMAC-SHA256 of it under a key
+derived from the data key, which only the holder of a private key can check.
 
-Each backup has a data key of its own (a capture session one for all its slices: with random nonces a key is safe for 2**32 chunks, NIST SP
-800-38D), wrapped to age recipients. Who only writes backups cannot read them.
+Each backup has exactly one data key of its own (a capture session one for all its slices: with random nonces a key is safe for 2**32
+chunks, NIST SP 800-38D), wrapped to age recipients. Who only writes backups cannot read them. This does not tell who wrote a backup:
+whoever knows a recipient and may write to the repository can put a whole backup of his own there. Access to the repository guards that.
 """
 
 import base64
@@ -62,12 +63,15 @@ class DataKey:
             )
         key = AESGCM.generate_key(bit_length=8 * KEY_BYTES)
         wrapped = pyrage.encrypt(key, [keys.recipient(text) for text in recipients])
-        return cls(hashlib.sha256(b"drplatform data key id" + key).hexdigest()[:16], base64.b64encode(wrapped).decode(), key)
+        return cls(_id(key), base64.b64encode(wrapped).decode(), key)
 
     def __repr__(self) -> str:
         return f"DataKey({self.id})"
 
     def seal(self, plain: bytes, identity: bytes) -> bytes:
+        """Raises StoreError for a block that could not be opened again."""
+        if len(plain) > PLAIN_LIMIT:
+            raise errors.StoreError(f"A store handed on a block of {len(plain)} bytes; it must cut its content below {PLAIN_LIMIT}.")
         nonce = _nonce()
         packed = zstandard.ZstdCompressor(level=LEVEL).compress(plain)
         return nonce + AESGCM(self._key).encrypt(nonce, packed, identity)
@@ -78,16 +82,25 @@ class DataKey:
             raise errors.IntegrityError(f"{name} claims to hold {plain} bytes, more than any chunk; do not trust this backup.")
         try:
             packed = AESGCM(self._key).decrypt(stored[:NONCE_BYTES], stored[NONCE_BYTES:], identity)
-            opened = zstandard.ZstdDecompressor().decompress(packed, max_output_size=max(plain, 1))
+            return _inflate(packed, plain)
         except (InvalidTag, ValueError, zstandard.ZstdError) as error:
             raise errors.IntegrityError(f"{name} does not open with its key: it was changed or moved; do not trust this backup.") from error
-        if len(opened) != plain:
-            raise errors.IntegrityError(f"{name} holds {len(opened)} bytes and not {plain}; do not trust this backup.")
-        return opened
 
     def mac(self, body: bytes) -> str:
         derived = HKDF(SHA256(), KEY_BYTES, salt=None, info=b"drplatform manifest mac").derive(self._key)
         return hmac.new(derived, body, hashlib.sha256).hexdigest()
+
+
+def _inflate(packed: bytes, plain: int) -> bytes:
+    """The frame itself must state the expected size: the library allocates what the frame states, whatever limit it is given."""
+    stated = zstandard.get_frame_parameters(packed).content_size
+    if stated != plain:
+        raise ValueError(f"it holds {stated} bytes and not {plain}")
+    return zstandard.ZstdDecompressor().decompress(packed, max_output_size=max(plain, 1), allow_extra_data=False)
+
+
+def _id(key: bytes) -> str:
+    return hashlib.sha256(b"drplatform data key id" + key).hexdigest()[:16]
 
 
 def _nonce() -> bytes:
@@ -102,6 +115,11 @@ def chunk_identity(backup: str, part: str, number: int, stage: int, plain: int) 
 
 def of_ref(backup: str, ref: ChunkRef) -> bytes:
     return chunk_identity(backup, ref.part, ref.number, ref.stage, ref.plain)
+
+
+def place(manifest: Manifest) -> str:
+    """Below this the objects of the backup lie."""
+    return f"{manifest.store}/{manifest.kind.value}/{manifest.id}"
 
 
 def pack_manifest(manifest: Manifest, key: DataKey) -> bytes:
@@ -120,17 +138,42 @@ class Packed:
 
 
 def unpack_manifest(data: bytes, name: str) -> Packed:
-    """Read a manifest object and check its SHA-256. Raises IntegrityError naming the object. Any changed byte is found."""
+    """Read the manifest object of the key `name`, and check its SHA-256 and that it belongs there.
+
+    Raises IntegrityError naming the object. Any changed byte is found, save of the MAC, which needs the key: see `Opener.authenticate`.
+    """
     try:
         envelope = json.loads(data)
         body, digest, mac = envelope["body"], envelope["sha256"], envelope["mac"]
         content = evidence.canonical(body)
         unchanged = evidence.canonical({"body": body, "sha256": digest, "mac": mac}) == data
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise errors.IntegrityError(f"{name} is no manifest ({type(error).__name__}); do not trust this backup.") from error
     if not unchanged or hashlib.sha256(content).hexdigest() != digest:
         raise errors.IntegrityError(f"{name} was changed: its checksum does not match; do not trust this backup.")
-    return Packed(Manifest.from_json(body), content, str(mac))
+    manifest = Manifest.from_json(body)
+    if defect := _defect(manifest, name):
+        raise errors.IntegrityError(f"{name} {defect}; do not trust this backup.")
+    return Packed(manifest, content, str(mac))
+
+
+def _defect(manifest: Manifest, name: str) -> str:
+    """What no manifest has that was written here, in words; empty is good. Two keys would let one vouch for the other's chunks."""
+    if name != f"{place(manifest)}/manifest.json":
+        return f"is the manifest of another backup, {place(manifest)}"
+    if len(manifest.keys) != 1:
+        return "does not name exactly one data key"
+    if manifest.started.tzinfo is None or manifest.finished.tzinfo is None:
+        return "has times without a time zone"
+    wrong = [number for number, ref in enumerate(manifest.chunks) if not _well_formed(ref, manifest)]
+    return f"describes its chunk {wrong[0]} wrongly" if wrong else ""
+
+
+def _well_formed(ref: ChunkRef, manifest: Manifest) -> bool:
+    numbers = (ref.number, ref.stage, ref.plain, ref.stored)
+    if not all(type(n) is int and n >= 0 for n in numbers) or not all(isinstance(w, str) for w in (ref.part, ref.sha256, ref.data_key)):
+        return False
+    return isinstance(ref.key, str) and ref.key.startswith(f"{place(manifest)}/chunks/") and ref.data_key in manifest.keys
 
 
 class Opener:
@@ -144,11 +187,15 @@ class Opener:
         self._lock = threading.Lock()
 
     def key(self, manifest: Manifest, key_id: str) -> DataKey:
-        """The data key of that id. Raises KeyUnavailable when no private key opens it."""
+        """The data key of that id. Raises KeyUnavailable when no private key opens it, IntegrityError when another is in its place."""
+        wrapped = _wrapped(manifest.keys, key_id, manifest.id)
         with self._lock:
-            if key_id not in self._known:
-                self._known[key_id] = self._unwrap(manifest, key_id)
-            return self._known[key_id]
+            if wrapped not in self._known:
+                self._known[wrapped] = self._unwrap(manifest, wrapped)
+            known = self._known[wrapped]
+        if known.id != key_id:
+            raise errors.IntegrityError(f"Backup {manifest.id} holds another data key than the one it names; do not trust this backup.")
+        return known
 
     def open(self, manifest: Manifest, ref: ChunkRef, stored: bytes) -> bytes:
         """The plaintext of a chunk. Raises IntegrityError or KeyUnavailable."""
@@ -157,13 +204,14 @@ class Opener:
     def authenticate(self, packed: Packed) -> None:
         """Check that who wrote the manifest held its data key. Raises IntegrityError or KeyUnavailable."""
         manifest = packed.manifest
-        for key_id in manifest.keys:
-            if hmac.compare_digest(self.key(manifest, key_id).mac(packed.content), packed.mac):
-                return
+        genuine = len(manifest.keys) == 1 and all(
+            hmac.compare_digest(self.key(manifest, key_id).mac(packed.content).encode(), packed.mac.encode()) for key_id in manifest.keys
+        )
+        if genuine:
+            return
         raise errors.IntegrityError(f"The manifest of backup {manifest.id} was not written with its key: it is forged; do not trust it.")
 
-    def _unwrap(self, manifest: Manifest, key_id: str) -> DataKey:
-        wrapped = _wrapped(manifest.keys, key_id, manifest.id)
+    def _unwrap(self, manifest: Manifest, wrapped: str) -> DataKey:
         try:
             key = pyrage.decrypt(base64.b64decode(wrapped, validate=True), self._identities)
         except (pyrage.DecryptError, ValueError) as error:
@@ -172,7 +220,7 @@ class Opener:
             ) from error
         if len(key) != KEY_BYTES:
             raise errors.IntegrityError(f"The key of backup {manifest.id} is no AES-256 key; do not trust this backup.")
-        return DataKey(key_id, wrapped, key)
+        return DataKey(_id(key), wrapped, key)
 
 
 def _wrapped(wrapped: Mapping[str, Any], key_id: str, backup: str) -> str:
