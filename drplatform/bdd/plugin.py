@@ -63,7 +63,7 @@ def _settings(config: pytest.Config) -> "Settings":
 
 def _listener(request: pytest.FixtureRequest) -> timeline.Listener:
     """Steps of the recovery show in Allure below the sentence that asked for it."""
-    steps = request.node.stash[STEPS]
+    steps: allure_steps.Steps = request.node.stash[STEPS]
     return steps.event
 
 

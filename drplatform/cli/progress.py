@@ -24,7 +24,7 @@ def _words(event: Event) -> str:
         case "drill.begin":
             return click.style(f"Drill {detail['id']}: {detail['scenario']} (seed {detail['seed']})", bold=True)
         case "activity.begin":
-            return detail["text"]
+            return str(detail["text"])
         case "activity.failed":
             return click.style(f"  ✗ {detail['error']}", fg="red")
         case "step.begin":

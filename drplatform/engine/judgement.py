@@ -158,7 +158,7 @@ class _Examiner:
         target = self.plan.policy.rto(store)
         if seen is None:
             return Measurement("rto", store, target, None, "the prober saw no outage with a lasting end")
-        return Measurement("rto", store, target, seen.since(self._effects(store)[0].effect))
+        return Measurement("rto", store, target, seen.since(narrowed(self._effects(store)[0].effect, seen.began)))
 
     def _rpo(self, store: str, found: loss.Loss | None) -> Measurement:
         """From the oldest write that is gone to the last fault that concerns the store."""
@@ -275,6 +275,14 @@ class _Examiner:
         objects = sum(len(m.chunks) + 1 for m in chain.backups)
         passed = f"{objects} objects of {len(chain.backups)} backups match their manifests and open with the key"
         return check(name, damaged, self.kit.repository, _OneByteFlipped(self.kit.repository, chain.base.chunks[-1].key), passed)
+
+
+def narrowed(effect: Interval, began: Interval) -> Interval:
+    """The fault had taken effect when users first saw it, which may be before its confirmation.
+
+    Only the latest possible moment moves: a fault may take effect before anyone notices, and counting from its notice would flatter.
+    """
+    return Interval(effect.lower, max(effect.lower, min(effect.upper, began.upper)))
 
 
 class _OneByteFlipped:
@@ -425,7 +433,8 @@ def _scenario(plan: drill.Plan, record: Record) -> dict[str, Any]:
 def _summary(result: Verdict, record: Record, findings: Findings) -> str:
     if result is Verdict.PASSED:
         return f"All {len(findings.measurements)} targets were met and all {len(findings.checks)} checks passed."
-    bad = [describe(p) for p in (*findings.measurements, *findings.checks) if _judged(p) is result]
+    parts: tuple[Part, ...] = (*findings.measurements, *findings.checks)
+    bad = [describe(p) for p in parts if _judged(p) is result]
     words = [text for weight, text in record.failures if weight is result] or bad or record.doubts
     return words[0] if words else "A sentence of the scenario did not run."
 

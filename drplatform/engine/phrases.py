@@ -183,8 +183,7 @@ def read_feature(text: str, source: str, faults: FaultLookup) -> tuple[drill.Sce
     """All scenarios of a Gherkin document, outlines expanded. Raises PlanError when it is not understood."""
     try:
         document = Parser().parse(text)
-        document["uri"] = source
-        pickles = Compiler().compile(document)
+        pickles = Compiler().compile({**document, "uri": source})
     except Exception as error:
         raise errors.PlanError(f"{source} is no Gherkin feature: {' '.join(str(error).split())}") from error
     feature = document["feature"]["name"] if document.get("feature") else ""

@@ -307,6 +307,10 @@ class Platform(Protocol):
     @property
     def regions(self) -> tuple[Region, ...]: ...
 
+    @property
+    def directory(self) -> Path:
+        """Private to the platform on the runner's machine: what a run keeps here goes with the platform, also when the run was killed."""
+
     def endpoint(self, kind: str) -> Endpoint:
         """The public name of a store: what clients use, whatever region serves it."""
 

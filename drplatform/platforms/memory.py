@@ -6,6 +6,7 @@ secondary's is a replica in name only (it holds nothing). Must not know what sto
 
 import itertools
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Self
 
 from drplatform.model import errors
@@ -55,7 +56,8 @@ class MemoryPlatform:
     name = "memory"
     id = "memory"
 
-    def __init__(self, kinds: Sequence[str] = KINDS) -> None:
+    def __init__(self, directory: Path, kinds: Sequence[str] = KINDS) -> None:
+        self.directory = directory
         self._ports = itertools.count(1)
         self._instances = tuple(MemoryInstance(kind, region, self._address(region)) for region in REGIONS for kind in kinds)
         self._serving = dict.fromkeys(kinds, REGIONS[0])

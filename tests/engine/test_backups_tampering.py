@@ -4,6 +4,7 @@ import dataclasses
 import json
 import random
 import secrets
+from pathlib import Path
 
 import backup_cases as cases
 import pytest
@@ -289,8 +290,7 @@ def peak_bytes() -> int:
 
 def address_space() -> int:
     """The most address space that this process ever had, in bytes."""
-    with open("/proc/self/status") as file:
-        (line,) = (line for line in file if line.startswith("VmPeak"))
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmPeak"))
     return int(line.split()[1]) * 1024
 
 

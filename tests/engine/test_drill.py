@@ -52,10 +52,10 @@ def test_a_whole_drill_passes_and_accounts_for_every_write(memory_kit, run_drill
 
 
 def test_the_recovery_time_lies_within_what_the_timeline_allows(memory_kit, run_drill):
-    evidence, running = run_drill(memory_kit, WHOLE)
+    evidence, _ = run_drill(memory_kit, WHOLE)
     redis = by(evidence.measurements, name="rto", subject="redis")[0]
     lost = by(evidence.faults, fault="servers-lost")[0]
-    switched = [span for span in evidence.spans if span["step"] == "Switch the public name of redis"][0]
+    switched = next(span for span in evidence.spans if span["step"] == "Switch the public name of redis")
     assert redis["lower"] <= switched["end"] - lost["began"]
     assert redis["upper"] >= switched["begin"] - lost["confirmed"]
 
@@ -146,7 +146,7 @@ def test_a_damaged_backup_is_refused_and_fails(memory_kit, run_drill):
                     memory_kit.repository.delete(info.key)
                     memory_kit.repository.put(info.key, data[:-1] + bytes([data[-1] ^ 1]))
 
-    evidence, running = run_drill(memory_kit, WHOLE, between)
+    evidence, _ = run_drill(memory_kit, WHOLE, between)
     assert evidence.verdict is Verdict.FAILED
     assert "not whole" in evidence.summary
 
@@ -189,7 +189,15 @@ def test_without_a_positive_control_nothing_passes(memory_kit, run_drill, monkey
 
 def test_capabilities_are_offered_as_the_platform_has_them(memory_kit):
     found = engine_drill.offered(memory_kit.platform, memory_kit.stores, ("a-fault",))
-    assert {"store:mongodb", "log:redis", "namespaced:mongodb", "killable:primary", "erasable:secondary", "provision", "fault:a-fault"} <= found
+    assert {
+        "store:mongodb",
+        "log:redis",
+        "namespaced:mongodb",
+        "killable:primary",
+        "erasable:secondary",
+        "provision",
+        "fault:a-fault",
+    } <= found
     assert isinstance(memory_kit.platform, ports.Provisionable)
     with pytest.raises(errors.PlanError, match="provision"):
         drill.plan(drill.Scenario("F", "S", (), WHOLE), memory_kit.policy, 1, found - {"provision"})

@@ -32,9 +32,7 @@ GOOD = [
     "the data loss of each store meets its objective",
 ]
 
-EVERYTHING = frozenset(
-    {"store:mongodb", "store:redis", "log:mongodb", "namespaced:mongodb", "provision", "fault:collection-dropped"}
-)
+EVERYTHING = frozenset({"store:mongodb", "store:redis", "log:mongodb", "namespaced:mongodb", "provision", "fault:collection-dropped"})
 
 
 def planned(sentences, offered=EVERYTHING):

@@ -7,8 +7,8 @@ from drplatform.platforms.memory import MemoryPlatform
 
 
 @pytest.fixture
-def platform():
-    with MemoryPlatform() as made:
+def platform(tmp_path):
+    with MemoryPlatform(tmp_path) as made:
         yield made
 
 
