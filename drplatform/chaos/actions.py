@@ -12,29 +12,29 @@ __all__ = ["back_up", "capture", "go_on_writing", "inflict", "recover", "restart
 
 def back_up(store: str, kind: str = "full", configuration: Configuration = None) -> str:
     """Take a backup of a store (mongodb, redis, files) to the vault: kind full or snapshot."""
-    return session.of(configuration).perform()
+    return session.of(configuration).perform("back_up", store=store, kind=kind)
 
 
 def capture(store: str, configuration: Configuration = None) -> str:
     """Follow the store's log from here on and seal it in the vault every second."""
-    return session.of(configuration).perform()
+    return session.of(configuration).perform("capture", store=store)
 
 
 def go_on_writing(writes: int = 100, configuration: Configuration = None) -> str:
     """Wait until every store has acknowledged so many further writes."""
-    return session.of(configuration).perform()
+    return session.of(configuration).perform("go_on_writing", writes=writes)
 
 
 def inflict(fault: str, parameters: Mapping[str, Any] | None = None, configuration: Configuration = None) -> str:
     """Cause a disaster (see `drplatform faults list`). Fails unless an independent look confirms it on at least one target."""
-    return session.of(configuration).perform()
+    return session.of(configuration).perform("inflict", fault=fault, parameters=parameters)
 
 
 def recover(targets: Mapping[str, str], region: str = "primary", configuration: Configuration = None) -> str:
     """Recover stores into new servers from their backups alone, each to `latest` or to `before the drop`."""
-    return session.of(configuration).perform()
+    return session.of(configuration).perform("recover", targets=targets, region=region)
 
 
 def restart(stores: Sequence[str], region: str = "primary", configuration: Configuration = None) -> str:
     """Start the killed servers of these stores again, on the disks that they have."""
-    return session.of(configuration).perform()
+    return session.of(configuration).perform("restart", stores=stores, region=region)

@@ -25,9 +25,9 @@ KEY = "drplatform"
 NOT_YET = "NOT YET JUDGED"
 
 BUILDERS: Mapping[str, Callable[..., drills.Activity]] = {
-    "back_up": lambda store, kind: drills.BackUp(store, BackupKind(kind), text=f"{store} has a {kind} backup"),
+    "back_up": lambda store, kind="full": drills.BackUp(store, BackupKind(kind), text=f"{store} has a {kind} backup"),
     "capture": lambda store: drills.Capture(store, text=f"the log of {store} is captured continuously"),
-    "go_on_writing": lambda writes: drills.GoOnWriting(int(writes), text=f"clients have written {writes} more times to each store"),
+    "go_on_writing": lambda writes=100: drills.GoOnWriting(int(writes), text=f"clients have written {writes} more times to each store"),
     "inflict": lambda fault, parameters=None: drills.Inflict(fault, parameters or {}, text=f"{fault} happens: {parameters or {}}"),
     "recover": lambda targets, region="primary": drills.Recover(
         targets, region, text=f"recovery from backups brings back {', '.join(f'{s} ({t})' for s, t in targets.items())}"
@@ -57,9 +57,14 @@ class Session:
         while isinstance(self.drill.upcoming(), drills.Steady | drills.Seed | drills.Write):
             self.drill.perform(self.drill.upcoming())
 
-    def perform(self) -> str:
-        """Perform the next activity of the method. Raises ActivityFailed."""
-        activity = self.drill.upcoming()
+    def perform(self, action: str, **arguments: Any) -> str:
+        """Perform the next activity of the plan, which must be what the action asks for. Raises ActivityFailed."""
+        activity, asked = self.drill.upcoming(), BUILDERS[action](**arguments)
+        if activity.text != asked.text:
+            raise InterruptExecution(
+                f"The plan comes to {activity.text!r} next, and the experiment to {asked.text!r}: an action was left out or runs beside "
+                "another. Take `dry` and `background` from the actions of the method."
+            )
         try:
             self.drill.perform(activity)
         except errors.DrplatformError as error:
@@ -111,6 +116,8 @@ def _method(experiment: Mapping[str, Any], configuration: Mapping[str, Any]) -> 
         provider = activity.get("provider") or {}
         if activity.get("type") == "action" and provider.get("module") == MODULE:
             arguments = substitute(provider.get("arguments") or {}, configuration, {}) or {}
+            if activity.get("background"):
+                problems.append(f"the action {activity.get('name')!r} would run in the background; a drill's activities follow each other")
             try:
                 found.append(BUILDERS[provider["func"]](**arguments))
             except (KeyError, TypeError, ValueError) as error:

@@ -182,9 +182,18 @@ class Drill:
         """The verdict as it stands; the first call ends the writing and heals."""
         return judgement.verdict(self.plan, self.record, self._findings())
 
-    def answers(self, store: str) -> bool:
-        """Whether the store's users were served throughout the last second."""
-        return self._probing[store].sustained(self.kit.clock.monotonic() - 1.0, 0.5)
+    def answers(self, store: str, within: float = 5.0) -> bool:
+        """Whether the store's users are served for half a second without a failure, beginning at most `within` seconds from now.
+
+        When the writing has ended: whether they were served at the end.
+        """
+        if self._settled is not None:
+            return judgement.served_at_end(self._probing[store].samples())
+        try:
+            self._await_answers((store,), within, 0.5)
+        except errors.DeadlineExceeded:
+            return False
+        return True
 
     def _findings(self) -> judgement.Findings:
         """What was found, measured once: the first call ends the writing and heals."""
@@ -226,11 +235,11 @@ class Drill:
             if isinstance(store, ports.Namespaced):
                 self._namespaces[name] = str(activity.parameters.get("namespace") or store.marks_namespace)
 
-    def _await_answers(self, stores: tuple[str, ...], within: float) -> None:
+    def _await_answers(self, stores: tuple[str, ...], within: float, throughout: float = 0.3) -> None:
         for name in stores:
             after = self.kit.clock.monotonic()
-            probing = self._probing[name]
-            wait_for(self.kit.clock, f"{name} to answer users", functools.partial(probing.sustained, after, 0.3), within=within)
+            served = functools.partial(self._probing[name].sustained, after, throughout)
+            wait_for(self.kit.clock, f"{name} to answer users", served, within=within)
 
     def _stop_clients(self) -> None:
         stops: list[Callable[[], object]] = [p.stop for p in self._probing.values()]

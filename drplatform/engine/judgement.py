@@ -187,10 +187,7 @@ class _Examiner:
         samples = self.probing[store].samples()
 
         def silent(seen: Sequence[outage.Sample]) -> list[str]:
-            """Whether the last half second of samples holds a failure, or nothing."""
-            last = max((s.end for s in seen), default=0.0)
-            good = outage.sustained(seen, last - 2 * SUSTAIN, SUSTAIN / 2)
-            return [] if good and seen[-1].ok else [f"{store} did not answer its users at the end"]
+            return [] if served_at_end(seen) else [f"{store} did not answer its users at the end"]
 
         failed = [*samples, outage.Sample(samples[-1].end, samples[-1].end, False)] if samples else []
         return check(f"{store} answers at the end", silent, samples, failed, "read an old write and had a new one acknowledged")
@@ -275,6 +272,12 @@ class _Examiner:
         objects = sum(len(m.chunks) + 1 for m in chain.backups)
         passed = f"{objects} objects of {len(chain.backups)} backups match their manifests and open with the key"
         return check(name, damaged, self.kit.repository, _OneByteFlipped(self.kit.repository, chain.base.chunks[-1].key), passed)
+
+
+def served_at_end(samples: Sequence[outage.Sample]) -> bool:
+    """Whether the last of the samples hold neither a failure nor a gap."""
+    last = max((s.end for s in samples), default=0.0)
+    return outage.sustained(samples, last - 2 * SUSTAIN, SUSTAIN / 2) and samples[-1].ok
 
 
 def narrowed(effect: Interval, began: Interval) -> Interval:

@@ -46,7 +46,11 @@ class Weed:
         command = [str(self._program), f"-logdir={beside}", "-stderrthreshold=ERROR", "-alsologtostderr=false", "mini", f"-dir={disk}"]
         command += [f"-ip={place.host}", f"-ip.bind={place.host}", *(f"-{name}={p}" for name, p in ports.items()), *_FIXED]
         command += [f"-s3.config={beside / 'ids.json'}", f"-bucket={','.join(self._buckets)}"]
-        return [*command, f"-filer.localSocket={beside / 'filer.sock'}", f"-s3.localSocket={beside / 's3.sock'}"]
+        return [
+            *command,
+            "-filer.localSocket=filer.sock",
+            "-s3.localSocket=s3.sock",
+        ]  # in its working directory: the path of a socket is short
 
     def door(self, place: layout.Place, directory: Path) -> list[str]:
         """The command line of a further S3 gateway, at the public address, before the files of a running server."""
@@ -54,7 +58,7 @@ class Weed:
         command = [str(self._program), f"-logdir={directory}", "-stderrthreshold=ERROR", "-alsologtostderr=false", "s3", f"-filer={filer}"]
         command += [f"-ip.bind={place.host}", f"-port={place.ports[layout.PUBLIC]}", f"-port.grpc={place.ports[layout.DOOR]}"]
         command += ["-port.iceberg=0", "-port.lance=0", f"-config={directory / 'ids.json'}", "-iam.readOnly=false"]
-        return [*command, "-autoCreateBucket=false", f"-localSocket={directory / 'door.sock'}"]
+        return [*command, "-autoCreateBucket=false", "-localSocket=door.sock"]
 
     def environment(self) -> Mapping[str, str]:
         return {"GOMEMLIMIT": MEMORY_LIMIT, "WEED_S3_SSE_KEY": self._sse_key.reveal(), "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}

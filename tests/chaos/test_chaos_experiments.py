@@ -1,0 +1,282 @@
+"""Experiments of Chaos Toolkit: green only where a drill passed.
+
+What Chaos Toolkit and our control decide is tested with the engine on the memory platform; the shipped experiment runs on real servers.
+"""
+
+import copy
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from chaoslib.experiment import ensure_experiment_is_valid, run_experiment
+from chaoslib.loader import load_experiment
+from chaoslib.types import Dry
+
+import drplatform
+from drplatform import environment
+from drplatform.faults.servers_lost import ServersLost
+from drplatform.model import clock as clocks
+from drplatform.platforms.memory import MemoryPlatform
+from drplatform.repositories.memory import MemoryRepository
+from drplatform.stores.memory import MemoryStore
+
+ROOT = Path(drplatform.__file__).parents[1]
+SHIPPED = sorted((ROOT / "experiments").glob("*.yaml"))
+
+
+def action(func, **arguments):
+    provider = {"type": "python", "module": "drplatform.chaos.actions", "func": func, "arguments": arguments}
+    return {"type": "action", "name": f"{func} {arguments}", "provider": provider}
+
+
+def probe(func, tolerance, **arguments):
+    provider = {"type": "python", "module": "drplatform.chaos.probes", "func": func, "arguments": arguments}
+    return {"type": "probe", "name": f"{func} {arguments}", "tolerance": tolerance, "provider": provider}
+
+
+PASSED = {"type": "probe", "name": "passed", "provider": {"type": "python", "module": "drplatform.chaos.tolerances", "func": "passed"}}
+PASSED["provider"]["arguments"] = {"value": ""}
+
+EXPERIMENT = {
+    "title": "Redis is lost",
+    "description": "Small.",
+    "configuration": {"stores": ["redis"], "seed": 7},
+    "controls": [{"name": "drplatform", "provider": {"type": "python", "module": "drplatform.chaos.control"}}],
+    "steady-state-hypothesis": {"title": "Served", "probes": [probe("answers", True, store="redis"), probe("verdict", PASSED)]},
+    "method": [
+        action("back_up", store="redis", kind="snapshot"),
+        action("go_on_writing", writes=20),
+        action("inflict", fault="servers-lost", parameters={"region": "primary", "stores": ["redis"]}),
+        action("recover", targets={"redis": "latest"}),
+    ],
+    "rollbacks": [],
+}
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    """The small experiment, to be changed at will."""
+    made = copy.deepcopy(EXPERIMENT)
+    made["configuration"]["reports"] = str(tmp_path / "reports")
+    return made
+
+
+@pytest.fixture
+def on_memory(monkeypatch, tmp_path):
+    """Drills run on the memory platform; the platforms that were made, to see what was touched."""
+    made = []
+
+    def platform(self):
+        made.append(MemoryPlatform(tmp_path / f"platform-{len(made)}"))
+        made[-1].directory.mkdir()
+        return made[-1]
+
+    def connect(endpoint, clock):
+        return MemoryStore(lambda: made[-1].server(endpoint), clock, endpoint.kind)
+
+    monkeypatch.setenv("DRPLATFORM_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("DRPLATFORM_SCRATCH", str(tmp_path / "scratch"))
+    monkeypatch.setattr(environment.Environment, "platform", platform)
+    monkeypatch.setattr(environment, "connect", connect)
+    monkeypatch.setattr(environment, "repository", lambda place, clock: MemoryRepository(clock))
+    return made
+
+
+def green(journal) -> bool:
+    """As `chaos run` decides its exit code."""
+    return journal["status"] == "completed" and not journal["deviated"]
+
+
+def test_an_experiment_is_green_when_its_drill_passed(experiment, on_memory):
+    journal = run_experiment(experiment)
+    assert green(journal), journal["drplatform"]["summary"]
+    assert journal["drplatform"]["verdict"] == "PASSED"
+    evidence = journal["drplatform"]["evidence"]
+    assert evidence["scenario"]["name"] == "Redis is lost"
+    assert [m["name"] for m in evidence["measurements"]] == ["rto", "rpo"]
+    assert json.loads(json.dumps(journal))["drplatform"]["evidence"]["verdict"] == "PASSED", "the journal is plain JSON"
+
+
+class NothingHappens(ServersLost):
+    def apply(self, scene):
+        pass
+
+
+class Refuses(ServersLost):
+    def apply(self, scene):
+        raise environment.errors.StoreError("The servers cannot be reached.")
+
+
+@pytest.mark.parametrize(("fault", "verdict"), [(NothingHappens, "INCONCLUSIVE"), (Refuses, "INCONCLUSIVE")])
+def test_a_fault_that_did_not_happen_is_never_green(experiment, on_memory, monkeypatch, fault, verdict):
+    monkeypatch.setattr(environment, "fault", lambda kind: fault)
+    journal = run_experiment(experiment)
+    assert not green(journal)
+    assert journal["drplatform"]["verdict"] == verdict
+    assert journal["run"][-1]["status"] == "failed", "the method stopped at the disaster"
+    assert "recover" not in journal["run"][-1]["activity"]["name"]
+
+
+def test_nothing_recovered_is_never_green(experiment, on_memory):
+    experiment["method"].pop()
+    journal = run_experiment(experiment)
+    assert not green(journal)
+    assert journal["drplatform"]["verdict"] != "PASSED"
+
+
+def test_a_target_that_is_too_tight_is_never_green(experiment, on_memory, tmp_path):
+    text = (ROOT / "drplatform/policy.yaml").read_text()
+    tight = yaml.safe_load(text)
+    tight["objectives"]["rto"]["critical"] = "0.001s"
+    experiment["configuration"]["policy"] = str(tmp_path / "tight.yaml")
+    (tmp_path / "tight.yaml").write_text(yaml.safe_dump(tight))
+    journal = run_experiment(experiment)
+    assert not green(journal)
+    assert journal["drplatform"]["verdict"] == "FAILED"
+    assert "rto" in journal["drplatform"]["summary"].lower()
+
+
+def test_the_control_judges_also_where_the_hypothesis_does_not(experiment, on_memory, monkeypatch):
+    """Nobody asks for the verdict, no action fails; still the experiment cannot be green."""
+    monkeypatch.setattr(environment, "fault", lambda kind: NothingHappens)
+    del experiment["steady-state-hypothesis"]
+    assert not green(run_experiment(experiment))
+
+
+@pytest.mark.parametrize("dry", [Dry.ACTIONS, Dry.PROBES, Dry.ACTIVITIES, Dry.PAUSE])
+def test_a_dry_run_starts_nothing_and_is_no_evidence(experiment, on_memory, tmp_path, dry):
+    experiment["dry"] = dry
+    journal = run_experiment(experiment)
+    assert not green(journal)
+    assert not on_memory
+    assert not (tmp_path / "reports").exists()
+
+
+def test_an_action_that_is_left_out_is_never_green(experiment, on_memory):
+    """Chaos Toolkit skips an activity that is marked dry; the next action must not do what this one should have."""
+    experiment["method"][0]["dry"] = Dry.ACTIONS
+    journal = run_experiment(experiment)
+    assert not green(journal)
+    assert "back_up" in journal["run"][0]["activity"]["name"] and not journal["run"][0].get("output")
+
+
+def test_an_action_in_the_background_is_refused(experiment, on_memory, caplog):
+    experiment["method"][0]["background"] = True
+    assert not green(run_experiment(experiment))
+    assert "background" in caplog.text
+    assert not on_memory
+
+
+def test_without_our_control_no_action_does_anything(experiment, on_memory):
+    experiment["controls"] = []
+    journal = run_experiment(experiment)
+    assert not green(journal)
+    assert not on_memory
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"fault": "no-such-fault"}, "no-such-fault"),
+        ({"fault": "servers-lost", "parameters": {"region": "nowhere", "stores": ["redis"]}}, "nowhere"),
+        ({"fault": "servers-lost", "parameters": {"colour": "red"}}, "colour"),
+    ],
+)
+def test_a_plan_that_cannot_run_is_refused_before_anything_is_hurt(experiment, on_memory, caplog, change, told):
+    experiment["method"][2]["provider"]["arguments"] = change
+    journal = run_experiment(experiment)
+    assert not green(journal)
+    assert told in caplog.text
+    assert not journal["run"]
+
+
+def test_recovery_without_a_backup_is_never_green(experiment, on_memory):
+    experiment["method"].pop(0)
+    assert not green(run_experiment(experiment))
+
+
+# -- shipped experiments ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_shipped_experiment_is_valid_and_always_heals(path):
+    shipped = load_experiment(str(path))
+    ensure_experiment_is_valid(shipped)
+    assert shipped["runtime"]["rollbacks"]["strategy"] == "always"
+    assert "drplatform.chaos.control" in str(shipped["controls"])
+
+
+def run_chaos(tmp_path, *arguments, **options):
+    variables = {"DRPLATFORM_STATE": tmp_path / "state", "DRPLATFORM_SCRATCH": tmp_path, "DRPLATFORM_REPORTS": tmp_path / "reports"}
+    return subprocess.Popen(
+        [str(Path(sys.executable).parent / "chaos"), "--no-version-check", *arguments],
+        cwd=tmp_path,
+        env={**os.environ, **{name: str(value) for name, value in variables.items()}},
+        text=True,
+        **options,
+    )
+
+
+def test_the_region_experiment_passes_on_real_servers(tmp_path):
+    with run_chaos(tmp_path, "run", str(ROOT / "experiments/kill-primary-region.yaml"), stderr=subprocess.PIPE) as chaos:
+        told = chaos.communicate(timeout=240)[1]
+    assert chaos.returncode == 0, told
+    journal = json.loads((tmp_path / "journal.json").read_text())
+    assert green(journal)
+    evidence = journal["drplatform"]["evidence"]
+    assert evidence["faults"][0]["fault"] == "region-killed"
+    assert {m["subject"] for m in evidence["measurements"]} == {"mongodb", "redis", "files"}
+    assert left_of(tmp_path) == []
+
+
+def test_an_interrupted_experiment_leaves_nothing_and_is_not_green(tmp_path, clock):
+    experiment = str(ROOT / "experiments/kill-primary-region.yaml")
+    with run_chaos(tmp_path, "run", experiment, stderr=subprocess.PIPE) as chaos:
+        before = list(itertools.takewhile(lambda line: "disaster confirmed" not in line, chaos.stderr))
+        chaos.send_signal(signal.SIGINT)
+        after = chaos.stderr.read()
+        chaos.wait(timeout=120)
+    assert "kill the region" in before[-1], "".join(before)
+    assert chaos.returncode != 0, after
+    assert not green(json.loads((tmp_path / "journal.json").read_text()))
+    clocks.wait_for(clock, "the servers to be gone", lambda: not left_of(tmp_path), within=20)
+
+
+def left_of(scratch):
+    """Processes whose arguments name the directory, and platforms in it."""
+    found = [str(path) for path in scratch.glob("drplatform-*/*") if path.is_dir()]
+    for process in Path("/proc").iterdir():
+        try:
+            words = (process / "cmdline").read_bytes() if process.name.isdigit() else b""
+        except OSError:
+            continue
+        if str(scratch).encode() in words and int(process.name) != os.getpid():
+            found.append(words.replace(b"\0", b" ").decode())
+    return found
+
+
+def test_what_is_left_would_be_found(tmp_path):
+    left = tmp_path / "drplatform-0" / "platform"
+    left.mkdir(parents=True)
+    with subprocess.Popen([sys.executable, "-c", "input()", str(tmp_path)], stdin=subprocess.PIPE) as process:
+        found = left_of(tmp_path)
+        process.communicate(b"\n")
+    assert len(found) == 2
+
+
+def test_chaos_toolkit_discovers_actions_and_probes(tmp_path):
+    arguments = ("discover", "drplatform", "--no-install", "--discovery-path", str(tmp_path / "found.json"))
+    with run_chaos(tmp_path, *arguments, stderr=subprocess.PIPE) as chaos:
+        told = chaos.communicate(timeout=60)[1]
+    assert chaos.returncode == 0, told
+    activities = json.loads((tmp_path / "found.json").read_text())["activities"]
+    kinds = {kind: {a["name"] for a in found} for kind, found in itertools.groupby(activities, key=lambda a: a["type"])}
+    assert {"inflict", "recover", "back_up"} <= kinds["action"]
+    assert {"answers", "verdict"} <= kinds["probe"]
+    assert all(a["doc"] for a in activities)
