@@ -32,9 +32,9 @@ def _words(event: Event) -> str:
         case "step.failed":
             return click.style(f"    ✗ {detail.get('step')}: {detail.get('error', '')}", fg="red")
         case "fault.confirmed":
-            return click.style(f"    disaster confirmed: {detail.get('fault', '')} on {detail.get('targets', '')}", fg="yellow")
+            return click.style(f"    disaster confirmed: {detail['fault']} on {', '.join(detail['targets'])}", fg="yellow")
         case "backup.end":
-            return f"    backup {detail['id']}: {detail['bytes']:,} bytes in {detail['chunks']} chunks"
+            return f"    backup {detail['id']}: {detail['bytes']:,} bytes, chunks: {detail['chunks']}"
         case "mistake.found":
             return f"    found in the log: {detail['verb']} {detail['subject']} at {detail['at']}"
         case _:
