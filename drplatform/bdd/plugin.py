@@ -114,7 +114,8 @@ def _perform(drill: "Drill") -> None:
 # pytest-bdd keeps a step in the module that calls `step`, so the loop stands here and not in a function. The steps have no keyword of their
 # own: each phrase may follow Given, When or Then.
 for _phrase in phrases.PHRASES:
-    step(parsers.parse(_phrase.pattern))(_perform)
+    for _pattern in _phrase.patterns:
+        step(parsers.parse(_pattern))(_perform)
 
 
 def pytest_bdd_before_step(request: pytest.FixtureRequest, feature: Feature, scenario: Scenario, step: Step, step_func: Any) -> None:

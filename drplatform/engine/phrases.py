@@ -27,12 +27,17 @@ FaultLookup = Callable[[str], Callable[..., ports.Fault]]
 
 @dataclass(frozen=True)
 class Phrase:
-    """`keyword` is given, when or then; `meaning` is for people who write features."""
+    """`keyword` is given, when or then; `meaning` is for people who write features; `also` is the same for one thing instead of many."""
 
     keyword: str
     pattern: str
     build: Callable[..., drill.Activity]
     meaning: str
+    also: tuple[str, ...] = ()
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        return (self.pattern, *self.also)
 
 
 def stores_in(text: str) -> tuple[str, ...]:
@@ -78,6 +83,7 @@ PHRASES = (
         "{stores} hold reference data",
         lambda stores: drill.Seed(stores_in(stores)),
         "The stores are filled with varied content that no client changes; its digests are taken.",
+        ("{stores} holds reference data",),
     ),
     Phrase(
         "given",
@@ -109,6 +115,7 @@ PHRASES = (
         "the {stores} servers of the {region} region are killed and their disks are lost",
         _servers_lost,
         "The servers of these stores are killed and everything they stored in the region is erased.",
+        ("the {stores} server of the {region} region is killed and its disk is lost",),
     ),
     Phrase(
         "when",
@@ -127,6 +134,7 @@ PHRASES = (
         "the servers of {stores} in the {region} region are started again",
         lambda stores, region: drill.Restart(stores_in(stores), region),
         "Servers that were killed start on the disks that they have.",
+        ("the server of {stores} in the {region} region is started again",),
     ),
     Phrase("then", "every store answers through its public name", _expect("answers"), "Probers see all stores working, sustained."),
     Phrase(
@@ -161,8 +169,9 @@ PHRASES = (
 def activity(text: str) -> drill.Activity:
     """What the sentence asks for. Raises PlanError for a sentence that no phrase knows."""
     for phrase in PHRASES:
-        if found := parse.parse(phrase.pattern, text, case_sensitive=True):
-            return dataclasses.replace(phrase.build(**found.named), text=text)
+        for pattern in phrase.patterns:
+            if found := parse.parse(pattern, text, case_sensitive=True):
+                return dataclasses.replace(phrase.build(**found.named), text=text)
     raise errors.PlanError(f"no phrase knows the sentence {text!r}; `drplatform steps` lists the ones there are")
 
 

@@ -110,3 +110,9 @@ def test_a_feature_that_is_no_gherkin_is_refused(tmp_path):
     path.write_text("Scenario Outline without a feature\n  Given what\n")
     with pytest.raises(errors.PlanError, match=r"broken\.feature"):
         environment.read_feature(path)
+
+
+def test_one_thing_may_be_spoken_of_as_one():
+    assert phrases.activity("Redis holds reference data").stores == ("redis",)
+    lost = phrases.activity("the Redis server of the secondary region is killed and its disk is lost")
+    assert lost.parameters == {"region": "secondary", "stores": ("redis",)}
