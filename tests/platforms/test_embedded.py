@@ -12,7 +12,7 @@ from pathlib import Path
 import pymongo
 import pytest
 import redis
-from conftest import s3_client
+from real_servers import s3_client
 
 from drplatform.model import clock as clocks
 from drplatform.model import errors, ports

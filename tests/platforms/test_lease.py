@@ -5,10 +5,14 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
+from real_servers import CLOCK
 
+from drplatform.model import clock as clocks
 from drplatform.model import errors
+from drplatform.model.ports import Address
 from drplatform.platforms.embedded import lease, process
 
 
@@ -134,3 +138,24 @@ def test_a_process_is_told_from_a_later_one_of_its_number():
     os.waitid(os.P_PID, done.pid, os.WEXITED | os.WNOWAIT)
     assert process.Pid.of(done.pid) is None, "remains are no process"
     done.wait()
+
+
+def test_a_process_whose_threads_still_run_is_not_gone():
+    """Its first thread has ended, which /proc shows as a zombie, and another holds on to a port."""
+    script = (
+        "import ctypes, socket, threading\n"
+        "s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True)\n"
+        "threading.Thread(target=input).start()\n"
+        "ctypes.CDLL(None).syscall(60, 0)\n"  # exit of this thread alone (x86-64)
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+        port = int(running.stdout.readline())
+        clocks.wait_for(CLOCK, "its first thread to end", lambda: "Z" in state_of(running.pid), within=10)
+        assert process.accepts(Address("127.0.0.1", port))
+        assert process.Pid.of(running.pid) is not None
+        running.kill()
+    assert process.Pid.of(running.pid) is None
+
+
+def state_of(pid):
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

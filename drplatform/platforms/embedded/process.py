@@ -36,13 +36,14 @@ class Pid:
 
     @classmethod
     def of(cls, number: int) -> "Pid | None":
-        """None when there is no such process, or only its remains (a zombie)."""
+        """None when there is no such process, or only its remains: a zombie without threads, which could still hold files and ports."""
         try:
             stat = Path(f"/proc/{number}/stat").read_text()
         except OSError:
             return None
         fields = stat.rpartition(")")[2].split()
-        return None if fields[0] in "ZX" else cls(number, int(fields[19]))
+        state, threads, started = fields[0], int(fields[17]), int(fields[19])
+        return None if state in "ZX" and threads <= 1 else cls(number, started)
 
     def alive(self) -> bool:
         return Pid.of(self.number) == self

@@ -56,9 +56,9 @@ def test_a_planted_defect_is_seen_in_its_database_only(redis_digest_server, cloc
 
 @pytest.fixture(scope="module")
 def redis_digest_server():
-    import conftest
+    import real_servers
 
-    server = conftest.start_redis()
+    server = real_servers.start_redis()
     yield server.endpoint
     server.close()
 
