@@ -120,7 +120,8 @@ def load_policy(path: Path | None) -> policy.Policy:
     except yaml.YAMLError as error:
         raise errors.PolicyError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
     except errors.PolicyError as error:
-        raise errors.PolicyError([f"{path or 'the default policy'}: {problem}" for problem in error.problems]) from error
+        first, *others = error.problems
+        raise errors.PolicyError([f"{path or 'the default policy'}: {first}", *others]) from error
 
 
 def fault_kinds() -> tuple[str, ...]:
@@ -182,6 +183,25 @@ class Environment:
         return AuditLog(self.settings.state / "audit.jsonl")
 
     def platform(self) -> ports.Platform:
+    def require_records(self) -> None:
+        """Make sure, before anything is touched, that what is done can be recorded and reported. Raises SettingsError."""
+        self.require_log()
+        try:
+            self.settings.reports.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise errors.SettingsError(f"{error.filename} cannot be written ({error.strerror}); choose another --reports.") from error
+
+    def require_log(self) -> None:
+        """Make sure that an operation can be recorded. Raises SettingsError."""
+        try:
+            self.audit.ready()
+        except OSError as error:
+            raise errors.SettingsError(f"{error.filename} cannot be written ({error.strerror}); set DRPLATFORM_STATE.") from error
+        except errors.IntegrityError as error:
+            raise errors.SettingsError(
+                f"{error} Nothing is done that could not be recorded after it: keep {self.audit.path} as evidence, and move it aside."
+            ) from error
+
         """A platform of its own for one run; enter it to start it."""
         return embedded.EmbeddedPlatform.create(self.clock, self.settings.scratch, self.settings.servers, os.environ)
 
@@ -220,9 +240,11 @@ class Environment:
         On leaving, clients are stopped, faults healed, the platform removed.
         """
         self.sweep()
+        prepared = self.platform()
+        self.require_records()
         generator = random.Random(self.seed)
         run_id = f"{self.clock.utc():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-        with self.platform() as platform:
+        with prepared as platform:
             directory = platform.directory / "run"  # below the platform's own, so that a sweep clears it too
             directory.mkdir()
             stores = self.stores(platform)

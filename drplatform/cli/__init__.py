@@ -5,6 +5,7 @@ Exit codes: 0 passed, 1 failed, 2 inconclusive or could not run, 130 interrupted
 
 import signal
 import sys
+import traceback
 from types import FrameType
 
 import click
@@ -13,7 +14,7 @@ import drplatform
 from drplatform.cli import catalogue, drills, platforms, vault
 from drplatform.model import errors
 
-INTERRUPTED = 130
+COULD_NOT_RUN, INTERRUPTED = 2, 130
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -61,6 +62,13 @@ def run(arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("drplatform: interrupted; everything that was started has been stopped.", err=True)
         return INTERRUPTED
+    except OSError as error:
+        click.echo(f"drplatform: The command could not go on: {error}.", err=True)
+        return COULD_NOT_RUN
+    except Exception as error:  # noqa: BLE001  a face: exit code 1 would say that a recovery had failed
+        traceback.print_exception(error)
+        click.echo("drplatform: A defect of drplatform ended the command; it proves nothing, in either direction.", err=True)
+        return COULD_NOT_RUN
 
 
 def _interrupted(number: int, frame: FrameType | None) -> None:

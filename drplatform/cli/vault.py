@@ -106,6 +106,7 @@ def verify(backup_ids: tuple[str, ...], everything: bool, **where: Any) -> int:
 def take(store: str, kind: str, recipients: tuple[str, ...], **where: Any) -> int:
     """Take a backup of a STORE (mongodb, redis, files) of the platform, encrypted to the recipients."""
     env = Environment.open(options.settings())
+    env.require_log()
     where.pop("identity")
     with env.working(where["repository"], where["platform_id"]) as (platform_store, repository):
         manifest = backups.back_up(platform_store(store), BackupKind(kind), repository, env.recipients(recipients), env.clock, env.random())
@@ -123,6 +124,7 @@ def restore(store: str, yes: bool, **where: Any) -> int:
     env = Environment.open(options.settings())
     vault = env.vault(where["repository"], where["platform_id"], where["identity"])
     if vault.opener is None:
+    env.require_log()
         raise errors.KeyUnavailable("A private key is needed to restore; name it with --identity.")
     chain = backups.Catalogue(vault.repository).chain_to(store)
     with env.working(where["repository"], where["platform_id"]) as (platform_store, repository):
@@ -164,6 +166,7 @@ def generate(path: Path | None) -> int:
     public, secret = backups.generate()
     place = path or env.identity_file
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    env.require_log()
     backups.write_identity(place, secret, public)
     env.record_operation("key generated", recipient=public)
     click.echo(f"Public key:  {public}")

@@ -37,9 +37,7 @@ class AuditLog:
 
     def read(self) -> list[dict[str, Any]]:
         """All records. Raises IntegrityError for a line that is none."""
-        if not self.path.exists():
-            return []
-        return [self._record(number, line) for number, line in enumerate(self.path.read_bytes().splitlines(), 1)]
+        return self._records(self._content())
 
     def verify(self) -> str:
         """The hash of the last record. Raises IntegrityError naming the first record that was changed, moved or removed."""
@@ -48,6 +46,13 @@ class AuditLog:
     def _record(self, number: int, line: bytes) -> dict[str, Any]:
         try:
             record = json.loads(line)
+    def ready(self) -> None:
+        """Make sure that records can be appended. Raises IntegrityError when the log was tampered with, OSError when it cannot be written."""
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self._locked():
+            whole, _, _ = self._content().rpartition(b"\n")
+            evidence.verify_chain(self._records(whole))
+
         except ValueError as error:
             raise errors.IntegrityError(f"Record {number} of the audit log {self.path} is unreadable: {error}.") from error
         if not isinstance(record, dict):
@@ -58,11 +63,17 @@ class AuditLog:
     def _locked(self) -> Iterator[None]:
         with self.path.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+    def _content(self) -> bytes:
+        return self.path.read_bytes() if self.path.exists() else b""
+
+    def _records(self, content: bytes) -> list[dict[str, Any]]:
+        return [self._record(number, line) for number, line in enumerate(content.splitlines(), 1)]
+
             yield
 
     def _set_torn_line_aside(self) -> str:
         """A crash in the middle of an append leaves a last line without its end."""
-        content = self.path.read_bytes() if self.path.exists() else b""
+        content = self._content()
         _, _, torn = content.rpartition(b"\n")
         if not torn:
             return ""

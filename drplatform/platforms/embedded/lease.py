@@ -144,8 +144,11 @@ def _claim_orphans(base: Path) -> list[Lease]:
 
 
 def _make_base(base: Path) -> None:
-    base.mkdir(mode=0o700, parents=True, exist_ok=True)
-    seen = base.lstat()
+    try:
+        base.mkdir(mode=0o700, parents=True, exist_ok=True)
+        seen = base.lstat()
+    except OSError as error:
+        raise errors.SettingsError(f"{base} cannot be made ({error.strerror}); set DRPLATFORM_SCRATCH to another place.") from error
     if not stat.S_ISDIR(seen.st_mode) or seen.st_uid != os.getuid():
         raise errors.SettingsError(f"{base} is not a directory of yours; remove it, or set DRPLATFORM_SCRATCH to another place.")
     if seen.st_mode & 0o077:
