@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata, resources
@@ -25,16 +25,17 @@ import yaml
 
 import drplatform
 from drplatform import faults as fault_folder
-from drplatform.engine import backups, drill, phrases
+from drplatform.engine import attest, audit, backups, drill, phrases
 from drplatform.engine.audit import AuditLog
 from drplatform.engine.kit import Keys, Kit
 from drplatform.model import drill as drills
-from drplatform.model import errors, policy, ports, timeline
+from drplatform.model import errors, evidence, policy, ports, timeline
 from drplatform.model.clock import Clock
 from drplatform.model.evidence import Evidence
+from drplatform.model.secret import Secret
 from drplatform.platforms import embedded
 from drplatform.reports import allure as allure_report
-from drplatform.reports import html, json
+from drplatform.reports import documents, html, json
 
 PLATFORMS = ("embedded",)
 PlatformStatus = embedded.Status
@@ -182,7 +183,6 @@ class Environment:
     def audit(self) -> AuditLog:
         return AuditLog(self.settings.state / "audit.jsonl")
 
-    def platform(self) -> ports.Platform:
     def require_records(self) -> None:
         """Make sure, before anything is touched, that what is done can be recorded and reported. Raises SettingsError."""
         self.require_log()
@@ -202,6 +202,7 @@ class Environment:
                 f"{error} Nothing is done that could not be recorded after it: keep {self.audit.path} as evidence, and move it aside."
             ) from error
 
+    def platform(self) -> ports.Platform:
         """A platform of its own for one run; enter it to start it."""
         return embedded.EmbeddedPlatform.create(self.clock, self.settings.scratch, self.settings.servers, os.environ)
 
@@ -239,9 +240,9 @@ class Environment:
 
         On leaving, clients are stopped, faults healed, the platform removed.
         """
-        self.sweep()
         prepared = self.platform()
         self.require_records()
+        self.sweep()
         generator = random.Random(self.seed)
         run_id = f"{self.clock.utc():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
         with prepared as platform:
@@ -250,6 +251,7 @@ class Environment:
             stores = self.stores(platform)
             try:
                 plan = drills.plan(scenario, self.policy, self.seed, drill.offered(platform, stores, fault_kinds()))
+                self.record_operation(audit.DRILL_BEGUN, id=run_id, scenario=scenario.name, seed=self.seed, policy=self.policy.hash)
                 with drill.Drill(plan, self._kit(platform, stores, generator, directory, listener), run_id) as running:
                     yield running
             finally:
@@ -287,6 +289,42 @@ class Environment:
     def identity_file(self) -> Path:
         """Where `keys generate` puts the private key."""
         return self.settings.state / "keys" / "identity.txt"
+
+    def signing_key(self) -> Secret:
+        """The key that signs evidence on this machine; made at its first use, with the public one beside it."""
+        file = self.settings.state / "keys" / "signing.pem"
+        if not file.exists():
+            public, private = attest.generate()
+            with suppress(FileExistsError):  # another run was first
+                backups.write_private(file, private)
+                self.record_operation("signing key made", public=public.decode())
+        key = Secret(file.read_text())
+        documents.write_whole(self.signing_public, attest.public_of(key))
+        return key
+
+    @property
+    def signing_public(self) -> Path:
+        """The public key for auditors."""
+        return self.settings.state / "keys" / "signing.pub"
+
+    def verified_log(self, path: Path | None = None) -> list[dict[str, Any]]:
+        """The records of an audit log, by default this machine's. Raises IntegrityError when one was changed, moved or removed."""
+        if path and not path.is_file():
+            raise errors.SettingsError(f"There is no audit log {path}; name the audit.jsonl of the machine that ran the drills.")
+        log = AuditLog(path) if path else self.audit
+        records = log.read()
+        evidence.verify_chain(records)
+        return records
+
+    def signed_evidence(self, file: Path, public_keys: tuple[Path, ...] = ()) -> dict[str, Any]:
+        """The record in a signed file. Raises IntegrityError when it is not as it was signed by one of the keys (default: our own)."""
+        try:
+            trusted = [path.read_bytes() for path in public_keys or (self.signing_public,)]
+            return attest.read(file.read_bytes(), trusted)
+        except OSError as error:
+            raise errors.SettingsError(f"{error.filename} cannot be read ({error.strerror}).") from error
+        except errors.IntegrityError as error:
+            raise errors.IntegrityError(f"{file}: {error}") from error
 
     def recipients(self, told: tuple[str, ...]) -> tuple[str, ...]:
         """The recipients told, or the public key of the identity file."""
@@ -326,6 +364,21 @@ class Environment:
         """Note an operation on backups in the audit log: who, what, when."""
         self.audit.append({"kind": kind, "who": self.settings.operator, "when": self.clock.utc().isoformat(), **detail})
 
+    @contextmanager
+    def recorded(self, kind: str, **detail: Any) -> Iterator[dict[str, Any]]:
+        """An operation with its beginning and end in the audit log. What cannot be recorded does not run.
+
+        What is put into the dictionary is noted at the end.
+        """
+        self.record_operation(f"{kind} begun", **detail)
+        found: dict[str, Any] = {}
+        try:
+            yield found
+        except BaseException as error:
+            self.record_operation(f"{kind} failed", **detail, error=f"{type(error).__name__}: {error}")
+            raise
+        self.record_operation(f"{kind} done", **detail, **found)
+
     def record(self, evidence: Evidence) -> dict[str, Any]:
         """Append the evidence to the audit log; the record with its place in the chain."""
         return self.audit.append(evidence.to_json())
@@ -337,6 +390,9 @@ class Environment:
         """
         directory = self.settings.reports / evidence.id
         written = {"html": html.write(evidence, directory, record), "json": json.write(evidence, directory, record)}
+        written["signed"] = documents.write_whole(
+            directory / documents.file_name(evidence, ".dsse.json"), attest.sign(record, self.signing_key())
+        )
         if allure:
             written["allure"] = allure_report.write(evidence, self.settings.reports / "allure-results", record)
         return written

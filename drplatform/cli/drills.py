@@ -7,6 +7,7 @@ import click
 from drplatform import environment
 from drplatform.cli import options
 from drplatform.cli.progress import Progress
+from drplatform.engine import audit
 from drplatform.engine.drill import Drill
 from drplatform.environment import Environment
 from drplatform.model import drill as drills
@@ -68,6 +69,7 @@ def _show(evidence: Evidence, reports: dict[str, Path]) -> None:
     click.echo()
     click.echo(f"Report:   {reports['html'].resolve()}")
     click.echo(f"Evidence: {reports['json'].resolve()}")
+    click.echo(f"Signed:   {reports['signed'].resolve()}")
     click.echo(f"Allure:   {reports['allure'].resolve()}")
 
 
@@ -87,10 +89,25 @@ def evidence() -> None:
 
 
 @evidence.command("verify")
-@options.settings_options
-def verify(**told: object) -> int:
-    """Check the hash chain of the audit log: nothing changed, missing or moved."""
-    env = Environment.open(options.settings(**told))
-    last = env.audit.verify()
-    click.echo(f"The audit log is whole; its last record is {last}.")
+@click.argument("files", type=options.PATH, nargs=-1)
+@click.option("--log", type=options.PATH, help="The audit log.  [default: this machine's]")
+@click.option("--public-key", "keys", type=options.PATH, multiple=True, help="Who may have signed.  [default: this machine's signing.pub]")
+def verify(files: tuple[Path, ...], log: Path | None, keys: tuple[Path, ...]) -> int:
+    """Check evidence offline: signed FILES (*.dsse.json) and the hash chain of the audit log. Nothing changed, missing or moved.
+
+    \b
+    drplatform evidence verify reports/*/*.dsse.json
+    drplatform evidence verify --log audit.jsonl --public-key signing.pub *.dsse.json
+    """
+    env = Environment.open(options.settings())
+    records = env.verified_log(log)
+    hashes = {record["hash"] for record in records}
+    for file in files:
+        record = env.signed_evidence(file, keys)
+        if record["hash"] not in hashes:
+            raise errors.IntegrityError(f"{file} is signed, but the audit log does not hold it: the log is another one, or was cut.")
+        click.echo(f"{file}: {record['verdict']}, {record['scenario']['name']}, {record['finished']}")
+    click.echo(f"The audit log is whole: {len(records)} records, the last {records[-1]['hash'] if records else 'none'}.")
+    for attempt in audit.unfinished(records):
+        click.secho(f"Drill {attempt} was begun and has left no evidence: it was broken off, or still runs.", fg="yellow")
     return 0

@@ -109,8 +109,10 @@ def take(store: str, kind: str, recipients: tuple[str, ...], **where: Any) -> in
     env.require_log()
     where.pop("identity")
     with env.working(where["repository"], where["platform_id"]) as (platform_store, repository):
-        manifest = backups.back_up(platform_store(store), BackupKind(kind), repository, env.recipients(recipients), env.clock, env.random())
-    env.record_operation("backup", store=store, backup_kind=kind, backup=manifest.id, bytes=manifest.stored_bytes)
+        source, to = platform_store(store), env.recipients(recipients)
+        with env.recorded("backup", store=store, backup_kind=kind) as result:
+            manifest = backups.back_up(source, BackupKind(kind), repository, to, env.clock, env.random())
+            result.update(backup=manifest.id, bytes=manifest.stored_bytes)
     click.echo(f"{manifest.id}  {manifest.stored_bytes:,} bytes in {len(manifest.chunks)} chunks, consistent as of {manifest.end}")
     return 0
 
@@ -122,9 +124,9 @@ def take(store: str, kind: str, recipients: tuple[str, ...], **where: Any) -> in
 def restore(store: str, yes: bool, **where: Any) -> int:
     """Restore the latest backup of a STORE into the (empty) store of the platform. A store that holds anything is refused."""
     env = Environment.open(options.settings())
+    env.require_log()
     vault = env.vault(where["repository"], where["platform_id"], where["identity"])
     if vault.opener is None:
-    env.require_log()
         raise errors.KeyUnavailable("A private key is needed to restore; name it with --identity.")
     chain = backups.Catalogue(vault.repository).chain_to(store)
     with env.working(where["repository"], where["platform_id"]) as (platform_store, repository):
@@ -133,8 +135,9 @@ def restore(store: str, yes: bool, **where: Any) -> int:
         backups.check_target(target, lease)
         if not yes:
             click.confirm(f"Restore backup {chain.base.id} into {store} {lease.identity}?", abort=True)
-        end = backups.restore(chain, target, repository, vault.opener, lease, env.clock)
-    env.record_operation("restore", store=store, backup=chain.base.id, reached=str(end.reached))
+        with env.recorded("restore", store=store, target=lease.identity, backup=chain.base.id) as result:
+            end = backups.restore(chain, target, repository, vault.opener, lease, env.clock)
+            result.update(reached=str(end.reached), refused=len(end.refused))
     for refused in end.refused:
         click.secho(f"Not restored: {refused}", fg="red", err=True)
     click.echo(f"{store} is restored to {end.reached}")
@@ -163,10 +166,9 @@ def keys() -> None:
 def generate(path: Path | None) -> int:
     """Make a key pair. Whoever takes backups needs only the public key; keep the private one where no region can take it down."""
     env = Environment.open(options.settings())
+    env.require_log()
     public, secret = backups.generate()
     place = path or env.identity_file
-    place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    env.require_log()
     backups.write_identity(place, secret, public)
     env.record_operation("key generated", recipient=public)
     click.echo(f"Public key:  {public}")

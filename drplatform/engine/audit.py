@@ -6,13 +6,26 @@ Kept outside the platform. A log that does not verify is never appended to.
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from drplatform.model import errors, evidence
+
+DRILL_BEGUN = "drill begun"
+
+
+def unfinished(records: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Ids of the drills that were begun and left no evidence: broken off, or still running. An attempt is never forgotten."""
+    begun: dict[str, None] = {}
+    for record in records:
+        if record.get("kind") == DRILL_BEGUN:
+            begun[str(record["id"])] = None
+        elif "verdict" in record:
+            begun.pop(str(record.get("id")), None)
+    return tuple(begun)
 
 
 @dataclass(frozen=True)
@@ -35,6 +48,13 @@ class AuditLog:
                 previous = record["hash"]
         return record
 
+    def ready(self) -> None:
+        """Make sure that records can be appended. Raises IntegrityError when the log was tampered with, OSError when it cannot be written."""
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self._locked():
+            whole, _, _ = self._content().rpartition(b"\n")
+            evidence.verify_chain(self._records(whole))
+
     def read(self) -> list[dict[str, Any]]:
         """All records. Raises IntegrityError for a line that is none."""
         return self._records(self._content())
@@ -43,16 +63,15 @@ class AuditLog:
         """The hash of the last record. Raises IntegrityError naming the first record that was changed, moved or removed."""
         return evidence.verify_chain(self.read())
 
+    def _content(self) -> bytes:
+        return self.path.read_bytes() if self.path.exists() else b""
+
+    def _records(self, content: bytes) -> list[dict[str, Any]]:
+        return [self._record(number, line) for number, line in enumerate(content.splitlines(), 1)]
+
     def _record(self, number: int, line: bytes) -> dict[str, Any]:
         try:
             record = json.loads(line)
-    def ready(self) -> None:
-        """Make sure that records can be appended. Raises IntegrityError when the log was tampered with, OSError when it cannot be written."""
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with self._locked():
-            whole, _, _ = self._content().rpartition(b"\n")
-            evidence.verify_chain(self._records(whole))
-
         except ValueError as error:
             raise errors.IntegrityError(f"Record {number} of the audit log {self.path} is unreadable: {error}.") from error
         if not isinstance(record, dict):
@@ -63,12 +82,6 @@ class AuditLog:
     def _locked(self) -> Iterator[None]:
         with self.path.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-    def _content(self) -> bytes:
-        return self.path.read_bytes() if self.path.exists() else b""
-
-    def _records(self, content: bytes) -> list[dict[str, Any]]:
-        return [self._record(number, line) for number, line in enumerate(content.splitlines(), 1)]
-
             yield
 
     def _set_torn_line_aside(self) -> str:

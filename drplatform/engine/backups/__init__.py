@@ -4,7 +4,7 @@ What is imported here is for the outside.
 """
 
 from drplatform.engine.backups.catalogue import Catalogue
-from drplatform.engine.backups.keys import generate, public, read_identities, read_recipients, write_identity
+from drplatform.engine.backups.keys import generate, public, read_identities, read_recipients, write_identity, write_private
 from drplatform.engine.backups.restore import Lease, check_target, log_blocks, restore
 from drplatform.engine.backups.sealing import DataKey, Opener, new_id
 from drplatform.engine.backups.verify import Verification, verify
@@ -28,4 +28,5 @@ __all__ = [
     "seal_log",
     "verify",
     "write_identity",
+    "write_private",
 ]

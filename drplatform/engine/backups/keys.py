@@ -1,6 +1,7 @@
 """Keys of backups: age X25519 pairs (https://age-encryption.org/v1). A backup job needs only the public one."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pyrage
@@ -41,15 +42,25 @@ def public(secret: Secret) -> str:
 def write_identity(path: Path, secret: Secret, public: str) -> None:
     """Write the identity to a new file that only its owner can read. Raises SettingsError when the file exists."""
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        write_private(path, Secret(f"# public key: {public}\n{secret.reveal()}\n"))
     except FileExistsError as error:
         raise errors.SettingsError(f"{path} exists and may be the only key to some backups; choose another name.") from error
     except OSError as error:
         raise errors.SettingsError(f"{path} cannot be written ({error.strerror}).") from error
-    with os.fdopen(descriptor, "w") as file:
-        file.write(f"# public key: {public}\n{secret.reveal()}\n")
-        file.flush()
-        os.fsync(file.fileno())
+
+
+def write_private(path: Path, content: Secret) -> None:
+    """Write a new file that only its owner can read, there whole or not at all. Raises FileExistsError, OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # for its owner alone
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(content.reveal())
+            file.flush()
+            os.fsync(file.fileno())
+        Path(path).hardlink_to(temporary)
+    finally:
+        Path(temporary).unlink()
 
 
 def read_identities(path: Path) -> tuple[Secret, ...]:

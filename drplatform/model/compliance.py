@@ -1,0 +1,145 @@
+"""What evidence says about a written strategy: clause by clause and control by control. Pure; reads records of the audit log.
+
+A clause is one promise of the strategy, in its words. It is proven by the newest evidence that concerns it, while that is fresh: younger
+than the cadence of its drill, and made under today's policy with today's server. A clause that no drill has tested is never green.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any
+
+from drplatform.model.policy import Policy
+
+Record = Mapping[str, Any]
+Proof = Callable[[Record, Policy], bool | None]
+"""Whether the evidence shows that the clause holds; None when it does not concern the clause."""
+
+MAX_AGE = {"monthly": timedelta(days=31), "quarterly": timedelta(days=92), "biannual": timedelta(days=184)}
+"""How long the evidence of a drill counts, by its cadence; of one without a cadence as long as that of a monthly one."""
+
+
+class Status(Enum):
+    """In order of concern."""
+
+    PROVEN = "proven"
+    STALE = "stale"
+    NEVER_TESTED = "never tested"
+    FAILED = "failed"
+
+
+CONCERN = tuple(Status)
+
+
+@dataclass(frozen=True)
+class Clause:
+    """One promise. `proof` is None while no drill can show it."""
+
+    id: str
+    section: str
+    text: str
+    controls: tuple[str, ...]
+    proof: Proof | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is known of a clause: by which evidence (ids, newest first), until when, and why if it is not proven."""
+
+    clause: Clause
+    status: Status
+    evidence: tuple[str, ...] = ()
+    expires: datetime | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Due:
+    """A drill of the policy: when it last passed and when it must pass again (`due` None: it never has)."""
+
+    name: str
+    cadence: str
+    passed: datetime | None
+    due: datetime | None
+    attempts: int
+
+    def overdue(self, now: datetime) -> bool:
+        return self.due is None or self.due < now
+
+
+@dataclass(frozen=True)
+class Assessment:
+    at: datetime
+    findings: tuple[Finding, ...]
+    calendar: tuple[Due, ...]
+    unfinished: tuple[str, ...]
+
+    def of(self, control: str) -> tuple[Finding, ...]:
+        """The findings that bear on a control, e.g. `SOC 2 A1.3`."""
+        return tuple(f for f in self.findings if control in f.clause.controls)
+
+    def control(self, control: str) -> Status:
+        """A control stands as its worst clause does."""
+        return max((f.status for f in self.of(control)), key=CONCERN.index)
+
+    @property
+    def controls(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(c for f in self.findings for c in f.clause.controls))
+
+
+def assess(
+    clauses: Sequence[Clause], records: Iterable[Record], policy: Policy, now: datetime, unfinished: tuple[str, ...] = ()
+) -> Assessment:
+    """Hold the clauses against the evidence among the records, which may be in any order."""
+    evidence = sorted((r for r in records if "verdict" in r and "scenario" in r), key=lambda r: str(r["finished"]), reverse=True)
+    findings = tuple(_finding(clause, evidence, policy, now) for clause in clauses)
+    calendar = tuple(_due(rule.name, rule.cadence, evidence) for rule in policy.drills)
+    return Assessment(now, findings, calendar, unfinished)
+
+
+def _finding(clause: Clause, evidence: Sequence[Record], policy: Policy, now: datetime) -> Finding:
+    if clause.proof is None:
+        return Finding(clause, Status.NEVER_TESTED, reason="no drill shows this yet")
+    shown = [(r, clause.proof(r, policy)) for r in evidence]
+    concerned = [(r, holds) for r, holds in shown if holds is not None]
+    decisive = [(r, holds) for r, holds in concerned if r["verdict"] != "INCONCLUSIVE"]
+    ids = tuple(str(r["id"]) for r, _ in concerned)
+    if not decisive:
+        reason = f"the last of {len(ids)} attempts, {ids[0]}, was inconclusive" if ids else "no drill has tested it"
+        return Finding(clause, Status.NEVER_TESTED, ids, reason=reason)
+    newest, holds = decisive[0]
+    if newest["verdict"] != "PASSED" or not holds:
+        return Finding(clause, Status.FAILED, ids, reason=f"drill {newest['id']}: {newest['summary']}")
+    expires = finished(newest) + MAX_AGE.get(newest["scenario"]["cadence"], MAX_AGE["monthly"])
+    stale = _stale(newest, evidence, policy, now, expires)
+    return Finding(clause, Status.STALE if stale else Status.PROVEN, ids, expires, stale)
+
+
+def _stale(proof: Record, evidence: Sequence[Record], policy: Policy, now: datetime, expires: datetime) -> str:
+    """Why the proof does not count any more; empty when it does."""
+    if expires < now:
+        return f"drill {proof['id']} is older than its cadence allows"
+    if proof["policy"]["hash"] != policy.hash:
+        return f"the policy has changed since drill {proof['id']}"
+    for store in policy.stores:
+        seen = [r["versions"][store] for r in evidence if r["platform"] == proof["platform"] and store in r["versions"]]
+        if store in proof["versions"] and seen and proof["versions"][store] != seen[0]:
+            return f"{store} was {proof['versions'][store]} in drill {proof['id']}, and is {seen[0]} since"
+    return ""
+
+
+def _due(name: str, cadence: str, evidence: Sequence[Record]) -> Due:
+    """A drill of the policy is the feature file of its name: database-recovery is .../database_recovery.feature.
+
+    It has passed when the newest run of each of its scenarios has.
+    """
+    own = [r for r in evidence if str(r["scenario"]["source"]).endswith(f"/{name.replace('-', '_')}.feature")]
+    newest = {str(r["scenario"]["name"]): r for r in reversed(own)}
+    whole = bool(newest) and all(r["verdict"] == "PASSED" for r in newest.values())
+    passed = min(finished(r) for r in newest.values()) if whole else None
+    return Due(name, cadence, passed, passed + MAX_AGE[cadence] if passed else None, len(own))
+
+
+def finished(record: Record) -> datetime:
+    return datetime.fromisoformat(str(record["finished"]))

@@ -1,0 +1,141 @@
+"""The clauses of the Migratio platform's backup and disaster recovery strategy, the controls they bear on, and what proves each.
+
+Controls: SOC 2 (Trust Services Criteria A1), ISO/IEC 27001:2022 Annex A, ISO 22301:2019, NIST SP 800-53 Rev. 5, PCI DSS 4.0, HIPAA Security
+Rule, DORA (EU 2022/2554), NIS2 (EU 2022/2555).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from drplatform.model.compliance import Clause, Proof, Record
+from drplatform.model.policy import Policy
+
+BACKUPS = ("SOC 2 A1.2", "ISO 27001 A.8.13", "NIST CP-9", "HIPAA 164.308(a)(7)", "DORA 12", "NIS2 21(2)(c)")
+RECOVERY = ("SOC 2 A1.2", "ISO 27001 A.5.30", "NIST CP-10", "HIPAA 164.308(a)(7)", "DORA 11", "DORA 12", "NIS2 21(2)(c)")
+REGIONS = ("SOC 2 A1.2", "ISO 27001 A.8.14", "NIST CP-10", "DORA 11", "DORA 12")
+TESTING = ("SOC 2 A1.3", "ISO 22301 8.5", "NIST CP-4", "PCI DSS 12.10", "DORA 24-26", "HIPAA 164.308(a)(7)")
+OVERSIGHT = ("ISO 27001 A.5.29", "ISO 22301 8.5", "PCI DSS 12.10", "DORA 11")
+
+
+# -- what shows a clause --------------------------------------------------------------------------------------------------------
+
+
+def recovered(store: str, kind: str) -> Proof:
+    """The store came back from backups of which one is of this kind, everything about it checked."""
+
+    def proof(record: Record, policy: Policy) -> bool | None:
+        used = any(c["name"] == f"the backups that {store} was recovered from are whole" for c in record["checks"])
+        taken = any(b["store"] == store and b["kind"] == kind for b in record["backups"])
+        return _sound(record, store) if used and taken else None
+
+    return proof
+
+
+def to_a_point(store: str) -> Proof:
+    """The store came back to a chosen point of its continuous log."""
+
+    def proof(record: Record, policy: Policy) -> bool | None:
+        asked = any("just before the drop" in s["text"] for s in record["scenario"]["sentences"])
+        return recovered(store, "log")(record, policy) if asked else None
+
+    return proof
+
+
+def met(measurement: str, group: Callable[[Policy, str], bool]) -> Proof:
+    """Every measurement of this name (rto, rpo) on a store of the group met its target."""
+
+    def proof(record: Record, policy: Policy) -> bool | None:
+        of = [
+            m for m in record["measurements"] if m["name"] == measurement and m["subject"] in policy.stores and group(policy, m["subject"])
+        ]
+        return all(m["verdict"] == "PASSED" for m in of) if of else None
+
+    return proof
+
+
+def checked(words: str) -> Proof:
+    """All checks whose name holds these words passed, each having caught the defect planted for it."""
+
+    def proof(record: Record, policy: Policy) -> bool | None:
+        of = [c for c in record["checks"] if words in c["name"]]
+        return all(map(_good, of)) if of else None
+
+    return proof
+
+
+def drilled(cadence: str) -> Proof:
+    """A drill of this cadence ran to its end."""
+    return lambda record, policy: record["verdict"] == "PASSED" if record["scenario"]["cadence"] == cadence else None
+
+
+def followed_runbook(record: Record, policy: Policy) -> bool | None:
+    """The recovery went step by step, each step with its own condition."""
+    return True if record["spans"] else None
+
+
+def chained(record: Record, policy: Policy) -> bool | None:
+    """The record stands in the hash chain of the audit log (which the reader has verified)."""
+    return "hash" in record and "previous" in record
+
+
+def _sound(record: Record, store: str) -> bool:
+    return all(_good(c) for c in record["checks"] if f" {store} " in f" {c['name']} ")
+
+
+def _good(check: Any) -> bool:
+    return bool(check["verdict"] == "PASSED" and check["control"] == "caught")
+
+
+def _tier(tier: str) -> Callable[[Policy, str], bool]:
+    return lambda policy, store: policy.stores[store].tier == tier
+
+
+def _data(data_class: str) -> Callable[[Policy, str], bool]:
+    return lambda policy, store: policy.stores[store].data_class == data_class
+
+
+# -- the clauses ----------------------------------------------------------------------------------------------------------------
+
+CLAUSES = (
+    Clause("mongodb-full", "Database backups", "MongoDB: daily full backups of all databases", BACKUPS, recovered("mongodb", "full")),
+    Clause("mongodb-incremental", "Database backups", "MongoDB: hourly incremental backups", BACKUPS, recovered("mongodb", "incremental")),
+    Clause("mongodb-oplog", "Database backups", "MongoDB: continuous oplog backups for point-in-time recovery", BACKUPS, to_a_point("mongodb")),
+    Clause("mongodb-retention", "Database backups", "MongoDB: 30 days for daily backups, 7 days for hourly backups", BACKUPS),
+    Clause("redis-rdb", "Database backups", "Redis: hourly RDB snapshots", BACKUPS, recovered("redis", "snapshot")),
+    Clause("redis-aof", "Database backups", "Redis: AOF persistence with fsync every second", BACKUPS),
+    Clause("redis-retention", "Database backups", "Redis: 7 days", BACKUPS),
+    Clause("files", "File storage backups", "Daily backups of user uploads and generated PDFs", BACKUPS, recovered("files", "full")),
+    Clause("files-retention", "File storage backups", "File storage: 30 days", BACKUPS),
+    Clause("manifests", "Configuration backups", "Daily backups of all Kubernetes manifests", BACKUPS, recovered("configuration", "full")),
+    Clause("environment", "Configuration backups", "Daily backups of all environment configurations", BACKUPS, recovered("configuration", "full")),
+    Clause("secrets", "Configuration backups", "Daily backups of all secrets (encrypted)", BACKUPS, recovered("configuration", "full")),
+    Clause("configuration-retention", "Configuration backups", "Configuration: 90 days", BACKUPS),
+    Clause("rto-critical", "Recovery time objective", "Critical services: below 1 hour", RECOVERY, met("rto", _tier("critical"))),
+    Clause("rto-other", "Recovery time objective", "Non-critical services: below 4 hours", RECOVERY, met("rto", _tier("non-critical"))),
+    Clause("rpo-database", "Recovery point objective", "Database data: below 5 minutes", RECOVERY, met("rpo", _data("database"))),
+    Clause("rpo-files", "Recovery point objective", "File storage: below 24 hours", RECOVERY, met("rpo", _data("files"))),
+    Clause("rpo-configuration", "Recovery point objective", "Configuration: below 24 hours", RECOVERY, met("rpo", _data("configuration"))),
+    Clause("recover-mongodb", "Database recovery", "MongoDB: latest full backup, incremental backups, oplog to the desired point in time, verify integrity", RECOVERY, to_a_point("mongodb")),
+    Clause("recover-redis", "Database recovery", "Redis: latest RDB snapshot, AOF logs if available, verify cache state", RECOVERY, recovered("redis", "snapshot")),
+    Clause("recover-cluster", "Infrastructure recovery", "Provision a new Kubernetes cluster, apply manifests, restore secrets, verify cluster health", RECOVERY),
+    Clause("recover-services", "Infrastructure recovery", "Deploy services in order of dependencies, verify health and connectivity, run integration tests", RECOVERY),
+    Clause("verify-data", "Data verification", "Run data integrity checks", RECOVERY, checked("reference data unchanged")),
+    Clause("verify-ledger", "Data verification", "Account for every acknowledged write after recovery", RECOVERY, checked("holds what was written and nothing else")),
+    Clause("verify-services", "Data verification", "Verify service-to-service communication", RECOVERY),
+    Clause("verify-end-to-end", "Data verification", "Run end-to-end tests", RECOVERY, checked("answers at the end")),
+    Clause("verify-manually", "Data verification", "Manual verification of critical functionality", RECOVERY),
+    Clause("replicas", "Multi-region strategy", "Database and file replicas in the secondary region, in sync with the primary", REGIONS),
+    Clause("promote", "Failover process", "Promote database replicas in the secondary region", REGIONS),
+    Clause("dns", "Failover process", "Update DNS records to point to the secondary region", REGIONS),
+    Clause("activate", "Failover process", "Activate services in the secondary region and verify functionality", REGIONS),
+    Clause("monthly", "Testing and validation", "Monthly: test database recovery procedures", TESTING, drilled("monthly")),
+    Clause("quarterly", "Testing and validation", "Quarterly: full disaster recovery drill", TESTING, drilled("quarterly")),
+    Clause("biannual", "Testing and validation", "Bi-annually: multi-region failover test", TESTING, drilled("biannual")),
+    Clause("alerts", "Monitoring and alerting", "Alerts on backup success and failure, size anomalies, recovery time, integrity results", OVERSIGHT),
+    Clause("runbooks", "Documentation and training", "Detailed recovery runbooks for each component", OVERSIGHT, followed_runbook),
+    Clause("training", "Documentation and training", "Regular training; post-incident reviews", OVERSIGHT),
+    Clause("encryption", "Compliance and auditing", "Backup encryption for data at rest", BACKUPS, checked("was recovered from are whole")),
+    Clause("access", "Compliance and auditing", "Access controls for backup storage", BACKUPS),
+    Clause("audit", "Compliance and auditing", "Audit logs for all backup and recovery operations", OVERSIGHT, chained),
+)  # fmt: skip
+"""All of them, in the strategy's order."""

@@ -1,0 +1,153 @@
+"""What evidence says of a strategy: only what was shown, only while it is fresh."""
+
+import copy
+from datetime import datetime, timedelta
+
+import pytest
+
+from drplatform import environment
+from drplatform.model import compliance, strategy
+from drplatform.model.compliance import Status
+
+NOW = datetime.fromisoformat("2026-06-15T12:00:00+00:00")
+POLICY = environment.load_policy(None)
+
+
+def check(name):
+    return {"name": name, "verdict": "PASSED", "control": "caught", "finding": ""}
+
+
+def measured(name, subject):
+    return {"name": name, "subject": subject, "verdict": "PASSED", "target": 300.0, "lower": 0.0, "upper": 1.0, "reason": ""}
+
+
+def record(days_ago=1, **changes):
+    """The evidence of a monthly drill that brought MongoDB back to before a drop, and Redis from a snapshot."""
+    made = {
+        "id": f"drill-{days_ago}",
+        "verdict": "PASSED",
+        "summary": "All well.",
+        "finished": (NOW - timedelta(days=days_ago)).isoformat(),
+        "platform": "embedded",
+        "policy": {"name": POLICY.name, "hash": POLICY.hash},
+        "versions": {"mongodb": "mongod 6.0.5", "redis": "valkey 8.1.8"},
+        "scenario": {
+            "name": "S",
+            "cadence": "monthly",
+            "source": "features/monthly/database_recovery.feature",
+            "sentences": [{"text": "recovery brings back MongoDB as it was just before the drop", "result": "passed"}],
+        },
+        "backups": [{"store": "mongodb", "kind": "full"}, {"store": "mongodb", "kind": "log"}, {"store": "redis", "kind": "snapshot"}],
+        "checks": [check("the backups that mongodb was recovered from are whole"), check("mongodb answers at the end"),
+                   check("the backups that redis was recovered from are whole"), check("redis has its reference data unchanged")],
+        "measurements": [measured("rto", "mongodb"), measured("rto", "redis"), measured("rpo", "mongodb"), measured("rpo", "redis")],
+        "spans": [{"step": "Restore mongodb"}],
+        "hash": "1", "previous": "0",
+    }  # fmt: skip
+    made.update(changes)
+    return made
+
+
+def status(clause, *records, now=NOW, policy=POLICY):
+    return finding(clause, *records, now=now, policy=policy).status
+
+
+def finding(clause, *records, now=NOW, policy=POLICY):
+    found = compliance.assess(strategy.CLAUSES, records, policy, now)
+    return next(f for f in found.findings if f.clause.id == clause)
+
+
+def test_without_evidence_nothing_is_proven():
+    found = compliance.assess(strategy.CLAUSES, [], POLICY, NOW)
+    assert {f.status for f in found.findings} == {Status.NEVER_TESTED}
+    assert {found.control(c) for c in found.controls} == {Status.NEVER_TESTED}
+    assert all(due.overdue(NOW) for due in found.calendar)
+    assert len(found.findings) > 35
+
+
+def test_a_passed_drill_proves_what_it_showed_and_no_more():
+    proven = {f.clause.id for f in compliance.assess(strategy.CLAUSES, [record()], POLICY, NOW).findings if f.status is Status.PROVEN}
+    assert proven == {
+        "mongodb-full", "mongodb-oplog", "redis-rdb", "rto-critical", "rpo-database", "recover-mongodb", "recover-redis", "verify-data",
+        "verify-end-to-end", "monthly", "runbooks", "encryption", "audit",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("clause", "place", "value"),
+    [
+        ("rto-critical", ("measurements", 0, "verdict"), "FAILED"),
+        ("rpo-database", ("measurements", 2, "verdict"), "INCONCLUSIVE"),
+        ("mongodb-full", ("checks", 0, "verdict"), "FAILED"),
+        ("mongodb-oplog", ("checks", 1, "verdict"), "FAILED"),
+        ("verify-end-to-end", ("checks", 1, "control"), "missed"),
+        ("redis-rdb", ("checks", 3, "control"), "missed"),
+    ],
+)
+def test_one_planted_defect_turns_its_clause_red(clause, place, value):
+    """Even where the verdict of the record says otherwise."""
+    sound = record()
+    assert status(clause, sound) is Status.PROVEN
+    bad = copy.deepcopy(sound)
+    bad[place[0]][place[1]][place[2]] = value
+    assert status(clause, bad) is Status.FAILED
+
+
+def test_the_newest_decisive_evidence_counts():
+    old, failed = record(5), record(1, verdict="FAILED")
+    assert status("mongodb-full", old, failed) is Status.FAILED
+    assert status("mongodb-full", failed, old) is Status.FAILED, "in any order"
+    assert status("mongodb-full", record(5, verdict="FAILED"), record(1)) is Status.PROVEN
+
+
+def test_an_inconclusive_attempt_proves_nothing_and_takes_nothing_away():
+    doubtful = record(1, verdict="INCONCLUSIVE")
+    assert status("mongodb-full", doubtful) is Status.NEVER_TESTED
+    assert "inconclusive" in finding("mongodb-full", doubtful).reason
+    found = finding("mongodb-full", doubtful, record(3))
+    assert found.status is Status.PROVEN
+    assert found.evidence == ("drill-1", "drill-3")
+
+
+def test_evidence_grows_stale_with_its_cadence():
+    assert status("mongodb-full", record(30)) is Status.PROVEN
+    assert status("mongodb-full", record(32)) is Status.STALE
+    assert finding("mongodb-full", record(30)).expires == NOW + timedelta(days=1)
+    quarterly = record(80)
+    quarterly["scenario"] = {**quarterly["scenario"], "cadence": "quarterly"}
+    assert status("mongodb-full", quarterly) is Status.PROVEN
+    on_demand = record(32)
+    on_demand["scenario"] = {**on_demand["scenario"], "cadence": "on demand"}
+    assert status("mongodb-full", on_demand) is Status.STALE
+
+
+def test_evidence_grows_stale_when_what_it_proved_has_changed():
+    assert status("mongodb-full", record(policy={"name": "migratio", "hash": "other"})) is Status.STALE
+    upgraded = record(1, id="newer", backups=[], checks=[], versions={"mongodb": "mongod 7.0.1"})
+    assert status("mongodb-full", record(5), upgraded) is Status.STALE
+    assert "7.0.1" in finding("mongodb-full", record(5), upgraded).reason
+    elsewhere = {**upgraded, "platform": "kubernetes"}
+    assert status("mongodb-full", record(5), elsewhere) is Status.PROVEN, "another platform runs other servers"
+
+
+def test_a_control_stands_as_its_worst_clause_does():
+    found = compliance.assess(strategy.CLAUSES, [record(1, verdict="FAILED")], POLICY, NOW)
+    assert found.control("ISO 27001 A.8.13") is Status.FAILED
+    assert found.control("ISO 27001 A.8.14") is Status.NEVER_TESTED
+    assert {"SOC 2 A1.2", "SOC 2 A1.3", "ISO 22301 8.5", "NIST CP-4", "NIST CP-9", "NIST CP-10"} <= set(found.controls)
+
+
+def test_the_calendar_asks_for_every_scenario_of_a_drill():
+    def due(*records):
+        return compliance.assess(strategy.CLAUSES, records, POLICY, NOW).calendar[0]
+
+    assert due(record(10)).due == NOW + timedelta(days=21)
+    assert not due(record(10)).overdue(NOW) and due(record(32)).overdue(NOW)
+    other = record(5, verdict="FAILED", scenario={**record()["scenario"], "name": "another scenario"})
+    assert due(record(10), other).overdue(NOW)
+    assert due(record(10), other).attempts == 2
+    assert due(record(10, scenario={**record()["scenario"], "source": "features/other.feature"})).passed is None
+
+
+def test_records_that_are_no_evidence_are_passed_over():
+    assert status("audit", {"kind": "backup", "hash": "1"}) is Status.NEVER_TESTED
