@@ -1,12 +1,12 @@
 """Restores a chain of backups into a leased, empty target. Nothing is loaded before every byte of the chain was checked."""
 
+import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 
 from drplatform.engine.backups.sealing import Opener
 from drplatform.engine.backups.verify import verify
@@ -46,9 +46,9 @@ def restore(
     what is loaded. `progress` is told `fetch`, `restore` and `replay`, each with `.begin` and `.end`.
     """
     check_target(store, lease)
-    with tempfile.TemporaryDirectory(prefix="drplatform-restore-") as directory:
+    with tempfile.TemporaryFile() as spool:
         progress("fetch.begin", backups=len(chain.backups))
-        chunks = _Chunks(repository, opener, Path(directory), spool_bytes)
+        chunks = _Chunks(repository, opener, spool.fileno(), spool_bytes)
         for manifest in chain.backups:
             chunks.check(manifest)
         progress("fetch.end", bytes=sum(m.stored_bytes for m in chain.backups))
@@ -71,20 +71,23 @@ def check_target(store: ports.DataStore, lease: Lease) -> None:
 
 def log_blocks(chain: Chain, repository: ports.Repository, opener: Opener) -> Iterator[bytes]:
     """The blocks of the chain's log slices, checked, in order."""
-    with tempfile.TemporaryDirectory(prefix="drplatform-log-") as directory:
-        for manifest in chain.logs:
-            chunks = _Chunks(repository, opener, Path(directory), 0)
-            chunks.check(manifest)
-            yield from chunks.blocks(manifest, manifest.chunks)
+    for manifest in chain.logs:
+        chunks = _Chunks(repository, opener, None, 0)
+        chunks.check(manifest)
+        yield from chunks.blocks(manifest, manifest.chunks)
 
 
 class _Chunks:
-    """Chunks that were checked, kept encrypted in a private directory as far as the bound allows, else fetched again."""
+    """Chunks that were checked, kept encrypted in a file without a name as far as the bound allows, else fetched again.
 
-    def __init__(self, repository: ports.Repository, opener: Opener, directory: Path, bound: int) -> None:
-        self._repository, self._opener, self._directory, self._room = repository, opener, directory, bound
+    What has no name cannot be left behind, however the process ends.
+    """
+
+    def __init__(self, repository: ports.Repository, opener: Opener, spool: int | None, bound: int) -> None:
+        self._repository, self._opener, self._spool, self._bound = repository, opener, spool, bound
         self._lock = threading.Lock()
-        self._kept: dict[str, Path] = {}
+        self._used = 0
+        self._kept: dict[str, tuple[int, int]] = {}
 
     def check(self, manifest: Manifest) -> None:
         """Check every object of the backup. Raises IntegrityError with all that is wrong, or KeyUnavailable."""
@@ -99,16 +102,25 @@ class _Chunks:
 
     def _keep(self, ref: ChunkRef, stored: bytes) -> None:
         with self._lock:
-            if ref.stored > self._room:
+            offset = self._used
+            if self._spool is None or offset + len(stored) > self._bound:
                 return
-            self._room -= ref.stored
-            path = self._directory / f"{len(self._kept):08d}"
-            self._kept[ref.key] = path
-        path.write_bytes(stored)
+            self._used += len(stored)
+        _write_all(self._spool, stored, offset)
+        self._kept[ref.key] = offset, len(stored)
 
     def _stored(self, ref: ChunkRef) -> bytes:
-        path = self._kept.get(ref.key)
-        return path.read_bytes() if path else self._repository.get(ref.key)
+        if self._spool is None or ref.key not in self._kept:
+            return self._repository.get(ref.key)
+        offset, size = self._kept[ref.key]
+        return os.pread(self._spool, size, offset)
+
+
+def _write_all(descriptor: int, data: bytes, offset: int) -> None:
+    rest = memoryview(data)
+    while rest:
+        written = os.pwrite(descriptor, rest, offset)
+        rest, offset = rest[written:], offset + written
 
 
 def _load(chain: Chain, store: ports.DataStore, chunks: _Chunks, progress: Progress) -> ports.RestoreEnd:
