@@ -28,8 +28,8 @@ from drplatform import faults as fault_folder
 from drplatform.engine import attest, audit, backups, drill, phrases
 from drplatform.engine.audit import AuditLog
 from drplatform.engine.kit import Keys, Kit
+from drplatform.model import compliance, errors, evidence, policy, ports, strategy, timeline
 from drplatform.model import drill as drills
-from drplatform.model import errors, evidence, policy, ports, timeline
 from drplatform.model.clock import Clock
 from drplatform.model.evidence import Evidence
 from drplatform.model.secret import Secret
@@ -315,6 +315,11 @@ class Environment:
         records = log.read()
         evidence.verify_chain(records)
         return records
+
+    def assessment(self) -> compliance.Assessment:
+        """What the evidence in this machine's audit log says of the strategy, now. Raises IntegrityError when the log was tampered with."""
+        records = self.verified_log()
+        return compliance.assess(strategy.CLAUSES, records, self.policy, self.clock.utc(), audit.unfinished(records))
 
     def signed_evidence(self, file: Path, public_keys: tuple[Path, ...] = ()) -> dict[str, Any]:
         """The record in a signed file. Raises IntegrityError when it is not as it was signed by one of the keys (default: our own)."""

@@ -11,7 +11,7 @@ from types import FrameType
 import click
 
 import drplatform
-from drplatform.cli import catalogue, drills, platforms, vault
+from drplatform.cli import catalogue, compliance, drills, platforms, vault
 from drplatform.model import errors
 
 COULD_NOT_RUN, INTERRUPTED = 2, 130
@@ -33,6 +33,8 @@ def cli() -> None:
 cli.add_command(drills.group)
 cli.add_command(drills.heal)
 cli.add_command(drills.evidence)
+cli.add_command(compliance.group)
+cli.add_command(compliance.gate)
 cli.add_command(platforms.group)
 cli.add_command(vault.group)
 cli.add_command(vault.keys)

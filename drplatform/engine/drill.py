@@ -5,7 +5,7 @@ Faces call `perform` for each activity and `conclude` at the end. Whatever goes 
 
 import functools
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Self
 
@@ -25,6 +25,8 @@ from drplatform.model.verdict import Verdict
 
 REFERENCE_ITEMS = 120
 PROBE_PERIOD = 0.02
+SECONDS_TO_SETTLE = 15.0
+"""How long, at the end, users may take to be seen served for half a second without a failure."""
 
 
 def offered(platform: ports.Platform, stores: Mapping[str, ports.DataStore], faults: tuple[str, ...]) -> frozenset[str]:
@@ -198,6 +200,7 @@ class Drill:
     def _findings(self) -> judgement.Findings:
         """What was found, measured once: the first call ends the writing and heals."""
         if self._settled is None:
+            self._see_users_served()
             self._stop_clients()
             self._stop_captures()
             self.record.doubt(self._faulting.heal_all)
@@ -240,6 +243,16 @@ class Drill:
             after = self.kit.clock.monotonic()
             served = functools.partial(self._probing[name].sustained, after, throughout)
             wait_for(self.kit.clock, f"{name} to answer users", served, within=within)
+
+    def _see_users_served(self) -> None:
+        """Note when each store's users were last seen served throughout. A slow probe now and then is no outage; one that lasts is."""
+        if judgement.broken_off(self.plan, self.record):
+            return
+        deadline = self.kit.clock.monotonic() + SECONDS_TO_SETTLE
+        for name in self._probing:
+            with suppress(errors.DeadlineExceeded):
+                self._await_answers((name,), max(0.0, deadline - self.kit.clock.monotonic()), 0.5)
+                self.record.served[name] = self.kit.clock.monotonic()
 
     def _stop_clients(self) -> None:
         stops: list[Callable[[], object]] = [p.stop for p in self._probing.values()]

@@ -50,6 +50,8 @@ class Record:
     results: list[str] = field(default_factory=list)
     failures: list[tuple[Verdict, str]] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
+    served: dict[str, float] = field(default_factory=dict)
+    """By store, the moment (monotonic seconds) at which its users were last seen served without a failure, before the probers were stopped."""
 
     def ended(self) -> None:
         """The next sentence of the scenario ran."""
@@ -184,7 +186,8 @@ class _Examiner:
             return None
 
     def _answers(self, store: str) -> Check:
-        samples = self.probing[store].samples()
+        until = self.record.served.get(store, float("inf"))
+        samples = [s for s in self.probing[store].samples() if s.end <= until]
 
         def silent(seen: Sequence[outage.Sample]) -> list[str]:
             return [] if served_at_end(seen) else [f"{store} did not answer its users at the end"]

@@ -1,6 +1,7 @@
 """Whole drills on the memory platform: what passes, and above all what must never pass."""
 
 import dataclasses
+import threading
 
 import pytest
 
@@ -201,3 +202,24 @@ def test_capabilities_are_offered_as_the_platform_has_them(memory_kit):
     assert isinstance(memory_kit.platform, ports.Provisionable)
     with pytest.raises(errors.PlanError, match="provision"):
         drill.plan(drill.Scenario("F", "S", (), WHOLE), memory_kit.policy, 1, found - {"provision"})
+
+
+@pytest.mark.parametrize(("seconds", "verdict"), [(0.8, Verdict.PASSED), (3600.0, Verdict.FAILED)])
+def test_a_store_that_stumbles_at_the_end_is_waited_for_and_one_that_lies_down_is_not(memory_kit, run_drill, monkeypatch, seconds, verdict):
+    monkeypatch.setattr(engine_drill, "SECONDS_TO_SETTLE", 4.0)
+    server = memory_kit.platform.server(memory_kit.platform.endpoint("files"))
+    up = threading.Timer(seconds, lambda: setattr(server, "alive", True))
+
+    def between(running, activity):
+        if isinstance(activity, drill.Recover):
+            server.alive = False
+            up.start()
+
+    try:
+        evidence, _ = run_drill(memory_kit, WHOLE, between)
+    finally:
+        up.cancel()
+        server.alive = True
+    assert evidence.verdict is verdict, evidence.summary
+    failed = [check["name"] for check in by(evidence.checks, verdict="FAILED")]
+    assert ("files answers at the end" in failed) == (verdict is Verdict.FAILED)
