@@ -493,8 +493,8 @@ def _probes(probing: Probing, seen: outage.Outage | None, origin: float) -> dict
     return {
         "period": probing.period,
         "timeout": probing.timeout,
-        "samples": len(samples),
-        "failures": len(failures),
+        "samples": sum(s.count for s in samples),
+        "failures": sum(s.count for s in failures),
         "down": relative(seen.began) if seen else None,
         "back": relative(seen.ended) if seen else None,
         "notes": sorted({s.note for s in failures})[:10],

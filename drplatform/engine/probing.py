@@ -9,6 +9,9 @@ from drplatform.model.ledger import Mark
 from drplatform.model.outage import Sample
 
 LANES = 4
+KEPT = 100_000
+"""So many samples are kept singly (half an hour at 50 a second); of older ones, the ends of each run of equal ones."""
+EDGE = 100
 NOTE_LENGTH = 200
 
 
@@ -28,8 +31,9 @@ class Probing:
         period: float = 0.02,
         timeout: float = 0.25,
         lanes: int = LANES,
+        kept: int = KEPT,
     ) -> None:
-        self.period, self.timeout = period, timeout
+        self.period, self.timeout, self._kept = period, timeout, kept
         self._store, self._anchor, self._payload, self._clock = store, anchor, payload, clock
         self._samples: list[Sample] = []
         self._lock = threading.Lock()
@@ -53,7 +57,7 @@ class Probing:
             raise errors.Inconclusive(f"A prober of {self._store.name} died: {type(self._error).__name__}: {self._error}") from self._error
 
     def samples(self) -> Sequence[Sample]:
-        """All samples so far, in the order in which they ended."""
+        """The samples so far, in the order in which they ended; old ones condensed."""
         with self._lock:
             return tuple(self._samples)
 
@@ -102,3 +106,7 @@ class Probing:
     def _keep(self, sample: Sample) -> None:
         with self._lock:
             self._samples.append(sample)
+            if len(self._samples) > self._kept:
+                self._samples = outage.condensed(self._samples, self._kept // 2, min(EDGE, self._kept // 8))
+                if len(self._samples) > self._kept * 3 // 4:
+                    raise errors.Inconclusive(f"{self._store.name} came and went too often for all of it to be kept.")
