@@ -40,7 +40,8 @@ def record(days_ago=1, **changes):
         "backups": [{"store": "mongodb", "kind": "full"}, {"store": "mongodb", "kind": "log"}, {"store": "redis", "kind": "snapshot"}],
         "checks": [check("the backups that mongodb was recovered from are whole"), check("mongodb answers at the end"),
                    check("the backups that redis was recovered from are whole"), check("redis has its reference data unchanged")],
-        "measurements": [measured("rto", "mongodb"), measured("rto", "redis"), measured("rpo", "mongodb"), measured("rpo", "redis")],
+        "measurements": [measured("rto", "mongodb"), measured("rto", "redis"), measured("rpo", "mongodb"), measured("rpo", "redis"), measured("rpo", "files")],
+        "faults": [{"fault": "servers-lost", "affects": ["mongodb", "redis"]}],
         "spans": [{"step": "Restore mongodb"}],
         "hash": "1", "previous": "0",
     }  # fmt: skip
@@ -68,9 +69,20 @@ def test_without_evidence_nothing_is_proven():
 def test_a_passed_drill_proves_what_it_showed_and_no_more():
     proven = {f.clause.id for f in compliance.assess(strategy.CLAUSES, [record()], POLICY, NOW).findings if f.status is Status.PROVEN}
     assert proven == {
-        "mongodb-full", "mongodb-oplog", "redis-rdb", "rto-critical", "rpo-database", "recover-mongodb", "recover-redis", "verify-data",
-        "verify-end-to-end", "monthly", "runbooks", "encryption", "audit",
+        "mongodb-full", "mongodb-oplog", "redis-rdb", "rto-critical", "rpo-database", "recover-redis", "verify-data",
+        "verify-answers", "monthly", "runbooks", "encryption", "audit",
     }  # fmt: skip
+
+
+def test_what_no_disaster_has_touched_is_not_proven_by_it():
+    assert status("rpo-files", record()) is Status.NEVER_TESTED
+    assert status("rpo-files", record(faults=[{"fault": "region-killed", "affects": ["files"]}])) is Status.PROVEN
+
+
+def test_a_clause_of_several_parts_needs_all_of_them():
+    assert status("recover-mongodb", record()) is Status.NEVER_TESTED
+    backups = [*record()["backups"], {"store": "mongodb", "kind": "incremental"}]
+    assert status("recover-mongodb", record(backups=backups)) is Status.PROVEN
 
 
 @pytest.mark.parametrize(
@@ -80,7 +92,7 @@ def test_a_passed_drill_proves_what_it_showed_and_no_more():
         ("rpo-database", ("measurements", 2, "verdict"), "INCONCLUSIVE"),
         ("mongodb-full", ("checks", 0, "verdict"), "FAILED"),
         ("mongodb-oplog", ("checks", 1, "verdict"), "FAILED"),
-        ("verify-end-to-end", ("checks", 1, "control"), "missed"),
+        ("verify-answers", ("checks", 1, "control"), "missed"),
         ("redis-rdb", ("checks", 3, "control"), "missed"),
     ],
 )

@@ -1,0 +1,81 @@
+"""The compliance page and the gate: what they say is what the assessment holds."""
+
+import dataclasses
+import json
+from datetime import UTC, datetime, timedelta
+
+import click
+import pytest
+
+from drplatform.cli import compliance as face
+from drplatform.model.compliance import Assessment, Clause, Due, Finding, Status
+from drplatform.reports import compliance
+
+NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
+
+
+def clause(name, *controls):
+    return Clause(name, "Section & <b>", f"Promise {name} <script>", controls or ("SOC 2 A1.2",))
+
+
+PROVEN = Finding(clause("one", "SOC 2 A1.2"), Status.PROVEN, ("drill-1", "drill-0"), NOW + timedelta(days=3))
+STALE = Finding(clause("two", "NIST CP-9"), Status.STALE, ("drill-0",), NOW, "the policy has changed")
+NEVER = Finding(clause("three", "SOC 2 A1.2"), Status.NEVER_TESTED, reason="no drill has tested it")
+FAILED = Finding(clause("four", "NIST CP-9"), Status.FAILED, ("drill-2",), NOW, "drill drill-2: lost")
+IN_TIME = Due("monthly-drill", "monthly", NOW, NOW + timedelta(days=31), 2)
+OVERDUE = Due("old-drill", "quarterly", NOW - timedelta(days=99), NOW - timedelta(days=7), 1)
+NEW = Due("new-drill", "biannual", None, None, 0)
+
+
+def assessment(*findings, calendar=(IN_TIME,), unfinished=()):
+    return Assessment(NOW, findings, tuple(calendar), unfinished)
+
+
+def test_the_page_shows_every_clause_with_its_status_and_nothing_unescaped():
+    page = compliance.page(assessment(PROVEN, STALE, NEVER, FAILED, calendar=(IN_TIME, OVERDUE, NEW), unfinished=("drill-9",)))
+    assert "<script>" not in page and "Section &amp; &lt;b&gt;" in page
+    for text in ("Promise one", "Promise four", "drill-2", "the policy has changed", "never tested", "drill-9", "overdue", "and 1 more"):
+        assert text in page
+
+
+def test_the_page_needs_nothing_from_elsewhere(tmp_path):
+    written = compliance.write(assessment(PROVEN), tmp_path)
+    page = written["html"].read_text()
+    assert "http://" not in page and "https://" not in page and "src=" not in page
+    assert json.loads(written["json"].read_text())["clauses"][0]["status"] == "proven"
+
+
+def test_the_data_holds_controls_and_calendar():
+    found = compliance.document(assessment(PROVEN, STALE, NEVER, FAILED, calendar=(OVERDUE,)))
+    assert found["controls"]["NIST CP-9"] == {"status": "failed", "clauses": ["two", "four"]}
+    assert found["controls"]["SOC 2 A1.2"]["status"] == "never tested"
+    assert found["calendar"][0]["overdue"] is True
+
+
+@pytest.mark.parametrize(
+    ("found", "required", "failed", "doubtful"),
+    [
+        (assessment(PROVEN), (), 0, 0),
+        (assessment(PROVEN, NEVER), (), 0, 0),
+        (assessment(PROVEN, NEVER), ("three",), 0, 1),
+        (assessment(PROVEN, STALE), (), 0, 1),
+        (assessment(PROVEN, FAILED), (), 1, 0),
+        (assessment(PROVEN, calendar=(OVERDUE,)), (), 0, 1),
+        (assessment(PROVEN, calendar=(NEW,)), (), 0, 0),
+        (assessment(PROVEN, calendar=(NEW,)), ("new-drill",), 0, 1),
+        (assessment(NEVER), (), 0, 1),
+        (assessment(), (), 0, 1),
+    ],
+)
+def test_the_gate_holds_what_was_proven(found, required, failed, doubtful):
+    assert tuple(map(len, face.findings(found, required))) == (failed, doubtful)
+
+
+def test_the_gate_refuses_to_require_what_there_is_not():
+    with pytest.raises(click.BadParameter, match="no clause or drill"):
+        face.findings(assessment(PROVEN), ("nothing",))
+
+
+def test_statuses_are_in_order_of_concern():
+    worst = assessment(*(dataclasses.replace(PROVEN, status=s) for s in Status)).control("SOC 2 A1.2")
+    assert worst is Status.FAILED
