@@ -107,6 +107,6 @@ class Probing:
         with self._lock:
             self._samples.append(sample)
             if len(self._samples) > self._kept:
-                self._samples = outage.condensed(self._samples, self._kept // 2, min(EDGE, self._kept // 8))
+                self._samples = outage.condensed(self._samples, self._kept // 2, min(EDGE, self._kept // 16))
                 if len(self._samples) > self._kept * 3 // 4:
                     raise errors.Inconclusive(f"{self._store.name} came and went too often for all of it to be kept.")
