@@ -16,7 +16,6 @@ _BATCH_BYTES = 2 * 1024 * 1024
 _BATCH_DOCUMENTS = 50_000
 _DUPLICATE_KEY = 11000
 _EMPTY_TIMESTAMP = re.compile(rb"\x11[^\x00]*\x00{9}")
-_ID_FIRST = b"_id\0"
 
 
 class Loader:
@@ -32,7 +31,7 @@ class Loader:
         for block in blocks:
             suspect = _EMPTY_TIMESTAMP.search(block) is not None
             for batch in _batches(block):
-                if namespaces.created_with_load(self._namespace) or any(_would_change(d, suspect) for d in batch):
+                if namespaces.created_with_load(self._namespace) or any(raw.changes_when_written(d, suspect) for d in batch):
                     self._put(batch)
                 else:
                     self._insert(batch)
@@ -76,9 +75,3 @@ def _batches(block: bytes) -> Iterator[list[bytes]]:
         size += len(document)
     if waiting:
         yield waiting
-
-
-def _would_change(document: bytes, suspect: bool) -> bool:
-    if not document.startswith(_ID_FIRST, 5):
-        return True
-    return suspect and any(e.type == raw.TIMESTAMP and raw.stamp(document, e) == (0, 0) for e in raw.fields(document).values())

@@ -73,6 +73,11 @@ class Entry:
         return self.raw[found.value + 5 : found.end] if found else b""
 
     @property
+    def value_is_change(self) -> bool:
+        """Whether an update says what changes ($v), instead of the whole new document."""
+        return b"$v" in raw.fields(self.content(b"o"))
+
+    @property
     def database(self) -> str:
         return self.ns.partition(".")[0]
 

@@ -19,6 +19,7 @@ _FIXED = {0x01: 8, 0x06: 0, 0x07: 12, 0x08: 1, 0x09: 8, 0x0A: 0, 0x10: 4, 0x11: 
 _SIZED = {0x02: 4, 0x03: 0, 0x04: 0, 0x05: 5, 0x0C: 16, 0x0D: 4, 0x0E: 4, 0x0F: 0}
 _REGEX = 0x0B
 _LONGEST_NAME = 64
+_ID_FIRST = b"_id\0"
 DOCUMENT, ARRAY, TIMESTAMP = 0x03, 0x04, 0x11
 
 
@@ -85,6 +86,16 @@ def stamp(document: bytes, element: Element) -> tuple[int, int]:
     """A timestamp as (seconds, ordinal)."""
     ordinal, seconds = _STAMP.unpack_from(document, element.value)
     return seconds, ordinal
+
+
+def changes_when_written(document: bytes, suspect: bool = True) -> bool:
+    """Whether an insert command or a replacing update of the server would store something else.
+
+    They move `_id` to the front, and put the time into empty timestamps at the top level. `suspect` False: it is known to hold none.
+    """
+    if not document.startswith(_ID_FIRST, 5):
+        return True
+    return suspect and any(e.type == TIMESTAMP and stamp(document, e) == (0, 0) for e in fields(document).values())
 
 
 def assemble(elements: Iterable[bytes]) -> bytes:
