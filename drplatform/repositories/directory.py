@@ -27,18 +27,10 @@ class DirectoryRepository:
         self._root = root.resolve()
 
     def put(self, key: str, data: bytes) -> None:
-        path = self._path(key)
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor, aside = tempfile.mkstemp(dir=self._root / ASIDE)
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            self._link(aside, path, key, data)
-        finally:
-            Path(aside).unlink()
-        _sync(path.parent)
+            self._put(self._path(key), key, data)
+        except OSError as error:
+            raise errors.StoreError(f"{key} cannot be stored in {self.describe()} ({error.strerror}).") from error
 
     def get(self, key: str) -> bytes:
         try:
@@ -59,12 +51,30 @@ class DirectoryRepository:
 
     def delete(self, key: str) -> None:
         path = self._path(key)
-        path.unlink(missing_ok=True)
+        try:
+            path.unlink(missing_ok=True)
+        except (IsADirectoryError, NotADirectoryError):
+            return  # there are objects below this key, or above it, but none of it
+        except OSError as error:
+            raise errors.StoreError(f"{key} cannot be deleted from {self.describe()} ({error.strerror}).") from error
         if path.parent.is_dir():
             _sync(path.parent)
 
     def describe(self) -> str:
         return f"directory {self._root}"
+
+    def _put(self, path: Path, key: str, data: bytes) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor, aside = tempfile.mkstemp(dir=self._root / ASIDE)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            self._link(aside, path, key, data)
+        finally:
+            Path(aside).unlink()
+        _sync(path.parent)
 
     def _link(self, aside: str, path: Path, key: str, data: bytes) -> None:
         """A hard link fails when the name is taken, whoever takes it: one winner."""
