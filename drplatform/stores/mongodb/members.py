@@ -29,7 +29,7 @@ class Members:
     clock: Clock
 
     def primary(self, within: float = SECONDS_TO_FIND) -> Wire:
-        """A connection to the primary. Raises DeadlineExceeded when none is found in time."""
+        """A connection to the primary. Raises StoreError when none is found in time."""
         return self._waited("a MongoDB primary", lambda left: self.primary_now(left), within)
 
     def best(self, within: float = SECONDS_TO_FIND) -> Wire:
@@ -81,7 +81,10 @@ class Members:
 
     def _waited(self, what: str, look: Any, within: float) -> Wire:
         where = ", ".join(map(str, self.endpoint.addresses))
-        found: Wire = wait_for(self.clock, f"{what} at {where}", lambda: look(min(2.0, within)), within=within, every=0.05)
+        try:
+            found: Wire = wait_for(self.clock, f"{what} at {where}", lambda: look(min(2.0, within)), within=within, every=0.05)
+        except errors.DeadlineExceeded as error:
+            raise errors.StoreError(f"There is no {what.removeprefix('a ')} at {where}, for {within:g} s now; is it up?") from error
         return found
 
 
@@ -104,14 +107,17 @@ def position(wire: Wire, clock: Clock, timeline: str) -> Position:
 
 def settled(wire: Wire, clock: Clock, timeline: str, stamp: Stamp) -> Position:
     """The last position that the majority has, waiting until that is not before `stamp`."""
-    found: Stamp = wait_for(
-        clock,
-        f"a majority of the members of {wire.address} to have {stamp}",
-        lambda: _committed(wire.call("admin", {"hello": 1})),
-        within=SECONDS_TO_COMMIT,
-        every=0.01,
-        until=lambda seen: seen >= stamp,
-    )
+    try:
+        found: Stamp = wait_for(
+            clock,
+            f"a majority of the members of {wire.address} to have {stamp}",
+            lambda: _committed(wire.call("admin", {"hello": 1})),
+            within=SECONDS_TO_COMMIT,
+            every=0.01,
+            until=lambda seen: seen >= stamp,
+        )
+    except errors.DeadlineExceeded as error:
+        raise errors.StoreError(f"{error} Are most members of the replica set up?") from error
     return at(timeline, found)
 
 
