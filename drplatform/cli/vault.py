@@ -128,7 +128,10 @@ def restore(store: str, yes: bool, **where: Any) -> int:
     vault = env.vault(where["repository"], where["platform_id"], where["identity"])
     if vault.opener is None:
         raise errors.KeyUnavailable("A private key is needed to restore; name it with --identity.")
-    chain = backups.Catalogue(vault.repository).chain_to(store)
+    catalogue = backups.Catalogue(vault.repository)
+    if not catalogue.read(store).manifests:
+        raise errors.SettingsError(f"There is no backup of {store!r} in {vault.repository.describe()}; see `drplatform backups list`.")
+    chain = catalogue.chain_to(store)
     with env.working(where["repository"], where["platform_id"]) as (platform_store, repository):
         target = platform_store(store)
         lease = backups.Lease(store, target.identity())

@@ -78,7 +78,7 @@ def _find(base: Path, id: str | None) -> Path:
     known = ", ".join(d.name for d in manual) or "none"
     if id or not manual:
         raise errors.SettingsError(f"No platform {id or 'made by hand'} is up (known: {known}); start one with: drplatform platform up")
-    raise errors.SettingsError(f"Several platforms are up ({known}); name one.")
+    raise errors.SettingsError(f"Several platforms are up ({known}); say which: --platform-id ID, or `drplatform platform down ID`.")
 
 
 def _look(clock: Clock, directory: Path) -> Status:
