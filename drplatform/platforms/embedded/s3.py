@@ -64,11 +64,18 @@ class Weed:
         return {"GOMEMLIMIT": MEMORY_LIMIT, "WEED_S3_SSE_KEY": self._sse_key.reveal(), "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
 
     def answers(self, place: layout.Place, address: Address) -> bool:
-        """Our key opens every bucket, and a file can be written (beside the buckets, through the filer)."""
+        """Our key opens every bucket, and a file can be written (beside the buckets, through the filer).
+
+        The gateway is asked about a bucket only when the filer has it: it remembers for a quarter of an hour that a bucket was missing,
+        and does not always notice when it is made at that very moment.
+        """
+        filer = f"http://{place.host}:{place.ports['filer.port']}"
+        for bucket in self._buckets:
+            _request(urllib.request.Request(f"{filer}/buckets/{bucket}/?limit=1"))
         for bucket in self._buckets:
             self._head(f"http://{address}/{bucket}")
-        filer = f"http://{place.host}:{place.ports['filer.port']}/drplatform-ready"
-        _request(urllib.request.Request(filer, method="PUT", data=b"ready", headers={"Content-Type": "text/plain"}))
+        ready = f"{filer}/drplatform-ready"
+        _request(urllib.request.Request(ready, method="PUT", data=b"ready", headers={"Content-Type": "text/plain"}))
         return True
 
     def _head(self, url: str) -> None:
