@@ -28,7 +28,7 @@ from drplatform import faults as fault_folder
 from drplatform.engine import attest, audit, backups, drill, phrases
 from drplatform.engine.audit import AuditLog
 from drplatform.engine.kit import Keys, Kit
-from drplatform.model import compliance, errors, evidence, policy, ports, strategy, timeline
+from drplatform.model import compliance, config, errors, evidence, policy, ports, strategy, timeline
 from drplatform.model import drill as drills
 from drplatform.model.clock import Clock
 from drplatform.model.evidence import Evidence
@@ -38,6 +38,8 @@ from drplatform.reports import allure as allure_report
 from drplatform.reports import documents, html, json
 
 PLATFORMS = ("embedded",)
+PATH_OPTIONS = ("directory", "tls_ca", "tls_certificate", "tls_key")
+"""Options of endpoints that are paths."""
 PlatformStatus = embedded.Status
 
 
@@ -331,28 +333,50 @@ class Environment:
         except errors.IntegrityError as error:
             raise errors.IntegrityError(f"{file}: {error}") from error
 
-    def recipients(self, told: tuple[str, ...]) -> tuple[str, ...]:
-        """The recipients told, or the public key of the identity file."""
-        if told:
-            return told
+    def recipients(self, told: tuple[str, ...], where: "Where") -> tuple[str, ...]:
+        """The recipients told, or those of the configuration, or the public key of the identity file."""
+        configured = self.configured(where)
+        if found := told or (configured.recipients if configured else ()):
+            return found
         if not self.identity_file.exists():
             raise errors.SettingsError("Backups are encrypted: name a --recipient, or make a key pair with: drplatform keys generate")
         return tuple(backups.public(secret) for secret in backups.read_identities(self.identity_file))
 
-    def vault(self, directory: Path | None, platform_id: str | None, identity: Path | None) -> "Vault":
-        """The backups in the directory, or in the vault of a platform made by hand; with keys when there are some."""
-        place = directory if directory else self.attached(platform_id).vault()
-        file = identity or (self.identity_file if self.identity_file.exists() else None)
+    def configured(self, where: "Where") -> config.Config | None:
+        """The configuration file's content, when one is named. Raises SettingsError."""
+        if where.config is None:
+            return None
+        try:
+            return config.parse(yaml.safe_load(where.config.read_text()))
+        except (OSError, UnicodeDecodeError) as error:
+            raise errors.SettingsError(f"The configuration {where.config} cannot be read ({error}).") from error
+        except yaml.YAMLError as error:
+            raise errors.SettingsError(f"{where.config} is no YAML: {' '.join(str(error).split())}") from error
+        except errors.SettingsError as error:
+            raise errors.SettingsError(f"{where.config}: {error}") from error
+
+    def vault(self, where: "Where") -> "Vault":
+        """The backups of the directory, of the configuration, or of a platform made by hand; with keys when there are some."""
+        configured = self.configured(where)
+        file = where.identity or (where.beside(configured.identity) if configured and configured.identity else None)
+        file = file or (self.identity_file if self.identity_file.exists() else None)
         opener = backups.Opener(backups.read_identities(file)) if file else None
-        return Vault(repository(place, self.clock), opener)
+        return Vault(repository(self._vault_place(where, configured), self.clock), opener)
+
+    def _vault_place(self, where: "Where", configured: config.Config | None) -> ports.Endpoint | Path:
+        if where.repository:
+            return where.repository
+        if configured is None:
+            return self.attached(where.platform_id).vault()
+        if isinstance(configured.repository, str):
+            return where.beside(configured.repository)
+        return _endpoint(configured.repository, where)
 
     @contextmanager
-    def working(
-        self, directory: Path | None, platform_id: str | None
-    ) -> Iterator[tuple[Callable[[str], ports.DataStore], ports.Repository]]:
-        """The stores of a platform made by hand, by name, and the repository to work with."""
-        platform = self.attached(platform_id)
-        stores = self.stores(platform)
+    def working(self, where: "Where") -> Iterator[tuple[Callable[[str], ports.DataStore], ports.Repository]]:
+        """The stores of the configuration, or of a platform made by hand, by name, and the repository to work with."""
+        configured = self.configured(where)
+        stores = self._configured_stores(configured, where) if configured else self.stores(self.attached(where.platform_id))
 
         def store(name: str) -> ports.DataStore:
             if name not in stores:
@@ -360,10 +384,13 @@ class Environment:
             return stores[name]
 
         try:
-            yield store, repository(directory if directory else platform.vault(), self.clock)
+            yield store, repository(self._vault_place(where, configured), self.clock)
         finally:
             for one in stores.values():
                 one.close()
+
+    def _configured_stores(self, configured: config.Config, where: "Where") -> dict[str, ports.DataStore]:
+        return {name: connect(_endpoint(place, where), self.clock) for name, place in configured.stores.items()}
 
     def record_operation(self, kind: str, **detail: Any) -> None:
         """Note an operation on backups in the audit log: who, what, when."""
@@ -401,6 +428,40 @@ class Environment:
         if allure:
             written["allure"] = allure_report.write(evidence, self.settings.reports / "allure-results", record)
         return written
+
+
+@dataclass(frozen=True)
+class Where:
+    """Which stores and backups a command works with: those of a configuration file, else those of a platform made by hand."""
+
+    config: Path | None = None
+    platform_id: str | None = None
+    repository: Path | None = None
+    identity: Path | None = None
+
+    def beside(self, name: str) -> Path:
+        """A path of the configuration, which is relative to where the configuration lies."""
+        return self.config.parent / name if self.config else Path(name)
+
+
+def _endpoint(place: config.Place, where: Where) -> ports.Endpoint:
+    """Raises SettingsError when a secret is not where the configuration says."""
+    credentials = ports.Credentials(place.user, _secret(place.password, where)) if place.password else None
+    paths = {name: str(where.beside(value)) for name, value in place.options.items() if name in PATH_OPTIONS}
+    return ports.Endpoint(place.kind, place.addresses, {**place.options, **paths}, credentials)
+
+
+def _secret(named: config.SecretRef, where: Where) -> Secret:
+    if named.source == "env":
+        if not os.environ.get(named.name):
+            raise errors.SettingsError(f"The variable {named.name}, which should hold a password, is not set.")
+        return Secret(os.environ[named.name])
+    try:
+        return Secret(where.beside(named.name).read_text().rstrip("\n"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise errors.SettingsError(
+            f"The file {named.name}, which should hold a password, cannot be read ({type(error).__name__})."
+        ) from None
 
 
 def drill_keys() -> Keys:

@@ -1,5 +1,6 @@
 """`drplatform backups` and `keys`: what is in the vault, whether it is whole, and getting data in and out."""
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,24 +10,30 @@ import click
 
 from drplatform.cli import options
 from drplatform.engine import backups
-from drplatform.environment import Environment, Vault
+from drplatform.environment import Environment, Vault, Where
 from drplatform.model import errors
 from drplatform.model.backup import BackupKind, Manifest
 
 
 def vault_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--repository, --platform-id and --identity."""
+    """--config, --repository, --platform-id and --identity, handed to the command as `where`."""
+
+    @functools.wraps(command)
+    def wrapped(*, config: Path | None, platform_id: str | None, repository: Path | None, identity: Path | None, **more: Any) -> Any:
+        return command(where=Where(config, platform_id, repository, identity), **more)
+
     for option in (
         click.option("--identity", type=options.PATH, help="An age identity file: opens backups.  [default: the one of `keys generate`]"),
         click.option("--platform-id", help="The platform (of `drplatform platform up`) to work with.  [default: the only one]"),
+        click.option("--config", type=options.PATH, envvar="DRPLATFORM_CONFIG", help="A drplatform.yaml with stores, repository and keys."),
         click.option("--repository", type=options.PATH, help="A directory that holds backups.  [default: the vault of the platform]"),
     ):
-        command = option(command)
-    return command
+        wrapped = option(wrapped)
+    return wrapped
 
 
-def _vault(repository: Path | None, platform_id: str | None, identity: Path | None) -> Vault:
-    return Environment.open(options.settings()).vault(repository, platform_id, identity)
+def _vault(where: Where) -> Vault:
+    return Environment.open(options.settings()).vault(where)
 
 
 @click.group("backups")
@@ -44,9 +51,9 @@ def group() -> None:
 @group.command("list")
 @vault_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def list_backups(as_json: bool, **where: Any) -> int:
+def list_backups(as_json: bool, where: Where) -> int:
     """List the backups, oldest first. Exit code 1 when a manifest is damaged."""
-    listing = backups.Catalogue(_vault(**where).repository).read()
+    listing = backups.Catalogue(_vault(where).repository).read()
     if as_json:
         click.echo(json.dumps({"backups": [_brief(m) for m in listing.manifests], "problems": listing.problems}, indent=2))
     else:
@@ -62,9 +69,9 @@ def list_backups(as_json: bool, **where: Any) -> int:
 @group.command()
 @click.argument("backup_id")
 @vault_options
-def show(backup_id: str, **where: Any) -> int:
+def show(backup_id: str, where: Where) -> int:
     """Show the manifest of one backup as JSON. The beginning of an id will do."""
-    click.echo(json.dumps(backups.Catalogue(_vault(**where).repository).show(backup_id).to_json(), indent=2))
+    click.echo(json.dumps(backups.Catalogue(_vault(where).repository).show(backup_id).to_json(), indent=2))
     return 0
 
 
@@ -72,12 +79,12 @@ def show(backup_id: str, **where: Any) -> int:
 @click.argument("backup_ids", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Verify every backup.")
 @vault_options
-def verify(backup_ids: tuple[str, ...], everything: bool, **where: Any) -> int:
+def verify(backup_ids: tuple[str, ...], everything: bool, where: Where) -> int:
     """Check every object of the backups: present, unchanged and, with a private key, genuine and readable.
 
     Exit code 1 when anything is damaged.
     """
-    vault = _vault(**where)
+    vault = _vault(where)
     catalogue = backups.Catalogue(vault.repository)
     listing = catalogue.read()
     chosen = list(listing.manifests) if everything else [catalogue.show(i) for i in backup_ids]
@@ -103,13 +110,12 @@ def verify(backup_ids: tuple[str, ...], everything: bool, **where: Any) -> int:
 @click.argument("kind", type=click.Choice([BackupKind.FULL.value, BackupKind.SNAPSHOT.value]), default="full")
 @click.option("--recipient", "recipients", multiple=True, help="An age recipient (age1...).  [default: the one of `keys generate`]")
 @vault_options
-def take(store: str, kind: str, recipients: tuple[str, ...], **where: Any) -> int:
+def take(store: str, kind: str, recipients: tuple[str, ...], where: Where) -> int:
     """Take a backup of a STORE (mongodb, redis, files) of the platform, encrypted to the recipients."""
     env = Environment.open(options.settings())
     env.require_log()
-    where.pop("identity")
-    with env.working(where["repository"], where["platform_id"]) as (platform_store, repository):
-        source, to = platform_store(store), env.recipients(recipients)
+    with env.working(where) as (platform_store, repository):
+        source, to = platform_store(store), env.recipients(recipients, where)
         with env.recorded("backup", store=store, backup_kind=kind) as result:
             manifest = backups.back_up(source, BackupKind(kind), repository, to, env.clock, env.random())
             result.update(backup=manifest.id, bytes=manifest.stored_bytes)
@@ -121,18 +127,18 @@ def take(store: str, kind: str, recipients: tuple[str, ...], **where: Any) -> in
 @click.argument("store")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @vault_options
-def restore(store: str, yes: bool, **where: Any) -> int:
+def restore(store: str, yes: bool, where: Where) -> int:
     """Restore the latest backup of a STORE into the (empty) store of the platform. A store that holds anything is refused."""
     env = Environment.open(options.settings())
     env.require_log()
-    vault = env.vault(where["repository"], where["platform_id"], where["identity"])
+    vault = env.vault(where)
     if vault.opener is None:
         raise errors.KeyUnavailable("A private key is needed to restore; name it with --identity.")
     catalogue = backups.Catalogue(vault.repository)
     if not catalogue.read(store).manifests:
         raise errors.SettingsError(f"There is no backup of {store!r} in {vault.repository.describe()}; see `drplatform backups list`.")
     chain = catalogue.chain_to(store)
-    with env.working(where["repository"], where["platform_id"]) as (platform_store, repository):
+    with env.working(where) as (platform_store, repository):
         target = platform_store(store)
         lease = backups.Lease(store, target.identity())
         backups.check_target(target, lease)

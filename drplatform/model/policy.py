@@ -7,14 +7,12 @@ each with its path. Knows nothing of files.
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
 from drplatform.model import errors
 from drplatform.model.backup import BackupKind
-
-T = TypeVar("T")
+from drplatform.model.reading import Reader
 
 TIERS = ("critical", "non-critical")
 DATA_CLASSES = ("database", "files", "configuration")
@@ -107,7 +105,7 @@ def duration(text: object) -> float:
 
 def parse(document: object) -> Policy:
     """The policy in the document. Raises PolicyError with every problem found."""
-    reader = _Reader()
+    reader = Reader()
     root = reader.mapping(document, "policy", {"name", "objectives", "stores", "backups", "drills", "services"})
     stores = {name: _store(reader, name, body) for name, body in reader.mapping(root.get("stores"), "stores").items()}
     objectives = _objectives(reader, root.get("objectives"))
@@ -122,53 +120,7 @@ def parse(document: object) -> Policy:
     return Policy(name, objectives, stores, backups, drills, services, hashlib.sha256(canonical).hexdigest())
 
 
-class _Reader:
-    """Reads values out of a document and collects what is wrong with it."""
-
-    def __init__(self) -> None:
-        self.problems: list[str] = []
-
-    def mapping(self, value: object, path: str, allowed: set[str] | None = None) -> dict[str, Any]:
-        if not isinstance(value, Mapping):
-            self.problems.append(f"{path}: expected a mapping" if value is not None else f"{path}: missing")
-            return {}
-        for key in value:
-            if not isinstance(key, str) or (allowed is not None and key not in allowed):
-                known = f", known are {', '.join(sorted(allowed))}" if allowed else ""
-                self.problems.append(f"{path}: unknown key {key!r}{known}")
-        return {str(key): item for key, item in value.items()}
-
-    def sequence(self, value: object, path: str) -> list[Any]:
-        if not isinstance(value, list):
-            self.problems.append(f"{path}: expected a list" if value is not None else f"{path}: missing")
-            return []
-        return value
-
-    def text(self, body: Mapping[str, Any], key: str, path: str) -> str:
-        value = body.get(key)
-        if not isinstance(value, str) or not value.strip():
-            self.problems.append(f"{path}.{key}: expected a text" if value is not None else f"{path}.{key}: missing")
-            return ""
-        return value
-
-    def choice(self, body: Mapping[str, Any], key: str, path: str, known: tuple[str, ...]) -> str:
-        value = self.text(body, key, path)
-        if value and value not in known:
-            self.problems.append(f"{path}.{key}: {value!r} is not one of {', '.join(known)}")
-        return value
-
-    def value(self, body: Mapping[str, Any], key: str, path: str, parse_one: Callable[[object], T], default: T) -> T:
-        if key not in body:
-            self.problems.append(f"{path}.{key}: missing")
-            return default
-        try:
-            return parse_one(body[key])
-        except ValueError as error:
-            self.problems.append(f"{path}.{key}: {error}")
-            return default
-
-
-def _objectives(reader: _Reader, body: object) -> Objectives:
+def _objectives(reader: Reader, body: object) -> Objectives:
     root = reader.mapping(body, "objectives", {"rto", "rpo"})
     rto = reader.mapping(root.get("rto"), "objectives.rto", set(TIERS))
     rpo = reader.mapping(root.get("rpo"), "objectives.rpo", set(DATA_CLASSES))
@@ -178,7 +130,7 @@ def _objectives(reader: _Reader, body: object) -> Objectives:
     )
 
 
-def _store(reader: _Reader, name: str, body: object) -> ProtectedStore:
+def _store(reader: Reader, name: str, body: object) -> ProtectedStore:
     path = f"stores.{name}"
     root = reader.mapping(body, path, {"kind", "tier", "data_class"})
     return ProtectedStore(
@@ -189,7 +141,7 @@ def _store(reader: _Reader, name: str, body: object) -> ProtectedStore:
     )
 
 
-def _backup(reader: _Reader, index: int, body: object, stores: Mapping[str, ProtectedStore]) -> BackupRule:
+def _backup(reader: Reader, index: int, body: object, stores: Mapping[str, ProtectedStore]) -> BackupRule:
     path = f"backups[{index}]"
     root = reader.mapping(body, path, {"store", "kind", "schedule", "retention"})
     kind = reader.choice(root, "kind", path, tuple(k.value for k in BackupKind))
@@ -201,13 +153,13 @@ def _backup(reader: _Reader, index: int, body: object, stores: Mapping[str, Prot
     )
 
 
-def _drill(reader: _Reader, index: int, body: object) -> DrillRule:
+def _drill(reader: Reader, index: int, body: object) -> DrillRule:
     path = f"drills[{index}]"
     root = reader.mapping(body, path, {"name", "cadence"})
     return DrillRule(reader.text(root, "name", path), reader.choice(root, "cadence", path, CADENCES))
 
 
-def _service(reader: _Reader, index: int, body: object) -> Service:
+def _service(reader: Reader, index: int, body: object) -> Service:
     path = f"services[{index}]"
     root = reader.mapping(body, path, {"name", "tier", "depends_on"})
     needs = reader.sequence(root.get("depends_on", []), f"{path}.depends_on")
@@ -235,7 +187,7 @@ def _cron_field(field: str, bounds: tuple[int, int]) -> bool:
     return True
 
 
-def _check_references(reader: _Reader, stores: Mapping[str, ProtectedStore], services: tuple[Service, ...]) -> None:
+def _check_references(reader: Reader, stores: Mapping[str, ProtectedStore], services: tuple[Service, ...]) -> None:
     known = {*stores, *(service.name for service in services)}
     for service in services:
         for needed in service.depends_on:

@@ -215,10 +215,13 @@ class MongoDump:
     def _note(self, entries: list[bytes]) -> None:
         """Remember the collections whose content was still changing: what was read of them is not what they are at the end."""
         for entry in map(oplog.Entry, entries):
-            if entry.op == oplog.COMMAND and "applyOps" in entry.command:
-                self._touched.update(inner.ui for inner in oplog.inner_operations(entry))
-            else:
-                self._touched.add(entry.ui)
+            self._touched.add(entry.ui)
+            if entry.op == oplog.COMMAND:
+                command = entry.command
+                if "applyOps" in command:
+                    self._touched.update(inner.ui for inner in oplog.inner_operations(entry))
+                elif isinstance(dropped := command.get("dropTarget"), bytes):
+                    self._touched.add(bytes(dropped))  # the collection that had the name before a rename
 
 
 def _log_start(wire: Wire, base: Stamp) -> tuple[Stamp, bool]:

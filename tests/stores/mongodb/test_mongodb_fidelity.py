@@ -201,3 +201,19 @@ def test_occupants_are_what_a_restore_would_meet(database, pair):
     assert target.occupants() == ()
     database.things.insert_one({})
     assert any(re.search("things", name) for name in source.occupants())
+
+
+def test_a_collection_renamed_over_another_during_the_dump_has_no_digest(database, pair, there_and_back):
+    """What was read of the one that had the name before is not what is there at the end."""
+    database.a.insert_many([{"_id": n} for n in range(5)])
+    database.create_collection("b")
+    database.c.insert_one({"_id": 1})
+    renamed = []
+
+    def rename():
+        if not renamed:
+            renamed.append(database.a.rename("b", dropTarget=True))
+
+    end = there_and_back(rename)
+    assert renamed and "app.b" not in end.digests and "app.a" not in end.digests
+    assert end.digests["app.c"].items == 1

@@ -1,0 +1,122 @@
+"""The configuration of backup jobs: which stores there are, where backups go, to whom they are encrypted.
+
+Holds no secret: a password is named by the environment variable or the file that holds it. Parsed strictly; knows nothing of files.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from drplatform.model import errors
+from drplatform.model.ports import Address
+from drplatform.model.reading import Reader
+
+OPTIONS = {
+    "mongodb": frozenset({"replica_set", "read_from"}),
+    "redis": frozenset({"transfer", "acknowledging_replicas", "tls", "tls_ca", "tls_certificate", "tls_key", "source_bind", "source_host"}),
+    "files": frozenset({"buckets", "region", "scheme"}),
+    "configuration": frozenset({"directory"}),
+    "s3": frozenset({"bucket", "region", "scheme"}),
+}
+"""The options of each kind of store, and of an S3 repository. Others are refused, so that none is passed over in silence."""
+
+
+@dataclass(frozen=True)
+class SecretRef:
+    """Where a secret is: in an environment variable (`env`) or in a file."""
+
+    source: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """How to reach a store or an S3 repository."""
+
+    kind: str
+    addresses: tuple[Address, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
+    user: str = ""
+    password: SecretRef | None = None
+
+
+@dataclass(frozen=True)
+class Config:
+    """`repository` is a directory's path or an S3 place; paths are relative to the configuration's own directory."""
+
+    stores: Mapping[str, Place]
+    repository: Place | str
+    recipients: tuple[str, ...] = ()
+    identity: str = ""
+    policy: str = ""
+
+
+def parse(document: object) -> Config:
+    """The configuration in the document. Raises SettingsError with every problem found."""
+    reader = Reader()
+    root = reader.mapping(document, "configuration", {"stores", "repository", "recipients", "identity", "policy"})
+    kinds = set(OPTIONS) - {"s3"}
+    stores = {
+        kind: _place(reader, kind, body, f"stores.{kind}") for kind, body in reader.mapping(root.get("stores"), "stores", kinds).items()
+    }
+    found = Config(
+        {kind: place for kind, place in stores.items() if kind in kinds},
+        _repository(reader, root.get("repository")),
+        tuple(map(str, reader.sequence(root.get("recipients", []), "recipients"))),
+        reader.text(root, "identity", "configuration") if "identity" in root else "",
+        reader.text(root, "policy", "configuration") if "policy" in root else "",
+    )
+    if reader.problems:
+        raise errors.SettingsError(f"The configuration is not usable: {'; '.join(reader.problems)}.")
+    return found
+
+
+def _repository(reader: Reader, body: object) -> Place | str:
+    root = reader.mapping(body, "repository", {"directory", "s3"})
+    if set(root) == {"directory"}:
+        return reader.text(root, "directory", "repository")
+    if set(root) == {"s3"}:
+        return _place(reader, "s3", root["s3"], "repository.s3")
+    if root:
+        reader.problems.append("repository: say either directory or s3")
+    return ""
+
+
+def _place(reader: Reader, kind: str, body: object, path: str) -> Place:
+    root = reader.mapping(body, path, {"addresses", "options", "user", "password"})
+    options = reader.mapping(root.get("options", {}), f"{path}.options", set(OPTIONS.get(kind, ())))
+    addresses = () if kind == "configuration" else _addresses(reader, root.get("addresses"), f"{path}.addresses")
+    user = reader.text(root, "user", path) if "user" in root else ""
+    password = _secret(reader, root["password"], f"{path}.password") if "password" in root else None
+    if bool(user) != bool(password):
+        reader.problems.append(f"{path}: user and password go together")
+    return Place(kind, addresses, {name: _plain(value) for name, value in options.items()}, user, password)
+
+
+def _plain(value: object) -> str:
+    """YAML reads `yes` as true; options are text."""
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def _addresses(reader: Reader, value: object, path: str) -> tuple[Address, ...]:
+    found = []
+    for index, item in enumerate(reader.sequence(value, path)):
+        host, colon, port = str(item).rpartition(":")
+        if not host or not colon or not port.isdigit() or not 0 < int(port) < 65536:
+            reader.problems.append(f"{path}[{index}]: expected host:port, not {item!r}")
+        else:
+            found.append(Address(host.strip("[]"), int(port)))
+    return tuple(found)
+
+
+def _secret(reader: Reader, value: object, path: str) -> SecretRef | None:
+    if not isinstance(value, Mapping):
+        reader.problems.append(
+            f"{path}: name where the secret is, as {{env: VARIABLE}} or {{file: PATH}}; no secret belongs into this file"
+        )
+        return None
+    root = reader.mapping(value, path, {"env", "file"})
+    if len(root) != 1:
+        reader.problems.append(f"{path}: say either env or file")
+        return None
+    source = next(iter(root))
+    return SecretRef(source, reader.text(root, source, path))

@@ -1,0 +1,228 @@
+"""The API server of one cluster: discovery, listing, server-side apply. Through the official client, whose transport and logins it uses.
+
+Knows nothing of backups. Raises StoreError when the server cannot be reached or asked; `Refusal` is the server's answer to one object.
+"""
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from urllib.parse import quote
+
+from kubernetes import config, dynamic
+from kubernetes.client import ApiException
+from kubernetes.config import ConfigException
+from urllib3.exceptions import HTTPError
+
+from drplatform.model import errors
+from drplatform.stores.kubernetes.difference import redacted
+from drplatform.stores.kubernetes.resource import Document, Resource
+
+FIELD_MANAGER = "drplatform-restore"
+PAGE = 500
+TIMEOUT = (5, 60)
+_EXPIRED, _NOT_FOUND, _BUSY = 410, 404, (429, 500, 503, 504)
+_LATER = ("try again", "status unknown for quota", "being terminated", "connection refused", "not yet established")
+
+
+@dataclass(frozen=True)
+class Type:
+    """A kind of object that the server stores."""
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    namespaced: bool
+    status_apart: bool
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, namespace: str = "", name: str = "") -> str:
+        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        place = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
+        return f"{root}{place}/{self.plural}" + (f"/{quote(name, safe='')}" if name else "")
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """That the server did not take an object, and why, without the object's own hidden texts. `later`: it may take it another time."""
+
+    why: str
+    later: bool
+
+
+class _NoDiscovery:
+    """The client's own discovery keeps a file in a shared directory, and fails as a whole when one API is away."""
+
+    def __init__(self, client: object, cache_file: object) -> None:
+        pass
+
+
+class Cluster:
+    """A cluster by a kubeconfig file and a context of it; neither: the service account of the pod that this runs in. Safe for several threads."""
+
+    def __init__(self, kubeconfig: str, context: str) -> None:
+        self._kubeconfig, self._context = kubeconfig, context
+        self._lock = threading.Lock()
+        self._client: Any = None
+
+    def get(self, path: str, **query: str | int) -> Document:
+        """Raises StoreError, or _Missing for what is not there."""
+        return self._request("get", path, query)
+
+    def exists(self, type_: Type, resource: Resource) -> Document | None:
+        """The object of this name as it is now."""
+        try:
+            return self.get(type_.path(resource.key.namespace, resource.key.name))
+        except Missing:
+            return None
+
+    def items(self, type_: Type, namespace: str = "", labels: str = "") -> Iterator[Document]:
+        """All objects of the kind, in pages that belong to one moment. Raises StoreError; Expired when that moment was given up meanwhile."""
+        query: dict[str, str | int] = {"limit": PAGE} | ({"labelSelector": labels} if labels else {})
+        while True:
+            page = self.get(type_.path(namespace), **query)
+            for item in page.get("items") or []:
+                yield {"apiVersion": type_.api_version, "kind": type_.kind, **item}
+            token = (page.get("metadata") or {}).get("continue")
+            if not token:
+                return
+            query["continue"] = token
+
+    def apply(self, type_: Type, resource: Resource, *, force: bool, dry_run: bool = False) -> Document | Refusal:
+        """Server-side apply. `force` takes fields that others manage."""
+        key = resource.key
+        query: dict[str, str | int] = {"fieldManager": FIELD_MANAGER, "force": str(force).lower(), "fieldValidation": "Strict"}
+        if dry_run:
+            query["dryRun"] = "All"
+        body = {**resource.document, "apiVersion": type_.api_version}
+        try:
+            return self._send("patch", type_.path(key.namespace, key.name), query, body)
+        except ApiException as error:
+            return _refusal(error, resource)
+
+    def delete(self, type_: Type, resource: Resource) -> None:
+        self._request("delete", type_.path(resource.key.namespace, resource.key.name), {"propagationPolicy": "Background"})
+
+    def text(self, path: str) -> str:
+        """What a page such as /readyz says, also when it says no. Raises StoreError when nothing answers."""
+        try:
+            return bytes(self._raw("get", path, {}, None, accept="text/plain,*/*").data).decode()
+        except ApiException as error:
+            return f"{error.status}: {_words(error)}"
+
+    # -- discovery ------------------------------------------------------------------------------------------------------------
+
+    def types(self) -> tuple[list[Type], list[str]]:
+        """Every kind that can be listed and made, once, in its preferred version; and, in words, the APIs that did not answer."""
+        found: dict[tuple[str, str], Type] = {}
+        silent = []
+        for group, version in self._versions():
+            try:
+                listed = self.get(f"/apis/{group}/{version}" if group else f"/api/{version}")
+            except errors.StoreError as error:
+                silent.append(f"{group}/{version}: {error}")
+                continue
+            for type_ in _types(group, version, listed):
+                found.setdefault((group, type_.kind), type_)
+        return list(found.values()), silent
+
+    def _versions(self) -> Iterator[tuple[str, str]]:
+        """Group and version, the preferred version of a group first."""
+        for version in self.get("/api").get("versions") or ["v1"]:
+            yield "", version
+        for group in self.get("/apis").get("groups") or []:
+            preferred = (group.get("preferredVersion") or {}).get("version")
+            versions = [v["version"] for v in group.get("versions") or []]
+            for version in sorted(versions, key=lambda v: v != preferred):
+                yield group["name"], version
+
+    # -- transport ------------------------------------------------------------------------------------------------------------
+
+    def _request(self, method: str, path: str, query: Mapping[str, str | int]) -> Document:
+        try:
+            return self._send(method, path, query, None)
+        except ApiException as error:
+            if error.status == _NOT_FOUND:
+                raise Missing(f"The cluster has nothing at {path}.") from None
+            if error.status == _EXPIRED:
+                raise Expired(f"The cluster gave up the moment that {path} was read at; read it again.") from None
+            raise errors.StoreError(f"The cluster refused to {method} {path}: {error.status} {_words(error)}.") from None
+
+    def _send(self, method: str, path: str, query: Mapping[str, str | int], body: object) -> Document:
+        found: Document = json.loads(self._raw(method, path, query, body).data)
+        return found
+
+    def _raw(self, method: str, path: str, query: Mapping[str, str | int], body: object, accept: str = "application/json") -> Any:
+        """Errors of the client carry requests and answers: none of them is chained."""
+        ask = partial(self._connected().request, method, path, body, serialize=False, query_params=list(query.items()))
+        content = "application/apply-patch+yaml" if body is not None else "application/json"
+        try:
+            return ask(header_params={"Accept": accept}, content_type=content, _request_timeout=TIMEOUT)
+        except (HTTPError, OSError) as error:
+            raise errors.StoreError(
+                f"The API server of the cluster does not answer ({type(error).__name__}); check the kubeconfig, and that it runs."
+            ) from None
+
+    def _connected(self) -> Any:
+        with self._lock:
+            if self._client is None:
+                self._client = dynamic.DynamicClient(_login(self._kubeconfig, self._context), discoverer=_NoDiscovery)
+            return self._client
+
+    def close(self) -> None:
+        with self._lock:
+            if self._client is not None:
+                self._client.client.rest_client.pool_manager.clear()
+            self._client = None
+
+
+class Missing(errors.StoreError):
+    """The cluster has no such object, or no such kind."""
+
+
+class Expired(errors.StoreError):
+    """A list took longer than the server keeps the moment that it began at."""
+
+
+def _login(kubeconfig: str, context: str) -> Any:
+    from kubernetes import client
+
+    made = client.Configuration()
+    try:
+        if kubeconfig or context:
+            config.load_kube_config(kubeconfig or None, context or None, client_configuration=made, persist_config=False)
+        else:
+            config.load_incluster_config(client_configuration=made)
+    except (ConfigException, OSError, ValueError) as error:
+        where = kubeconfig or "the pod's service account"
+        raise errors.SettingsError(f"{where} does not lead to a cluster ({type(error).__name__}); name a kubeconfig and a context.") from None
+    return client.ApiClient(made)
+
+
+def _types(group: str, version: str, listed: Mapping[str, Any]) -> Iterator[Type]:
+    resources = listed.get("resources") or []
+    with_status = {r["name"].partition("/")[0] for r in resources if r["name"].endswith("/status")}
+    for found in resources:
+        verbs = set(found.get("verbs") or [])
+        if "/" not in found["name"] and {"list", "get", "create", "patch"} <= verbs:
+            yield Type(group, version, found["kind"], found["name"], bool(found["namespaced"]), found["name"] in with_status)
+
+
+def _refusal(error: ApiException, resource: Resource) -> Refusal:
+    words = redacted(_words(error), resource.document)
+    later = error.status in _BUSY or error.status == _NOT_FOUND or any(hint in words for hint in _LATER)
+    return Refusal(f"{error.status} {words}", later)
+
+
+def _words(error: ApiException) -> str:
+    """What the server says in its Status object."""
+    try:
+        return str(json.loads(error.body or "").get("message") or error.reason)
+    except (ValueError, AttributeError):
+        return str(error.reason)

@@ -1,0 +1,98 @@
+"""Everything of a cluster that was asked for, cleaned: the one reading that dumps, digests, drift and checks share."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from drplatform.model import errors
+from drplatform.stores.kubernetes import selection
+from drplatform.stores.kubernetes.api import Cluster, Expired, Type
+from drplatform.stores.kubernetes.cleaning import clean
+from drplatform.stores.kubernetes.resource import Document, Resource
+from drplatform.stores.kubernetes.selection import Selection
+
+_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Found:
+    """An object's configuration, and which field managers have written it."""
+
+    resource: Resource
+    managers: frozenset[str] = field(default=frozenset())
+
+
+def read(cluster: Cluster, chosen: Selection, wanted: frozenset[str] = frozenset()) -> list[Found]:
+    """The chosen objects of the wanted sections (none named: all), each once, although several APIs may show it.
+
+    Raises StoreError when an API does not answer: what cannot be listed would silently be missing from a backup.
+    """
+    types, silent = cluster.types()
+    if silent:
+        raise errors.StoreError(f"Not every API of the cluster answers, so the backup would lack something: {'; '.join(silent)}")
+    found, seen = list[Found](), set[str]()
+    for type_ in (t for t in types if chosen.wants_kind(t.group, t.kind)):
+        for document in _listed(cluster, type_, chosen):
+            uid = (document.get("metadata") or {}).get("uid", "")
+            if uid not in seen and chosen.wants(Resource(document)):
+                seen.add(uid)
+                found.append(_found(type_, document))
+    found = _without_foreign_definitions(_without_managed_endpoints(found), chosen)
+    return sorted((f for f in found if not wanted or f.resource.section in wanted), key=lambda f: f.resource.key)
+
+
+def _found(type_: Type, document: Document) -> Found:
+    managers = frozenset(m.get("manager", "") for m in (document.get("metadata") or {}).get("managedFields") or [])
+    return Found(clean(document, type_.status_apart or not is_custom(type_.group)), managers)
+
+
+def is_custom(group: str) -> bool:
+    """Whether a kind of this group may keep what it means in its status: one that Kubernetes itself does not have."""
+    return "." in group and not group.endswith(".k8s.io")
+
+
+def _listed(cluster: Cluster, type_: Type, chosen: Selection) -> list[Document]:
+    """Each list whole and of one moment."""
+    labels = "" if (type_.group, type_.kind) in _UNLABELLED else chosen.labels
+    for attempt in range(_ATTEMPTS):
+        try:
+            return [item for place in _places(type_, chosen) for item in cluster.items(type_, place, labels)]
+        except Expired:
+            if attempt == _ATTEMPTS - 1:
+                raise
+    raise AssertionError("unreachable")
+
+
+_UNLABELLED = frozenset({("apiextensions.k8s.io", "CustomResourceDefinition"), ("", "Namespace")})
+"""Needed by what is chosen by a label, though they do not bear it."""
+
+
+def _places(type_: Type, chosen: Selection) -> Iterator[str]:
+    if type_.namespaced and chosen.namespaces:
+        yield from sorted(chosen.namespaces)
+    else:
+        yield ""
+
+
+def _without_managed_endpoints(found: list[Found]) -> list[Found]:
+    """The endpoints of a service with a selector are its controller's, in older versions without saying so."""
+    led = {(r.key.namespace, r.key.name) for r in (f.resource for f in found) if r.kind == "Service" and _selects(r)}
+    return [f for f in found if not (f.resource.kind == "Endpoints" and (f.resource.key.namespace, f.resource.key.name) in led)]
+
+
+def _selects(service: Resource) -> bool:
+    return bool((service.document.get("spec") or {}).get("selector"))
+
+
+def _without_foreign_definitions(found: list[Found], chosen: Selection) -> list[Found]:
+    """With namespaces or labels chosen, only the definitions of the custom kinds that were found."""
+    if not chosen.namespaces and not chosen.labels:
+        return found
+    needed = selection.needed_definitions([f.resource for f in found])
+    spaces = {f.resource.key.namespace for f in found} | chosen.namespaces
+    return [f for f in found if _is_needed(f.resource, needed, spaces)]
+
+
+def _is_needed(resource: Resource, needed: frozenset[tuple[str, str]], spaces: set[str] | frozenset[str]) -> bool:
+    if resource.kind == "CustomResourceDefinition":
+        return selection.defines(resource) in needed
+    return resource.kind != "Namespace" or bool(resource.group) or resource.key.name in spaces
