@@ -1,5 +1,6 @@
 """Objects as files below a directory. An object is there whole or not at all: written aside, made durable, then linked into its place."""
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -11,12 +12,15 @@ from drplatform.model.clock import Clock
 from drplatform.model.ports import ObjectInfo
 
 ASIDE = ".incoming"
+SECONDS_ASIDE = 24 * 3600.0
+"""What was written aside so long ago belongs to a writer that was killed."""
 
 
 def open(place: Path, clock: Clock) -> "DirectoryRepository":
     """The repository in that directory, which is made when missing. Raises SettingsError."""
     try:
         (place / ASIDE).mkdir(parents=True, exist_ok=True, mode=0o700)
+        _forget_killed_writers(place / ASIDE, clock)
     except OSError as error:
         raise errors.SettingsError(f"The backup directory {place} cannot be used ({error.strerror}); name another.") from error
     return DirectoryRepository(place)
@@ -41,7 +45,8 @@ class DirectoryRepository:
             raise errors.StoreError(f"{key} in {self.describe()} cannot be read ({error.strerror}).") from error
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        keys = (p.relative_to(self._root).as_posix() for p in self._root.rglob("*") if p.is_file())
+        begin = self._root / prefix.rpartition("/")[0].lstrip("/")
+        keys = (p.relative_to(self._root).as_posix() for p in begin.rglob("*") if p.is_file()) if ".." not in begin.parts else ()
         for key in sorted(k for k in keys if k.startswith(prefix) and not k.startswith(ASIDE + "/")):
             try:
                 found = self._path(key).stat()
@@ -89,6 +94,14 @@ class DirectoryRepository:
         if not parts or key.startswith("/") or ".." in parts or key != "/".join(parts) or "\0" in key or parts[0] == ASIDE:
             raise errors.SettingsError(f"{key!r} is no key of a repository.")
         return self._root.joinpath(*parts)
+
+
+def _forget_killed_writers(aside: Path, clock: Clock) -> None:
+    oldest = clock.utc().timestamp() - SECONDS_ASIDE
+    for left in aside.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # its writer has ended meanwhile
+            if left.stat().st_mtime < oldest:
+                left.unlink()
 
 
 def _sync(directory: Path) -> None:

@@ -125,6 +125,7 @@ def kill(place: Place, lines: int, pause: float) -> str:
         seen = until(drill, lines, pause)
         place.look()
         drill.kill()
+    assert "Traceback" not in "".join(seen), "".join(seen)
     print(f"killed {pause:.2f} s after {seen[-1].strip()!r}")
     return "".join(seen)
 

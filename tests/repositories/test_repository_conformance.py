@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import os
 import pkgutil
 import random
 import secrets
@@ -273,6 +274,18 @@ def test_a_directory_that_is_full_or_read_only_is_told(tmp_path, clock):
     with pytest.raises(errors.StoreError):
         repository.put("x" * 300, b"too long a name")
     assert keys(repository) == ["a"]
+
+
+def test_what_killed_writers_left_aside_is_forgotten_after_a_day(tmp_path, clock):
+    repository = directory.open(tmp_path / "vault", clock)
+    repository.put("a", b"1")
+    old, new = (tmp_path / "vault" / ".incoming" / name for name in ("old", "new"))
+    for left in (old, new):
+        left.write_bytes(b"half")
+    os.utime(old, (clock.utc().timestamp() - 2 * 24 * 3600,) * 2)
+    assert keys(directory.open(tmp_path / "vault", clock)) == ["a"]
+    assert new.exists() and not old.exists()
+    assert keys(repository, "../") == keys(repository, "a/../") == keys(repository, "/") == []
 
 
 def test_two_processes_may_share_a_directory(tmp_path, clock):
