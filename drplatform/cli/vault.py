@@ -2,7 +2,9 @@
 
 import functools
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,8 @@ import click
 from drplatform.cli import options
 from drplatform.engine import backups
 from drplatform.environment import Environment, Vault, Where
-from drplatform.model import errors
-from drplatform.model.backup import BackupKind, Manifest
+from drplatform.model import errors, ports
+from drplatform.model.backup import BackupKind, Chain, Manifest, chain_at, chain_to, chain_to_sequence
 
 
 def vault_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -125,19 +127,26 @@ def take(store: str, kind: str, recipients: tuple[str, ...], where: Where) -> in
 
 @group.command()
 @click.argument("store")
+@click.option("--to", help="A moment (2026-11-23T16:00:00Z; UTC) or a position (as `backups operations` shows it).  [default: the latest]")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @vault_options
-def restore(store: str, yes: bool, where: Where) -> int:
-    """Restore the latest backup of a STORE into the (empty) store of the platform. A store that holds anything is refused."""
+def restore(store: str, to: str | None, yes: bool, where: Where) -> int:
+    """Restore a STORE from its backups into the (empty) store of the platform. A store that holds anything is refused.
+
+    \b
+    drplatform backups restore mongodb
+    drplatform backups restore mongodb --to 2026-11-23T16:00:00Z
+    drplatform backups restore mongodb --to 1795450435.63
+    """
     env = Environment.open(options.settings())
     env.require_log()
     vault = env.vault(where)
     if vault.opener is None:
         raise errors.KeyUnavailable("A private key is needed to restore; name it with --identity.")
-    catalogue = backups.Catalogue(vault.repository)
-    if not catalogue.read(store).manifests:
+    listing = backups.Catalogue(vault.repository).read(store)
+    if not listing.manifests:
         raise errors.SettingsError(f"There is no backup of {store!r} in {vault.repository.describe()}; see `drplatform backups list`.")
-    chain = catalogue.chain_to(store)
+    chain = _chain(listing.manifests, store, to)
     with env.working(where) as (platform_store, repository):
         target = platform_store(store)
         lease = backups.Lease(store, target.identity())
@@ -151,6 +160,58 @@ def restore(store: str, yes: bool, where: Where) -> int:
         click.secho(f"Not restored: {refused}", fg="red", err=True)
     click.echo(f"{store} is restored to {end.reached}")
     return 1 if end.refused else 0
+
+
+@group.command()
+@click.argument("store")
+@click.option("--around", required=True, help="A moment (2026-11-23T16:00:00Z; UTC).")
+@click.option(
+    "--minutes", type=click.FloatRange(min=0, min_open=True), default=5.0, show_default=True, help="How far to look to either side."
+)
+@click.option("--all", "everything", is_flag=True, help="Every operation, not only those that change collections.")
+@vault_options
+def operations(store: str, around: str, minutes: float, everything: bool, where: Where) -> int:
+    """List what was done to a STORE around a moment, from its captured log: who dropped what, and the position just before it.
+
+    The last column is for `backups restore --to`.
+    """
+    env = Environment.open(options.settings())
+    vault, middle = env.vault(where), moment(around)
+    if vault.opener is None:
+        raise errors.KeyUnavailable("A private key is needed to read the log; name it with --identity.")
+    span = timedelta(minutes=minutes)
+    slices = [m for m in backups.Catalogue(vault.repository).read(store).manifests if m.kind is BackupKind.LOG]
+    near = [m for m in slices if m.end.at >= (middle - span).timestamp() and m.begin.at <= (middle + span).timestamp()]
+    with env.working(where) as (platform_store, repository):
+        reader = platform_store(store)
+        if not isinstance(reader, ports.LogCapture):
+            raise errors.SettingsError(f"{store} has no log.")
+        found = [
+            o for m in near for block in backups.log_blocks(Chain(m, (), (m,)), repository, vault.opener) for o in reader.operations(block)
+        ]
+    shown = [o for o in found if everything or o.verb not in ("insert", "update", "delete")]
+    for operation in shown:
+        before = ".".join(map(str, operation.before.sequence))
+        click.echo(f"{datetime.fromtimestamp(operation.at.at, UTC):%Y-%m-%d %H:%M:%S}Z  {operation.verb:16} {operation.subject}  {before}")
+    click.echo(f"{len(shown)} of {len(found)} operations in {len(near)} slices of the log.", err=True)
+    return 0
+
+
+def moment(text: str) -> datetime:
+    """A moment that a person has written; UTC unless it says otherwise. Raises SettingsError."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise errors.SettingsError(f"{text!r} is no moment; write it like 2026-11-23T16:00:00Z.") from None
+    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _chain(manifests: Iterable[Manifest], store: str, to: str | None) -> Chain:
+    if to is None:
+        return chain_to(manifests, store)
+    if re.fullmatch(r"\d+(\.\d+)*", to):
+        return chain_to_sequence(manifests, store, tuple(map(int, to.split("."))))
+    return chain_at(manifests, store, moment(to))
 
 
 def _brief(manifest: Manifest) -> dict[str, Any]:

@@ -224,6 +224,35 @@ def chain_to(catalogue: Iterable[Manifest], store: str, until: Position | None =
     return Chain(base, (), tuple(logs), until)
 
 
+def chain_at(catalogue: Iterable[Manifest], store: str, when: datetime) -> Chain:
+    """The chain that reaches the last sealed moment at or before `when`, by the source's own clock (slices are sealed every second or so).
+
+    Raises LogGap when the backups begin later, or do not reach that far without a hole.
+    """
+    manifests, moment = [m for m in catalogue if m.store == store], when.timestamp()
+    earlier = [m for m in manifests if m.kind not in BASES or m.end.at <= moment]
+    whole = chain_to(earlier, store)
+    if whole.end.at < moment:
+        raise errors.LogGap(
+            f"The backups of {store} reach {whole.end} and not {when:%Y-%m-%dT%H:%M:%SZ}; choose a moment up to the former."
+        )
+    ends = [m.end for m in whole.backups if m.end.at <= moment]
+    return chain_to(earlier, store, ends[-1])
+
+
+def chain_to_sequence(catalogue: Iterable[Manifest], store: str, sequence: tuple[int, ...]) -> Chain:
+    """The chain that leads to exactly this point of the newest history that holds it. Raises LogGap."""
+    manifests = sorted((m for m in catalogue if m.store == store), key=lambda m: m.finished, reverse=True)
+    refused: errors.LogGap | None = None
+    for timeline in dict.fromkeys(m.end.timeline for m in manifests if m.kind in BASES):
+        own = [m for m in manifests if m.end.timeline == timeline]
+        try:
+            return chain_to(own, store, Position(timeline, sequence, 0.0))
+        except errors.LogGap as error:
+            refused = refused or error
+    raise refused or errors.LogGap(f"There is no full backup of {store}; take one.")
+
+
 def _not_after(position: Position, until: Position | None) -> bool:
     return until is None or (position.timeline == until.timeline and position <= until)
 

@@ -160,3 +160,32 @@ def test_a_gap_is_shown(missing):
     lost = pieces.pop(missing)
     reached = retention.reachable([base, *pieces], "mongodb")
     assert retention.gaps(reached, base.finished, NOW) == ((lost.started, NOW),)
+
+
+def test_a_moment_is_reached_by_the_last_sealed_point_before_it():
+    start = NOW - timedelta(minutes=10)
+    everything = [full(start), *logs(start, NOW, timedelta(minutes=1)), full(NOW - timedelta(minutes=2, seconds=30))]
+    chain = backup.chain_at(everything, "mongodb", NOW - timedelta(minutes=4, seconds=20))
+    assert chain.base is everything[0]
+    assert chain.end == at(NOW - timedelta(minutes=5))
+    assert backup.chain_at(everything, "mongodb", NOW - timedelta(minutes=2)).base is everything[-1], "the newest base that is early enough"
+    assert backup.chain_at(everything, "mongodb", start).logs == ()
+    with pytest.raises(errors.LogGap, match="no full backup"):
+        backup.chain_at(everything, "mongodb", start - timedelta(seconds=1))
+    with pytest.raises(errors.LogGap, match="and not"):
+        backup.chain_at(everything, "mongodb", NOW + timedelta(seconds=1))
+    with pytest.raises(errors.LogGap, match="and not"):
+        backup.chain_at([m for m in everything if m is not everything[4]], "mongodb", NOW - timedelta(minutes=4))
+
+
+def test_a_position_is_looked_for_in_the_newest_history_that_holds_it():
+    old = [full(NOW - timedelta(hours=2), timeline="old"), *logs(NOW - timedelta(hours=2), NOW, timedelta(hours=1), timeline="old")]
+    new = [full(NOW - timedelta(hours=1), timeline="new")]
+    asked = at(NOW - timedelta(minutes=30)).sequence
+    assert backup.chain_to_sequence(old + new, "mongodb", asked).end.timeline == "old"
+    new += logs(NOW - timedelta(hours=1), NOW, timedelta(hours=1), timeline="new")
+    assert backup.chain_to_sequence(old + new, "mongodb", asked).end.timeline == "new"
+    with pytest.raises(errors.LogGap):
+        backup.chain_to_sequence(old + new, "mongodb", at(NOW + timedelta(hours=1)).sequence)
+    with pytest.raises(errors.LogGap):
+        backup.chain_to_sequence([], "mongodb", asked)
