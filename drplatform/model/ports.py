@@ -5,7 +5,7 @@ separate protocols, asked for at plan time with isinstance.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,6 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 from drplatform.model.backup import BackupKind, Digest
 from drplatform.model.clock import Clock, Interval
 from drplatform.model.evidence import Evidence
+from drplatform.model.inspection import Change
 from drplatform.model.ledger import Mark
 from drplatform.model.position import Position
 from drplatform.model.secret import Secret
@@ -252,6 +253,30 @@ class Verifiable(Protocol):
 
     def validate(self) -> list[str]:
         """Defects found by the server's own check (MongoDB `validate`), in words; empty is good."""
+
+
+@runtime_checkable
+class Inspectable(Protocol):
+    """A store whose backups can be looked into without a restore. Parts are (name, blocks), as they were dumped. Nothing is changed.
+
+    Nothing that these give holds the content of a secret.
+    """
+
+    def differences(
+        self, before: Iterable[tuple[str, Iterable[bytes]]], after: Iterable[tuple[str, Iterable[bytes]]] | None
+    ) -> Sequence[Change]:
+        """What changed from one backup to another, or (None) to what is there now."""
+
+    def documents(self, parts: Iterable[tuple[str, Iterable[bytes]]]) -> Mapping[str, str]:
+        """Path -> text of what is in a backup, for people; without secrets."""
+
+
+@runtime_checkable
+class Rehearsable(Protocol):
+    """A store whose server can check a backup without taking it."""
+
+    def rehearse(self, parts: Iterable[tuple[str, Iterable[bytes]]]) -> Sequence[str]:
+        """What the server would refuse, in words; empty is good."""
 
 
 # -- platforms: where the system under drill runs -----------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from kubernetes import config, dynamic
+from kubernetes import client, config, dynamic
 from kubernetes.client import ApiException
 from kubernetes.config import ConfigException
 from urllib3.exceptions import HTTPError
@@ -22,6 +22,10 @@ from drplatform.stores.kubernetes.resource import Document, Resource
 
 FIELD_MANAGER = "drplatform-restore"
 PAGE = 500
+_DYNAMIC: Any = dynamic.DynamicClient
+_CONFIG: Any = config  # without types in some of its versions
+METRICS = "metrics.k8s.io"
+"""APIs of measurements hold no objects, and are often away."""
 TIMEOUT = (5, 60)
 _EXPIRED, _NOT_FOUND, _BUSY = 410, 404, (429, 500, 503, 504)
 _LATER = ("try again", "status unknown for quota", "being terminated", "connection refused", "not yet established")
@@ -49,6 +53,21 @@ class Type:
 
 
 @dataclass(frozen=True)
+class Types:
+    """The kinds of a cluster, each with its versions, the preferred one first."""
+
+    by_kind: Mapping[tuple[str, str], tuple[Type, ...]]
+
+    def preferred(self) -> Iterator[Type]:
+        return (versions[0] for versions in self.by_kind.values())
+
+    def of(self, resource: Resource) -> Type | None:
+        """The kind in the version of the object, else in the preferred one; None when the cluster does not have it."""
+        versions = self.by_kind.get((resource.group, resource.kind), ())
+        return next((v for v in versions if v.api_version == resource.api_version), versions[0] if versions else None)
+
+
+@dataclass(frozen=True)
 class Refusal:
     """That the server did not take an object, and why, without the object's own hidden texts. `later`: it may take it another time."""
 
@@ -72,7 +91,7 @@ class Cluster:
         self._client: Any = None
 
     def get(self, path: str, **query: str | int) -> Document:
-        """Raises StoreError, or _Missing for what is not there."""
+        """Raises StoreError, or Missing for what is not there."""
         return self._request("get", path, query)
 
     def exists(self, type_: Type, resource: Resource) -> Document | None:
@@ -106,6 +125,14 @@ class Cluster:
         except ApiException as error:
             return _refusal(error, resource)
 
+    def create(self, type_: Type, resource: Resource) -> Document | Refusal:
+        """For objects that server-side apply cannot take: lists with equal keys, which older clients could write."""
+        body = {**resource.document, "apiVersion": type_.api_version}
+        try:
+            return self._send("post", type_.path(resource.key.namespace), {"fieldManager": FIELD_MANAGER}, body)
+        except ApiException as error:
+            return _refusal(error, resource)
+
     def delete(self, type_: Type, resource: Resource) -> None:
         self._request("delete", type_.path(resource.key.namespace, resource.key.name), {"propagationPolicy": "Background"})
 
@@ -118,25 +145,29 @@ class Cluster:
 
     # -- discovery ------------------------------------------------------------------------------------------------------------
 
-    def types(self) -> tuple[list[Type], list[str]]:
-        """Every kind that can be listed and made, once, in its preferred version; and, in words, the APIs that did not answer."""
-        found: dict[tuple[str, str], Type] = {}
+    def types(self) -> "Types":
+        """Every kind that can be listed and made. Raises StoreError when an API does not answer: its objects would silently be missing."""
+        found: dict[tuple[str, str], list[Type]] = {}
         silent = []
         for group, version in self._versions():
             try:
                 listed = self.get(f"/apis/{group}/{version}" if group else f"/api/{version}")
             except errors.StoreError as error:
-                silent.append(f"{group}/{version}: {error}")
+                silent.append(f"{group}/{version} ({error})")
                 continue
             for type_ in _types(group, version, listed):
-                found.setdefault((group, type_.kind), type_)
-        return list(found.values()), silent
+                found.setdefault((group, type_.kind), []).append(type_)
+        if silent:
+            raise errors.StoreError(f"Not every API of the cluster answers; mend or remove these: {'; '.join(silent)}")
+        return Types({kind: tuple(types) for kind, types in found.items()})
 
     def _versions(self) -> Iterator[tuple[str, str]]:
         """Group and version, the preferred version of a group first."""
         for version in self.get("/api").get("versions") or ["v1"]:
             yield "", version
         for group in self.get("/apis").get("groups") or []:
+            if group["name"].endswith(METRICS):
+                continue
             preferred = (group.get("preferredVersion") or {}).get("version")
             versions = [v["version"] for v in group.get("versions") or []]
             for version in sorted(versions, key=lambda v: v != preferred):
@@ -161,7 +192,7 @@ class Cluster:
     def _raw(self, method: str, path: str, query: Mapping[str, str | int], body: object, accept: str = "application/json") -> Any:
         """Errors of the client carry requests and answers: none of them is chained."""
         ask = partial(self._connected().request, method, path, body, serialize=False, query_params=list(query.items()))
-        content = "application/apply-patch+yaml" if body is not None else "application/json"
+        content = "application/apply-patch+yaml" if method == "patch" else "application/json"
         try:
             return ask(header_params={"Accept": accept}, content_type=content, _request_timeout=TIMEOUT)
         except (HTTPError, OSError) as error:
@@ -172,7 +203,7 @@ class Cluster:
     def _connected(self) -> Any:
         with self._lock:
             if self._client is None:
-                self._client = dynamic.DynamicClient(_login(self._kubeconfig, self._context), discoverer=_NoDiscovery)
+                self._client = _DYNAMIC(_login(self._kubeconfig, self._context), discoverer=_NoDiscovery)
             return self._client
 
     def close(self) -> None:
@@ -191,17 +222,17 @@ class Expired(errors.StoreError):
 
 
 def _login(kubeconfig: str, context: str) -> Any:
-    from kubernetes import client
-
     made = client.Configuration()
     try:
         if kubeconfig or context:
-            config.load_kube_config(kubeconfig or None, context or None, client_configuration=made, persist_config=False)
+            _CONFIG.load_kube_config(kubeconfig or None, context or None, client_configuration=made, persist_config=False)
         else:
-            config.load_incluster_config(client_configuration=made)
+            _CONFIG.load_incluster_config(client_configuration=made)
     except (ConfigException, OSError, ValueError) as error:
         where = kubeconfig or "the pod's service account"
-        raise errors.SettingsError(f"{where} does not lead to a cluster ({type(error).__name__}); name a kubeconfig and a context.") from None
+        raise errors.SettingsError(
+            f"{where} does not lead to a cluster ({type(error).__name__}); name a kubeconfig and a context."
+        ) from None
     return client.ApiClient(made)
 
 

@@ -24,6 +24,7 @@ SHOWN = frozenset(
 """Fields whose text is shown. Inside `data`, `env`, `annotations` and `args` nothing is."""
 HIDDEN = frozenset({"data", "stringData", "binaryData", "annotations", "env", "args", "command"})
 HIDDEN_TEXT = "(not shown)"
+_NAMES = (("apiVersion",), ("kind",), ("metadata", "name"), ("metadata", "namespace"))
 _ABSENT = object()
 
 
@@ -98,7 +99,8 @@ def _shown(path: tuple[str, ...], value: Any, secret: bool) -> str:
 def hidden_texts(document: Mapping[str, Any]) -> set[str]:
     """Every text of an object that must not be told, also as it was before Base64; for cleaning what a server says of the object."""
     secret = document.get("kind") == "Secret"
-    found = {value for path, value in _leaves((), document) if isinstance(value, str) and _shown(path, value, secret) == HIDDEN_TEXT}
+    leaves = ((path, value) for path, value in _leaves((), document) if isinstance(value, str) and path not in _NAMES)
+    found = {value for path, value in leaves if _shown(path, value, secret) == HIDDEN_TEXT}
     return {text for text in found | {_decoded(text) for text in found} if len(text) >= 4}
 
 

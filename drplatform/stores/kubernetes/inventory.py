@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from drplatform.model import errors
 from drplatform.stores.kubernetes import selection
-from drplatform.stores.kubernetes.api import Cluster, Expired, Type
+from drplatform.stores.kubernetes.api import Cluster, Expired, Missing, Type
 from drplatform.stores.kubernetes.cleaning import clean
 from drplatform.stores.kubernetes.resource import Document, Resource
 from drplatform.stores.kubernetes.selection import Selection
@@ -26,11 +25,8 @@ def read(cluster: Cluster, chosen: Selection, wanted: frozenset[str] = frozenset
 
     Raises StoreError when an API does not answer: what cannot be listed would silently be missing from a backup.
     """
-    types, silent = cluster.types()
-    if silent:
-        raise errors.StoreError(f"Not every API of the cluster answers, so the backup would lack something: {'; '.join(silent)}")
     found, seen = list[Found](), set[str]()
-    for type_ in (t for t in types if chosen.wants_kind(t.group, t.kind)):
+    for type_ in (t for t in cluster.types().preferred() if chosen.wants_kind(t.group, t.kind)):
         for document in _listed(cluster, type_, chosen):
             uid = (document.get("metadata") or {}).get("uid", "")
             if uid not in seen and chosen.wants(Resource(document)):
@@ -42,7 +38,12 @@ def read(cluster: Cluster, chosen: Selection, wanted: frozenset[str] = frozenset
 
 def _found(type_: Type, document: Document) -> Found:
     managers = frozenset(m.get("manager", "") for m in (document.get("metadata") or {}).get("managedFields") or [])
-    return Found(clean(document, type_.status_apart or not is_custom(type_.group)), managers)
+    return Found(configuration(type_, document), managers)
+
+
+def configuration(type_: Type, document: Document) -> Resource:
+    """What of an object of this kind is configuration."""
+    return clean(document, type_.status_apart or not is_custom(type_.group))
 
 
 def is_custom(group: str) -> bool:
@@ -56,6 +57,8 @@ def _listed(cluster: Cluster, type_: Type, chosen: Selection) -> list[Document]:
     for attempt in range(_ATTEMPTS):
         try:
             return [item for place in _places(type_, chosen) for item in cluster.items(type_, place, labels)]
+        except Missing:  # its definition went meanwhile, and all objects with it
+            return []
         except Expired:
             if attempt == _ATTEMPTS - 1:
                 raise

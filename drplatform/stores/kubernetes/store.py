@@ -1,0 +1,112 @@
+"""The data store: the configuration of one Kubernetes cluster."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+
+from drplatform.model import errors
+from drplatform.model.backup import Digest
+from drplatform.model.clock import Clock
+from drplatform.model.inspection import Change
+from drplatform.model.ledger import Mark
+from drplatform.model.ports import Dump, Endpoint, Marker, Prober, Restore
+from drplatform.model.position import Position
+from drplatform.stores.kubernetes import applying, difference, dump, health, inventory, resource, text
+from drplatform.stores.kubernetes import seed as seeds
+from drplatform.stores.kubernetes.api import FIELD_MANAGER, Cluster
+from drplatform.stores.kubernetes.mapping import NamespaceMapping
+from drplatform.stores.kubernetes.resource import Resource, Tally
+from drplatform.stores.kubernetes.selection import Selection
+
+_SHARED = ("CustomResourceDefinition", "Namespace")
+BackupParts = Iterable[tuple[str, Iterable[bytes]]]
+
+
+class KubernetesStore:
+    """See `ports.DataStore`, `ports.Inspectable` and `ports.Verifiable`."""
+
+    name = "kubernetes"
+    kind = "kubernetes"
+    ordered = False
+
+    def __init__(self, endpoint: Endpoint, clock: Clock) -> None:
+        self.endpoint, self._clock = endpoint, clock
+        self._cluster = Cluster(endpoint.options.get("kubeconfig", ""), endpoint.options.get("context", ""))
+        self._chosen = Selection.read(endpoint.options)
+        self._mapping = NamespaceMapping.read(endpoint.options.get("map", ""))
+
+    def identity(self) -> str:
+        """The uid of the namespace that every cluster has, and no two share."""
+        return str(self._cluster.get("/api/v1/namespaces/kube-system")["metadata"]["uid"])
+
+    def version(self) -> str:
+        return f"Kubernetes {self._cluster.get('/version')['gitVersion']}"
+
+    def position(self) -> Position:
+        """The time by our clock, in milliseconds: objects of different kinds have no common history."""
+        identity, at = self.identity(), self._clock.utc().timestamp()
+        return Position(identity, (int(at * 1000),), at)
+
+    def occupants(self) -> tuple[str, ...]:
+        """Objects that no restore has made. Definitions and namespaces may be there: they are shared, and compared one by one."""
+        found = inventory.read(self._cluster, self._target_selection())
+        foreign = [f.resource.key for f in found if FIELD_MANAGER not in f.managers and f.resource.kind not in _SHARED]
+        return tuple(str(key) for key in foreign if key.namespace or not self._chosen.namespaces)
+
+    def dump(self) -> AbstractContextManager[Dump]:
+        return dump.dump(self._cluster, self._chosen, self.position())
+
+    def restore(self) -> AbstractContextManager[Restore]:
+        return dump.restore(self._cluster, self._mapping, self._clock)
+
+    def digest(self) -> Mapping[str, Digest]:
+        """By section. That of the secrets is one number over all of them."""
+        return Tally().add(self._live()).digests()
+
+    def seed(self, seed: int, items: int) -> None:
+        outcome = applying.apply(self._cluster, list(seeds.resources(seed, items)), self._clock)
+        if outcome.refused:
+            raise errors.StoreError(f"The cluster refused reference content: {'; '.join(outcome.sentences())}")
+
+    def marker(self, client: str) -> Marker:
+        raise errors.StoreError("The ledger does not write manifests; leave this store out of the clients' stores.")
+
+    def marks(self) -> Iterator[Mark]:
+        """None: the ledger does not write manifests."""
+        return iter(())
+
+    def prober(self, anchor: Mark, payload: bytes) -> Prober:
+        raise errors.StoreError("Manifests are no service that a prober could use; leave this store out of the probed ones.")
+
+    def close(self) -> None:
+        self._cluster.close()
+
+    # -- inspection -----------------------------------------------------------------------------------------------------------
+
+    def differences(self, before: BackupParts, after: BackupParts | None) -> Sequence[Change]:
+        """What changed from one backup to another, or (None) to the cluster as it is now."""
+        return difference.compare(_resources(before), self._live() if after is None else _resources(after))
+
+    def rehearse(self, parts: BackupParts) -> Sequence[str]:
+        """What the cluster would refuse of the backup, by its own validation and admission; nothing is changed."""
+        wanted = [self._mapping.map(r) for r in _resources(parts)]
+        return applying.rehearse(self._cluster, wanted, self._clock).sentences()
+
+    def documents(self, parts: BackupParts) -> Mapping[str, str]:
+        """Path -> YAML of what is in the backup, without secrets."""
+        return text.manifests(_resources(parts))
+
+    def validate(self) -> list[str]:
+        """What is wrong with the cluster: API, nodes, system pods, names, storage."""
+        return health.defects(self._cluster)
+
+    def _live(self) -> list[Resource]:
+        return [f.resource for f in inventory.read(self._cluster, self._chosen)]
+
+    def _target_selection(self) -> Selection:
+        """Where a restore would put what this selection chooses."""
+        return replace(self._chosen, namespaces=frozenset(map(self._mapping.place, self._chosen.namespaces)), labels="")
+
+
+def _resources(parts: BackupParts) -> list[Resource]:
+    return [one for name, blocks in parts for one in resource.read(name, blocks)[1]]
