@@ -7,7 +7,7 @@ clear, or servers.
 import enum
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -247,7 +247,8 @@ def chain_to_sequence(catalogue: Iterable[Manifest], store: str, sequence: tuple
     for timeline in dict.fromkeys(m.end.timeline for m in manifests if m.kind in BASES):
         own = [m for m in manifests if m.end.timeline == timeline]
         try:
-            return chain_to(own, store, Position(timeline, sequence, 0.0))
+            chain = chain_to(own, store, Position(timeline, sequence, 0.0))
+            return replace(chain, until=Position(timeline, sequence, chain.backups[-1].end.at))
         except errors.LogGap as error:
             refused = refused or error
     raise refused or errors.LogGap(f"There is no full backup of {store}; take one.")

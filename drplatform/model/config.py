@@ -76,7 +76,7 @@ def _repository(reader: Reader, body: object) -> Place | str:
         return reader.text(root, "directory", "repository")
     if set(root) == {"s3"}:
         return _place(reader, "s3", root["s3"], "repository.s3")
-    if root:
+    if isinstance(body, Mapping):
         reader.problems.append("repository: say either directory or s3")
     return ""
 
