@@ -1,35 +1,37 @@
 """Backups by the command line, end to end: a platform brought up by hand, backed up, lost, brought up anew and restored."""
 
+import contextlib
+import io
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from drplatform import cli
 from drplatform.environment import Environment, Settings
 
 STORES = ("mongodb", "redis", "files")
-PROGRAM = Path(sys.executable).with_name("drplatform")
 
 
 class Shell:
-    """The installed command, in a home of its own."""
+    """The command line, in a home of its own, with nobody at the keyboard."""
 
     def __init__(self, home: Path) -> None:
         self.home, self.vault = home, home / "vault"
-        self.variables = {**os.environ, "DRPLATFORM_STATE": str(home / "state"), "DRPLATFORM_SCRATCH": str(home / "scratch")}
+        self.variables = {"DRPLATFORM_STATE": str(home / "state"), "DRPLATFORM_SCRATCH": str(home / "scratch")}
 
     def __call__(self, *arguments: object, code: int = 0) -> str:
-        """What the command said on its output, or, when it is expected to fail, on standard error."""
-        command = [PROGRAM, *map(str, arguments)]
-        done = subprocess.run(
-            command, env=self.variables, cwd=self.home, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120
-        )
-        assert done.returncode == code, done.stderr + done.stdout
-        assert "Traceback" not in done.stderr
-        return done.stderr + done.stdout if code else done.stdout
+        """What the command said on its output, or, when it is expected to fail, also on standard error."""
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            for name, value in self.variables.items():
+                patch.setenv(name, value)
+            patch.setattr(sys, "stdin", io.StringIO())
+            returned = cli.run([str(a) for a in arguments])
+        assert returned == code, err.getvalue() + out.getvalue()
+        assert "Traceback" not in err.getvalue()
+        return err.getvalue() + out.getvalue() if code else out.getvalue()
 
     def backups(self, command: str, *arguments: object, code: int = 0) -> str:
         return self("backups", command, *arguments, "--repository", self.vault, code=code)
