@@ -38,7 +38,7 @@ from drplatform.reports import allure as allure_report
 from drplatform.reports import documents, html, json
 
 PLATFORMS = ("embedded",)
-PATH_OPTIONS = ("directory", "tls_ca", "tls_certificate", "tls_key")
+PATH_OPTIONS = ("directory", "kubeconfig", "tls_ca", "tls_certificate", "tls_key")
 """Options of endpoints that are paths."""
 PlatformStatus = embedded.Status
 

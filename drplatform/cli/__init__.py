@@ -11,7 +11,7 @@ from types import FrameType
 import click
 
 import drplatform
-from drplatform.cli import capture, catalogue, compliance, drills, platforms, retention, vault
+from drplatform.cli import capture, catalogue, compliance, configuration, drills, platforms, retention, vault
 from drplatform.model import errors
 
 COULD_NOT_RUN, INTERRUPTED = 2, 130
@@ -38,6 +38,7 @@ cli.add_command(compliance.gate)
 cli.add_command(platforms.group)
 cli.add_command(vault.group)
 cli.add_command(capture.capture)
+cli.add_command(configuration.group)
 vault.group.add_command(retention.prune)
 vault.group.add_command(retention.recoverability)
 cli.add_command(vault.keys)

@@ -15,6 +15,7 @@ OPTIONS = {
     "redis": frozenset({"transfer", "acknowledging_replicas", "tls", "tls_ca", "tls_certificate", "tls_key", "source_bind", "source_host"}),
     "files": frozenset({"buckets", "region", "scheme"}),
     "configuration": frozenset({"directory"}),
+    "kubernetes": frozenset({"kubeconfig", "context", "namespaces", "kinds", "labels", "map"}),
     "s3": frozenset({"bucket", "region", "scheme"}),
 }
 """The options of each kind of store, and of an S3 repository. Others are refused, so that none is passed over in silence."""
@@ -84,7 +85,7 @@ def _repository(reader: Reader, body: object) -> Place | str:
 def _place(reader: Reader, kind: str, body: object, path: str) -> Place:
     root = reader.mapping(body, path, {"addresses", "options", "user", "password"})
     options = reader.mapping(root.get("options", {}), f"{path}.options", set(OPTIONS.get(kind, ())))
-    addresses = () if kind == "configuration" else _addresses(reader, root.get("addresses"), f"{path}.addresses")
+    addresses = () if kind in ("configuration", "kubernetes") else _addresses(reader, root.get("addresses"), f"{path}.addresses")
     user = reader.text(root, "user", path) if "user" in root else ""
     password = _secret(reader, root["password"], f"{path}.password") if "password" in root else None
     if bool(user) != bool(password):

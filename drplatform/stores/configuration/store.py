@@ -1,19 +1,23 @@
 """The data store: a directory of configuration."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from drplatform.model import errors
 from drplatform.model.backup import Digest
 from drplatform.model.clock import Clock
+from drplatform.model.inspection import Change
 from drplatform.model.ledger import Mark
 from drplatform.model.ports import Dump, Endpoint, Marker, Prober, Restore
 from drplatform.model.position import Position
-from drplatform.stores.configuration import dump, tree
+from drplatform.stores.configuration import difference, dump, tree
+from drplatform.stores.configuration import entry as entries
 from drplatform.stores.configuration import seed as seeds
-from drplatform.stores.configuration.entry import SECTIONS
+from drplatform.stores.configuration.entry import SECTIONS, Entry
+
+BackupParts = Iterable[tuple[str, Iterable[bytes]]]
 
 
 class ConfigurationStore:
@@ -71,3 +75,20 @@ class ConfigurationStore:
 
     def close(self) -> None:
         """Nothing is held between calls."""
+
+    # -- inspection -----------------------------------------------------------------------------------------------------------
+
+    def differences(self, before: BackupParts, after: BackupParts | None) -> Sequence[Change]:
+        """What changed from one backup to another, or (None) to the directory as it is now; of content only that it did."""
+        return difference.compare(_entries(before), self._now() if after is None else _entries(after))
+
+    def documents(self, parts: BackupParts) -> Mapping[str, str]:
+        """Path -> text of the manifests; environment and secrets are left out."""
+        return difference.documents(_entries(parts))
+
+    def _now(self) -> list[Entry]:
+        return [entry for section in SECTIONS for entry in tree.entries(self._root, section)]
+
+
+def _entries(parts: BackupParts) -> list[Entry]:
+    return [entry for name, blocks in parts for entry in entries.read(name, blocks)[1]]
