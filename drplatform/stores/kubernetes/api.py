@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
+import yaml
 from kubernetes import client, config, dynamic
 from kubernetes.client import ApiException
 from kubernetes.config import ConfigException
@@ -27,8 +28,15 @@ _CONFIG: Any = config  # without types in some of its versions
 METRICS = "metrics.k8s.io"
 """APIs of measurements hold no objects, and are often away."""
 TIMEOUT = (5, 60)
-_EXPIRED, _NOT_FOUND, _BUSY = 410, 404, (429, 500, 503, 504)
-_LATER = ("try again", "status unknown for quota", "being terminated", "connection refused", "not yet established")
+_EXPIRED, _NOT_FOUND, _BUSY = 410, 404, (429, 503, 504)
+_LATER = (
+    "try again",
+    "status unknown for quota",
+    "being terminated",
+    "connection refused",
+    "not yet established",
+    "failed calling webhook",
+)
 
 
 @dataclass(frozen=True)
@@ -228,7 +236,7 @@ def _login(kubeconfig: str, context: str) -> Any:
             _CONFIG.load_kube_config(kubeconfig or None, context or None, client_configuration=made, persist_config=False)
         else:
             _CONFIG.load_incluster_config(client_configuration=made)
-    except (ConfigException, OSError, ValueError) as error:
+    except (ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         where = kubeconfig or "the pod's service account"
         raise errors.SettingsError(
             f"{where} does not lead to a cluster ({type(error).__name__}); name a kubeconfig and a context."

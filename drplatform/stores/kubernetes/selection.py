@@ -24,7 +24,7 @@ RUNTIME = frozenset(
 """Kinds that say what runs, not what should run."""
 NAMED_DEFAULTS = frozenset(
     {
-        ("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default"), ("ServiceCIDR", "kubernetes"),
+        ("ConfigMap", "kube-root-ca.crt"), ("ConfigMap", "openshift-service-ca.crt"), ("ConfigMap", "istio-ca-root-cert"), ("ServiceAccount", "default"), ("ServiceCIDR", "kubernetes"),
         ("PriorityClass", "system-cluster-critical"), ("PriorityClass", "system-node-critical"),
     }
 )  # fmt: skip

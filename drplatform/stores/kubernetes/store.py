@@ -48,10 +48,15 @@ class KubernetesStore:
         return Position(identity, (int(at * 1000),), at)
 
     def occupants(self) -> tuple[str, ...]:
-        """Objects that no restore has made. Definitions and namespaces may be there: they are shared, and compared one by one."""
+        """Objects that no restore has made, in places that none has made either.
+
+        Definitions and namespaces may be there: they are shared, and compared one by one. In a namespace that a restore has made, controllers
+        put things too; a restore that goes on there never overwrites them.
+        """
         found = inventory.read(self._cluster, self._target_selection())
+        ours = {f.resource.key.name for f in found if f.resource.kind == "Namespace" and FIELD_MANAGER in f.managers}
         foreign = [f.resource.key for f in found if FIELD_MANAGER not in f.managers and f.resource.kind not in _SHARED]
-        return tuple(str(key) for key in foreign if key.namespace or not self._chosen.namespaces)
+        return tuple(str(key) for key in foreign if key.namespace not in ours and (key.namespace or not self._chosen.namespaces))
 
     def dump(self) -> AbstractContextManager[Dump]:
         return dump.dump(self._cluster, self._chosen, self.position())
