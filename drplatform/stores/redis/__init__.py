@@ -4,14 +4,17 @@ The outside uses `connect`, and `disk` for a server's own files. Options of the 
 - `transfer`: `disk` or `diskless`, how the source prepares a snapshot (else what suits it best);
 - `acknowledging_replicas`: how many replicas must have a mark before it counts as acknowledged (0);
 - `tls`: `yes`, with `tls_ca`, `tls_certificate`, `tls_key`;
+- `directory`: no server, but the files of one: a dump reads what a dead server left there, a restore writes what a stock server with
+  `appendonly yes` starts from (`aof`: `single` for the one file of Redis 6); needs no address;
 - `source_bind` (listen there) and `source_host` (what the target is told), for a target that sees us at another address than we do.
 """
 
 from drplatform.model.clock import Clock
 from drplatform.model.ports import Endpoint
+from drplatform.stores.redis.directory import RedisDirectory
 from drplatform.stores.redis.store import RedisStore
 
 
-def connect(endpoint: Endpoint, clock: Clock) -> RedisStore:
+def connect(endpoint: Endpoint, clock: Clock) -> RedisStore | RedisDirectory:
     """A store at this endpoint; connections are made when they are needed."""
-    return RedisStore(endpoint, clock)
+    return RedisDirectory(endpoint) if "directory" in endpoint.options else RedisStore(endpoint, clock)

@@ -35,6 +35,9 @@ class Recovered:
     blocks: Callable[[], Iterator[bytes]]
     log: Callable[[], Iterator[bytes]]
     left_out: list[str]
+    preface: rdb.Preface
+    modified: float
+    """When the newest of the files was written, in seconds since 1970."""
 
 
 @dataclass(frozen=True)
@@ -58,16 +61,18 @@ def read(directory: Path) -> Recovered:
     """Raises IntegrityError when files that belong together are missing or damaged, SettingsError when there are none."""
     base, commands = _sections(directory)
     left_out = list[str]()
+    preface, _ = rdb.opened(base.blocks() if base else iter([_empty_file()]))
+
+    modified = max(section.path.stat().st_mtime for section in (*commands, *([base] if base else [])))
 
     def blocks() -> Iterator[bytes]:
         return rdb.checked(base.blocks()) if base else iter([_empty_file()])
 
     def log() -> Iterator[bytes]:
         left_out.clear()
-        preface, _ = rdb.opened(base.blocks() if base else iter([_empty_file()]))
-        return (frame.pack() for frame in _frames(commands, preface, left_out))
+        return (frame.pack() for frame in _frames(commands, preface, left_out, modified))
 
-    return Recovered(blocks, log, left_out)
+    return Recovered(blocks, log, left_out, preface, modified)
 
 
 def write(directory: Path, blocks: Iterator[bytes], log: Iterator[bytes], until: Position | None, *, parts: bool = True) -> Position:
@@ -77,21 +82,60 @@ def write(directory: Path, blocks: Iterator[bytes], log: Iterator[bytes], until:
     without `appendonly` would start from it without the log, and lose what the log holds silently. Raises TargetRefused when the directory
     holds anything of a server.
     """
-    _refuse_occupied(directory)
-    folder = directory / PARTS_DIRECTORY if parts else directory
-    folder.mkdir(parents=True, exist_ok=True)
-    base = folder / (f"{SINGLE_FILE}.1.base.rdb" if parts else f"{SINGLE_FILE}.partial")
-    tail = folder / f"{SINGLE_FILE}.1.incr.aof" if parts else base
-    preface, content = rdb.opened(blocks)
-    _append(base, rdb.checked(content))
-    reached = Position(preface.timeline, (preface.offset,), float(preface.fields.get("ctime", 0)))
-    pieces = list[Position]([reached])
-    _append(tail, _noted(stream.after(log, reached, until), pieces))
-    if parts:
-        (folder / f"{SINGLE_FILE}.manifest").write_text(f"file {base.name} seq 1 type b\nfile {tail.name} seq 1 type i\n")
-    else:
-        base.rename(folder / SINGLE_FILE)
-    return pieces[-1]
+    writing = Writing(directory, in_parts=parts)
+    writing.snapshot(blocks)
+    writing.log(log, until)
+    return writing.finish()
+
+
+class Writing:
+    """Files on their way. Order: snapshot, log*, finish. A server refuses to start from them before `finish`: with parts, the manifest is
+    there first and names what is not there yet; one file has another name until then, and a directory of parts that is no directory.
+    """
+
+    def __init__(self, directory: Path, *, in_parts: bool) -> None:
+        self._directory, self._in_parts = directory, in_parts
+        folder = directory / PARTS_DIRECTORY if in_parts else directory
+        self._base = folder / (f"{SINGLE_FILE}.1.base.rdb" if in_parts else SINGLE_FILE)
+        self._partial = self._base.with_name(f"{self._base.name}.partial")
+        self._tail = folder / f"{SINGLE_FILE}.1.incr.aof" if in_parts else self._partial
+        self._reached: Position | None = None
+
+    @property
+    def reached(self) -> Position:
+        """Raises RecoveryFailed when there was no snapshot."""
+        if self._reached is None:
+            raise errors.RecoveryFailed("No snapshot was loaded; a log alone restores nothing.")
+        return self._reached
+
+    def snapshot(self, blocks: Iterator[bytes]) -> None:
+        _refuse_occupied(self._directory)
+        preface, content = rdb.opened(blocks)
+        self._base.parent.mkdir(parents=True, exist_ok=True)
+        self._block_start()
+        _append(self._partial, rdb.checked(content))
+        self._reached = Position(preface.timeline, (preface.offset,), float(preface.fields.get("ctime", 0)))
+
+    def log(self, blocks: Iterator[bytes], until: Position | None) -> None:
+        pieces = list[Position]([self.reached])
+        _append(self._tail, _noted(stream.after(blocks, self.reached, until), pieces))
+        self._reached = pieces[-1]
+
+    def finish(self) -> Position:
+        reached = self.reached
+        _append(self._tail, iter(()))
+        self._partial.rename(self._base)
+        if not self._in_parts:
+            (self._directory / PARTS_DIRECTORY).unlink()
+        _sync_directory(self._base.parent)
+        return reached
+
+    def _block_start(self) -> None:
+        if self._in_parts:
+            lines = f"file {self._base.name} seq 1 type b\nfile {self._tail.name} seq 1 type i\n"
+            (self._base.parent / f"{SINGLE_FILE}.manifest").write_text(lines)
+        else:
+            (self._directory / PARTS_DIRECTORY).touch()
 
 
 def _sections(directory: Path) -> tuple[_Section | None, list[_Section]]:
@@ -151,8 +195,8 @@ def _extended(crc: "anycrc.CRC", value: int, data: mmap.mmap, begin: int, end: i
     return value
 
 
-def _frames(sections: list[_Section], preface: rdb.Preface, left_out: list[str]) -> Iterator[stream.Frame]:
-    """The commands as frames that continue the snapshot. Times are those that the server noted (`aof-timestamp-enabled`), else 0."""
+def _frames(sections: list[_Section], preface: rdb.Preface, left_out: list[str], modified: float) -> Iterator[stream.Frame]:
+    """The commands as frames that continue the snapshot. Times are those that the server noted (`aof-timestamp-enabled`), else that of the files."""
     offset, database, noted = preface.offset, stream.UNKNOWN, 0.0
     for number, section in enumerate(sections, 1):
         held = bytearray()
@@ -160,7 +204,7 @@ def _frames(sections: list[_Section], preface: rdb.Preface, left_out: list[str])
             held += block
             noted, data, database_after = _taken(held, database, noted)
             if data:
-                yield stream.Frame(preface.timeline, offset, noted, database, data)
+                yield stream.Frame(preface.timeline, offset, noted or modified, database, data)
                 offset, database = offset + len(data), database_after
         if held and number < len(sections):
             raise errors.IntegrityError(f"{section.path} ends inside a command, and others follow it; what it held is lost.")
@@ -185,9 +229,14 @@ def _taken(held: bytearray, database: int, noted: float) -> tuple[float, bytes, 
         at = line + 2
 
 
+def occupants(directory: Path) -> tuple[str, ...]:
+    """What of a server's files is there."""
+    names = (PARTS_DIRECTORY, SINGLE_FILE, SNAPSHOT_FILE, f"{SINGLE_FILE}.partial")
+    return tuple(name for name in names if (directory / name).exists())
+
+
 def _refuse_occupied(directory: Path) -> None:
-    names = (PARTS_DIRECTORY, SINGLE_FILE, SNAPSHOT_FILE)
-    if found := [name for name in names if (directory / name).exists()]:
+    if found := occupants(directory):
         raise errors.TargetRefused(f"{directory} holds {', '.join(found)} of a server already; write into an empty directory.")
 
 
@@ -197,6 +246,14 @@ def _append(path: Path, blocks: Iterator[bytes | memoryview]) -> None:
             file.write(block)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _noted(pieces: Iterator[stream.Piece], reached: list[Position]) -> Iterator[memoryview]:

@@ -16,7 +16,7 @@ from drplatform.model.ports import Address, Endpoint, RestoreEnd
 from drplatform.model.position import Position
 from drplatform.stores.redis import content, digest, rdb, stream
 from drplatform.stores.redis import wire as wires
-from drplatform.stores.redis.snapshot import PART
+from drplatform.stores.redis.snapshot import LEFT_OUT_PART, LOG_PART, PART
 from drplatform.stores.redis.source import USER, Source
 from drplatform.stores.redis.wire import Wire
 
@@ -39,11 +39,20 @@ class RedisRestore:
         self._settings = dict[str, str]()
         self._reached: Position | None = None
         self._promoted = False
+        self._left_out = list[str]()
 
     def load(self, kind: BackupKind, part: str, blocks: Iterator[bytes]) -> None:
         """Raises TargetRefused before the target is touched when it is not empty, not a lone primary, or older than the snapshot."""
-        if part != PART or kind not in (BackupKind.SNAPSHOT, BackupKind.FULL):
+        if part not in (PART, LOG_PART, LEFT_OUT_PART) or kind not in (BackupKind.SNAPSHOT, BackupKind.FULL):
             raise errors.IntegrityError(f"A backup of Redis has no part {part!r} of kind {kind}; this is not a backup of Redis.")
+        if part == PART:
+            self._load_snapshot(blocks)
+        elif part == LOG_PART:
+            self.replay(blocks, None)
+        else:
+            self._left_out += b"".join(blocks).decode().splitlines()
+
+    def _load_snapshot(self, blocks: Iterator[bytes]) -> None:
         preface, content_blocks = rdb.opened(blocks)
         refuse_wrong_target(self._admin, preface)
         self._attach(preface)
@@ -67,7 +76,7 @@ class RedisRestore:
     def finish(self) -> RestoreEnd:
         reached = self._loaded_position()
         self._await_offset(reached.sequence[0])
-        refused = _refused(self._admin)
+        refused = (*self._left_out, *_refused(self._admin))
         self._promote()
         with ThreadPoolExecutor(1) as beside:
             writing = beside.submit(persist, self._admin, self._clock)

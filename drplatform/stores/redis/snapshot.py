@@ -1,4 +1,7 @@
-"""The dump of a Redis store: the RDB file of one moment, as one part, checked before it counts as complete."""
+"""The dump of a Redis store: the RDB file of one moment, as one part, checked before it counts as complete.
+
+Parts of a backup of Redis: `rdb`, and from a directory also `log` (frames of `stream`) and `left-out` (lines of text).
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +11,7 @@ from drplatform.model.clock import Clock
 from drplatform.model.ports import DumpEnd, Endpoint, Part
 from drplatform.stores.redis import psync, rdb
 
-PART = "rdb"
+PART, LOG_PART, LEFT_OUT_PART = "rdb", "log", "left-out"
 
 
 class Snapshot:
