@@ -11,7 +11,7 @@ from types import FrameType
 import click
 
 import drplatform
-from drplatform.cli import capture, catalogue, compliance, configuration, drills, platforms, retention, vault
+from drplatform.cli import capture, catalogue, compliance, configuration, drills, platforms, retention, schedule, vault
 from drplatform.model import errors
 
 COULD_NOT_RUN, INTERRUPTED = 2, 130
@@ -41,6 +41,7 @@ cli.add_command(capture.capture)
 cli.add_command(configuration.group)
 vault.group.add_command(retention.prune)
 vault.group.add_command(retention.recoverability)
+cli.add_command(schedule.group)
 cli.add_command(vault.keys)
 cli.add_command(catalogue.steps)
 cli.add_command(catalogue.faults)

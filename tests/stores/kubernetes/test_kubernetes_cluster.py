@@ -48,7 +48,7 @@ def written(cluster, namespace):
     return {
         (type_.kind, item["metadata"]["name"]): (
             item["metadata"]["uid"],
-            [m for m in item["metadata"]["managedFields"] if m["manager"] == FIELD_MANAGER],
+            [m for m in item["metadata"].get("managedFields", []) if m["manager"] == FIELD_MANAGER],
         )
         for type_ in cluster.types().preferred()
         if type_.namespaced and type_.kind not in ("Event", "Lease")
