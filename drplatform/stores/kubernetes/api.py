@@ -160,6 +160,8 @@ class Cluster:
         for group, version in self._versions():
             try:
                 listed = self.get(f"/apis/{group}/{version}" if group else f"/api/{version}")
+            except Missing:  # its last definition went meanwhile
+                continue
             except errors.StoreError as error:
                 silent.append(f"{group}/{version} ({error})")
                 continue

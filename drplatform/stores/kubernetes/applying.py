@@ -14,6 +14,7 @@ from drplatform.model import errors
 from drplatform.model.clock import Clock
 from drplatform.stores.kubernetes import difference, ordering
 from drplatform.stores.kubernetes.api import FIELD_MANAGER, Cluster, Refusal, Type, Types
+from drplatform.stores.kubernetes.cleaning import marked
 from drplatform.stores.kubernetes.inventory import configuration
 from drplatform.stores.kubernetes.resource import Document, Key, Resource
 from drplatform.stores.kubernetes.selection import defines
@@ -105,12 +106,12 @@ class _Application:
             return False, Refusal("the cluster is still deleting the one that was there", True)
         if is_as(type_, current, resource):
             return False, None
-        return _answer(self._cluster.apply(type_, resource, force=is_ours(current)))
+        return _answer(self._cluster.apply(type_, marked(resource), force=is_ours(current)))
 
     def _new(self, type_: Type, resource: Resource) -> tuple[bool, Refusal | None]:
-        answer = self._cluster.apply(type_, resource, force=True)
+        answer = self._cluster.apply(type_, marked(resource), force=True)
         if isinstance(answer, Refusal) and _DUPLICATES in answer.why:
-            answer = self._cluster.create(type_, resource)
+            answer = self._cluster.create(type_, marked(resource))
         return _answer(answer)
 
     def _wait_served(self, definitions: Sequence[Resource]) -> None:

@@ -16,8 +16,11 @@ METADATA = (
 )  # fmt: skip
 """References to owners name them by an id that a restored owner does not have: its restorer's garbage collector would delete the object."""
 
+RESTORED = "drplatform.io/restored"
+"""Our own mark on what a restore has made, where server-side apply would leave no other."""
 ANNOTATIONS = frozenset(
     {
+        RESTORED,
         "autoscaling.alpha.kubernetes.io/conditions",
         "autoscaling.alpha.kubernetes.io/current-metrics",
         "control-plane.alpha.kubernetes.io/leader",
@@ -173,3 +176,12 @@ _SPECIAL: Mapping[tuple[str, str], Callable[[Document], None]] = {
     ("batch", "Job"): _job,
     ("rbac.authorization.k8s.io", "ClusterRole"): _cluster_role,
 }
+
+
+def marked(resource: Resource) -> Resource:
+    """The object as a restore applies it: recognisable as its work, also when it has nothing but a name, and so no field that one could own."""
+    bare = not resource.document.keys() - {"apiVersion", "kind", "metadata"} and not resource.metadata.keys() - {"name", "namespace"}
+    if not bare and (resource.group, resource.kind) != ("", "Namespace"):
+        return resource
+    annotations = {**(resource.metadata.get("annotations") or {}), RESTORED: "true"}
+    return Resource({**resource.document, "metadata": {**resource.metadata, "annotations": annotations}})

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from drplatform.stores.kubernetes import selection
-from drplatform.stores.kubernetes.cleaning import clean
+from drplatform.stores.kubernetes.cleaning import clean, marked
 from drplatform.stores.kubernetes.resource import Resource
 from drplatform.stores.kubernetes.selection import Selection
 
@@ -219,3 +219,19 @@ def test_selection_by_namespace_and_kind():
     assert one.wants_kind("", "ConfigMap") and one.wants_kind("shop.example", "Basket")
     assert not one.wants_kind("other.example", "Basket") and not one.wants_kind("", "Secret")
     assert not everything.wants_kind("", "Event") and not everything.wants_kind("coordination.k8s.io", "Lease")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{apiVersion: v1, kind: ServiceAccount, metadata: {name: a, namespace: shop}}",
+        "{apiVersion: v1, kind: Namespace, metadata: {name: n, labels: {a: b}}}",
+    ],
+)
+def test_the_mark_of_a_restore_is_no_configuration(text):
+    one = Resource(yaml.safe_load(text))
+    assert marked(one) != one
+    assert clean(marked(one).document) == one
+    assert marked(object_in("shop", "ConfigMap")) != object_in("shop", "ConfigMap")
+    full = Resource({**one.document, "kind": "ConfigMap", "data": {"a": "b"}})
+    assert marked(full) == full

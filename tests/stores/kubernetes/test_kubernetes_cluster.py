@@ -3,10 +3,13 @@
 import random
 
 import pytest
+import yaml
 from cluster_objects import remove, remove_namespace, space
+from kubernetes.client import ApiException
 
 from drplatform.engine import backups
 from drplatform.engine.backups import reading
+from drplatform.model import clock as clocks
 from drplatform.model import errors
 from drplatform.model.backup import BackupKind
 from drplatform.repositories.memory import MemoryRepository
@@ -18,7 +21,6 @@ from drplatform.stores.kubernetes.selection import Selection
 ITEMS = 200
 RECIPIENT, IDENTITY = backups.generate()
 OPENER = backups.Opener([IDENTITY])
-"""In these tests all lie below one API server, so they run one after another."""
 
 
 def populate(cluster, clock, namespace, items=ITEMS):
@@ -149,6 +151,116 @@ def test_a_restore_into_another_namespace_leaves_the_first_alone(cluster, connec
     assert written(cluster, namespace) == settled
     names = {(*r.key[:2], r.key.name) for r in live(cluster, namespace) if r.key.namespace}
     assert {(*r.key[:2], r.key.name) for r in live(cluster, f"{namespace}-copy") if r.key.namespace} == names
+
+
+BUSY = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, labels: {app: web}}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template: {metadata: {labels: {app: web}}, spec: {containers: [{name: c, image: "registry.k8s.io/pause:3.10", ports: [{containerPort: 80}]}]}}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db}
+spec:
+  serviceName: web
+  selector: {matchLabels: {app: db}}
+  template: {metadata: {labels: {app: db}}, spec: {containers: [{name: c, image: "registry.k8s.io/pause:3.10"}]}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {type: NodePort, selector: {app: web}, ports: [{port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: outside}
+spec: {ports: [{port: 5432}]}
+---
+apiVersion: v1
+kind: Endpoints
+metadata: {name: outside}
+subsets: [{addresses: [{ip: 10.20.30.40}], ports: [{port: 5432}]}]
+---
+apiVersion: batch/v1
+kind: Job
+metadata: {name: once}
+spec: {template: {spec: {restartPolicy: Never, containers: [{name: c, image: "registry.k8s.io/pause:3.10"}]}}}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: files}
+spec: {accessModes: [ReadWriteOnce], storageClassName: "", volumeName: VOLUME, resources: {requests: {storage: 1Gi}}}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: robot}
+---
+apiVersion: v1
+kind: Secret
+type: kubernetes.io/service-account-token
+metadata: {name: robot-token, annotations: {kubernetes.io/service-account.name: robot}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: alone}
+spec: {serviceAccountName: robot, priorityClassName: "", containers: [{name: c, image: "registry.k8s.io/pause:3.10"}]}
+"""
+VOLUME = (
+    "{apiVersion: v1, kind: PersistentVolume, metadata: {name: VOLUME}, spec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteOnce], "
+    "persistentVolumeReclaimPolicy: Retain, storageClassName: '', hostPath: {path: /tmp/drplatform-test}}}"
+)
+
+
+def busy(cluster, clock, namespace):
+    """A namespace in which controllers work, as people write it; made as somebody else than a restore would."""
+    post(cluster, space(namespace))
+    for text in (VOLUME, BUSY):
+        for document in yaml.safe_load_all(text.replace("VOLUME", namespace)):
+            if document["kind"] != "PersistentVolume":
+                document["metadata"]["namespace"] = namespace
+            post_when_possible(cluster, clock, Resource(document))
+    left = Resource({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "robot-token", "namespace": namespace}})
+    clocks.wait_for(clock, "the token", lambda: (cluster.exists(cluster.types().of(left), left) or {}).get("data"), within=30, every=0.1)
+    deployment = Resource({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": namespace}})
+    type_ = cluster.types().of(deployment)
+    clocks.wait_for(
+        clock,
+        "the deployment to be seen",
+        lambda: cluster.exists(type_, deployment)["status"].get("observedGeneration"),
+        within=30,
+        every=0.1,
+    )
+
+
+def post_when_possible(cluster, clock, one):
+    """A pod cannot be made before its account is there."""
+    clocks.wait_for(clock, f"{one.key} to be made", lambda: post(cluster, one), within=30, every=0.2, ignoring=(ApiException,))
+
+
+def test_what_controllers_made_is_left_out_and_made_again(cluster, connect, namespace, clock):
+    volume = Resource(yaml.safe_load(VOLUME.replace("VOLUME", namespace)))
+    busy(cluster, clock, namespace)
+    try:
+        store = connect(namespaces=namespace)
+        manifest, repository = take(store, clock)
+        before = live(cluster, namespace)
+        found = {(r.kind, r.key.name) for r in before if r.kind != "CustomResourceDefinition"}
+        assert found == {
+            ("Namespace", namespace), ("Deployment", "web"), ("StatefulSet", "db"), ("Service", "web"), ("Service", "outside"), ("Endpoints", "outside"),
+            ("Job", "once"), ("PersistentVolumeClaim", "files"), ("ServiceAccount", "robot"), ("Secret", "robot-token"), ("Pod", "alone"),
+        }  # fmt: skip
+        remove_namespace(cluster, clock, namespace)
+        remove(cluster, volume)
+        end = bring_back(store, manifest, repository, clock)
+        assert end.refused == ()
+        assert store.differences(reading.parts(manifest, repository, OPENER), None) == []
+        assert bring_back(store, manifest, repository, clock).counts["written"] == 0
+    finally:
+        remove(cluster, volume)
 
 
 def test_refusals_are_collected_and_told_without_secrets(cluster, connect, namespace, clock):
