@@ -25,8 +25,8 @@ from drplatform.model.verdict import Verdict
 
 REFERENCE_ITEMS = 120
 PROBE_PERIOD = 0.02
-SECONDS_TO_SETTLE = 15.0
-"""How long, at the end, users may take to be seen served for half a second without a failure."""
+SECONDS_TO_SETTLE = 30.0
+"""How long, at the end, users may take to be seen served for a second without a failure."""
 
 
 def offered(platform: ports.Platform, stores: Mapping[str, ports.DataStore], faults: tuple[str, ...]) -> frozenset[str]:
@@ -184,7 +184,7 @@ class Drill:
         """The verdict as it stands; the first call ends the writing and heals."""
         return judgement.verdict(self.plan, self.record, self._findings())
 
-    def answers(self, store: str, within: float = 5.0) -> bool:
+    def answers(self, store: str, within: float = 20.0) -> bool:
         """Whether the store's users are served for half a second without a failure, beginning at most `within` seconds from now.
 
         When the writing has ended: whether they were served at the end.
@@ -251,7 +251,7 @@ class Drill:
         deadline = self.kit.clock.monotonic() + SECONDS_TO_SETTLE
         for name in self._probing:
             with suppress(errors.DeadlineExceeded):
-                self._await_answers((name,), max(0.0, deadline - self.kit.clock.monotonic()), 0.5)
+                self._await_answers((name,), max(0.0, deadline - self.kit.clock.monotonic()), 2 * judgement.SUSTAIN)
                 self.record.served[name] = self.kit.clock.monotonic()
 
     def _stop_clients(self) -> None:

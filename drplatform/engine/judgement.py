@@ -153,7 +153,12 @@ class _Examiner:
         return [e for e in self.record.effects if store in e.affects] or self.record.effects
 
     def _outage(self, store: str) -> outage.Outage | None:
-        return outage.outage(self.probing[store].samples(), self._effects(store)[0].effect, SUSTAIN)
+        return outage.outage(self._samples(store), self._effects(store)[0].effect, SUSTAIN)
+
+    def _samples(self, store: str) -> list[outage.Sample]:
+        """What the prober saw until users were last seen served throughout: what it saw while it was being stopped says nothing."""
+        until = self.record.served.get(store, float("inf"))
+        return [s for s in self.probing[store].samples() if s.end <= until]
 
     def _rto(self, store: str, seen: outage.Outage | None) -> Measurement:
         """From the first fault that concerns the store to its return, as the prober saw it."""
@@ -186,8 +191,7 @@ class _Examiner:
             return None
 
     def _answers(self, store: str) -> Check:
-        until = self.record.served.get(store, float("inf"))
-        samples = [s for s in self.probing[store].samples() if s.end <= until]
+        samples = self._samples(store)
 
         def silent(seen: Sequence[outage.Sample]) -> list[str]:
             return [] if served_at_end(seen) else [f"{store} did not answer its users at the end"]
