@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import gzip
 import json
 import logging
 import secrets
@@ -109,6 +110,8 @@ PLANTED = {
     "base64 of a user and password": base64.b64encode(f"user:{SECRET}".encode()).decode(),
     "base64 of a longer name": base64.b64encode(f"users:{SECRET}:and more".encode()).decode(),
     "base64 of a yet longer name": base64.b64encode(f"userss:{SECRET}\n".encode()).decode(),
+    "base64 twice": base64.b64encode(base64.b64encode(f"user:{SECRET}".encode())).decode(),
+    "gz in base64": base64.b64encode(gzip.compress(f"password: {SECRET}".encode())).decode(),
     "URL": urllib.parse.quote(SECRET, safe=""),
 }
 
@@ -121,6 +124,13 @@ def test_a_planted_secret_is_found(tmp_path, form):
     (tmp_path / "report.json").write_text(text)
     assert secret_scan.found_below(tmp_path, canaries) == {str(tmp_path / "report.json"): {"canary"}}
     assert secret_scan.found_below(tmp_path, canaries, ignoring=[tmp_path / "report.json"]) == {}
+
+
+def test_a_packed_secret_is_found(tmp_path):
+    (tmp_path / "log.gz").write_bytes(b"before" + gzip.compress(b"x" * 100_000 + SECRET.encode()) + b"after")
+    assert secret_scan.found_below(tmp_path, {"canary": SECRET}) == {str(tmp_path / "log.gz"): {"canary"}}
+    twice = gzip.compress(gzip.compress(base64.b64encode(SECRET.encode())))
+    assert secret_scan.found_in(twice, {"canary": SECRET, "another": "something-else"}) == {"canary"}
 
 
 def test_a_secret_in_arguments_is_found(clock):
