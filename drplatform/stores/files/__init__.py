@@ -7,6 +7,8 @@ The outside uses `connect`. Options of the endpoint:
 Consistency: an object in a dump is whole, as it was at one moment, never half old and half new. S3 has no snapshot of a bucket: a dump's
 `end` is the time at which its listing began. It holds everything acknowledged before, except what was deleted meanwhile, and may hold
 later versions of objects that were written while it ran.
+Beside what all stores offer: `increment` (only what changed is read), `reconcile` (a delta restore, also of a prefix or some objects, also into
+other buckets) and `check` (all of a backup against the buckets, or a sample with the confidence that it gives).
 Left out: old versions, object locks, access control lists and policies.
 """
 

@@ -17,8 +17,12 @@ _COUNTED = 1000
 
 @dataclass(frozen=True)
 class Entry:
+    """One object as a listing shows it. `modified` in seconds since 1970, by the server's clock."""
+
     key: str
     size: int
+    etag: str
+    modified: float
 
 
 def entries(s3: Any, bucket: str, prefix: str = "") -> Iterator[Entry]:
@@ -27,15 +31,15 @@ def entries(s3: Any, bucket: str, prefix: str = "") -> Iterator[Entry]:
     while True:
         with access.doing(f"list the bucket {bucket}"):
             page = s3.list_objects_v2(Bucket=bucket, Prefix=prefix, **more)
-        yield from (Entry(item["Key"], item["Size"]) for item in page.get("Contents", ()))
+        yield from (Entry(item["Key"], item["Size"], item["ETag"], item["LastModified"].timestamp()) for item in page.get("Contents", ()))
         if not page.get("NextContinuationToken"):
             return
         more = {"ContinuationToken": page["NextContinuationToken"]}
 
 
-def protected(s3: Any, bucket: str) -> Iterator[Entry]:
+def protected(s3: Any, bucket: str, prefix: str = "") -> Iterator[Entry]:
     """What belongs into a backup: the users' objects and the ledger's marks."""
-    return (entry for entry in entries(s3, bucket) if not entry.key.startswith(PRIVATE) or entry.key.startswith(MARKS))
+    return (entry for entry in entries(s3, bucket, prefix) if not entry.key.startswith(PRIVATE) or entry.key.startswith(MARKS))
 
 
 def reference(s3: Any, bucket: str) -> Iterator[Entry]:

@@ -1,8 +1,9 @@
 """The data store: the buckets of an S3 endpoint."""
 
+import random
 import secrets
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -14,8 +15,11 @@ from drplatform.model.clock import Clock
 from drplatform.model.ledger import Mark
 from drplatform.model.ports import Dump, Endpoint, Marker, Prober, Restore
 from drplatform.model.position import Position
-from drplatform.stores.files import access, digest, dump, listing, marks, restore
+from drplatform.stores.files import access, digest, dump, index, listing, marks, reconcile, restore
 from drplatform.stores.files import seed as seeds
+from drplatform.stores.files.reconcile import Backup, Checked, Choice, Reconciled
+
+_EVERYTHING = Choice()
 
 
 class FilesStore:
@@ -52,6 +56,19 @@ class FilesStore:
 
     def dump(self) -> AbstractContextManager[Dump]:
         return dump.dump(self._s3, self.buckets, self.position())
+
+    def increment(self, previous: index.Parts) -> AbstractContextManager[Dump]:
+        """Begin a dump of what changed since the backup of which these are the parts (only its indexes are read)."""
+        return dump.increment(self._s3, self.buckets, self.position(), previous)
+
+    def reconcile(self, chain: Sequence[Backup], choice: Choice = _EVERYTHING) -> Reconciled:
+        """Bring the buckets, which may hold something, to the last backup of the chain; only what differs is written."""
+        self.identity()
+        return reconcile.reconcile(self._s3, self.buckets, chain, choice)
+
+    def check(self, backup: Backup, share: float, generator: random.Random, into: Mapping[str, str] | None = None) -> Checked:
+        """Compare with a backup: all names and sizes, and the content and properties of a share (0 to 1) of the objects."""
+        return reconcile.check(self._s3, self.buckets, backup, share, generator, into)
 
     def restore(self) -> AbstractContextManager[Restore]:
         return restore.restore(self._s3, self.buckets)

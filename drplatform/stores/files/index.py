@@ -1,0 +1,149 @@
+"""The index of a backup: what each bucket held, and which part of which backup holds the content.
+
+Part `index/<bucket>`: lines of JSON, first the position of the backup, then each object's header with the SHA-256 of its content and the
+part that holds it. In an increment, an object that did not change has an empty part: its content is in an earlier backup.
+Knows no server. Any number of objects in bounded memory: what must be looked up lies in an unnamed temporary database.
+"""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from drplatform.model import errors
+from drplatform.model.position import Position
+from drplatform.stores.files.content import Header
+from drplatform.stores.files.listing import Entry
+
+PREFIX = "index/"
+Parts = Iterable[tuple[str, Iterable[bytes]]]
+"""Name and blocks of the parts of one backup, as they were dumped; the blocks of a part that is not needed are not taken."""
+
+RACY_SECONDS = 2.0
+"""What was written so shortly before a backup began may have been written again in the same tick of the server's clock."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One object of a backup. `part` is empty when an earlier backup holds its content."""
+
+    header: Header
+    sha256: str
+    part: str
+
+    def line(self) -> bytes:
+        document = {**self.header.to_json(), "sha256": self.sha256, "part": self.part}
+        return json.dumps(document, separators=(",", ":")).encode() + b"\n"
+
+    @classmethod
+    def of(cls, line: bytes) -> "Record":
+        """Raises IntegrityError when it is none."""
+        try:
+            document: Any = json.loads(line)
+            return cls(Header.from_json(document), str(document["sha256"]), str(document["part"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise _unreadable(error) from error
+
+    def is_of(self, entry: Entry) -> bool:
+        """Whether a listing shows the very object that was backed up: same content, written at the same time."""
+        header = self.header
+        return (header.size, header.etag) == (entry.size, entry.etag) and seconds(header.modified) == int(entry.modified)
+
+
+def seconds(modified: str) -> int:
+    """Whole seconds since 1970: headers tell no more."""
+    return int(datetime.fromisoformat(modified).timestamp()) if modified else 0
+
+
+def read(blocks: Iterable[bytes]) -> tuple[Position, Iterator[Record]]:
+    """The position of the backup, and its records. Raises IntegrityError."""
+    lines = _lines(blocks)
+    try:
+        position = Position.from_json(json.loads(next(lines)))
+    except (StopIteration, KeyError, TypeError, ValueError) as error:
+        raise _unreadable(error) from error
+    return position, map(Record.of, lines)
+
+
+def bucket_of(part: str) -> str:
+    """`uploads` of `index/uploads` and of `content/uploads/000001`."""
+    return part.split("/")[1]
+
+
+class Known:
+    """Objects of one backup by bucket and key. A context manager; safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._database = sqlite3.connect("", check_same_thread=False, isolation_level=None)
+        self._database.executescript(
+            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -16384;"
+            "CREATE TABLE object (bucket TEXT, key BLOB, line BLOB, PRIMARY KEY (bucket, key)) WITHOUT ROWID; BEGIN;"
+        )
+
+    def add(self, bucket: str, records: Iterable[Record]) -> None:
+        rows = ((bucket, r.header.key.encode("utf-8", "surrogatepass"), r.line()) for r in records)
+        with self._lock:
+            self._database.executemany("INSERT OR REPLACE INTO object VALUES (?, ?, ?)", rows)
+
+    def find(self, bucket: str, key: str) -> Record | None:
+        where = (bucket, key.encode("utf-8", "surrogatepass"))
+        with self._lock:
+            row = self._database.execute("SELECT line FROM object WHERE bucket = ? AND key = ?", where).fetchone()
+        return Record.of(row[0]) if row else None
+
+    def holds(self, bucket: str, key: str) -> bool:
+        where = (bucket, key.encode("utf-8", "surrogatepass"))
+        with self._lock:
+            return self._database.execute("SELECT 1 FROM object WHERE bucket = ? AND key = ?", where).fetchone() is not None
+
+    def remove(self, bucket: str, key: str) -> None:
+        with self._lock:
+            self._database.execute("DELETE FROM object WHERE bucket = ? AND key = ?", (bucket, key.encode("utf-8", "surrogatepass")))
+
+    def records(self, bucket: str) -> Iterator[Record]:
+        """In order of keys, read a page at a time: the table may change meanwhile."""
+        after = b""
+        while True:
+            with self._lock:
+                query = "SELECT key, line FROM object WHERE bucket = ? AND key > ? ORDER BY key LIMIT 500"
+                page = self._database.execute(query, (bucket, after)).fetchall()
+            if not page:
+                return
+            after = page[-1][0]
+            yield from (Record.of(line) for _, line in page)
+
+    def count(self) -> int:
+        with self._lock:
+            return int(self._database.execute("SELECT COUNT(*) FROM object").fetchone()[0])
+
+    def __enter__(self) -> "Known":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        with self._lock:
+            self._database.close()
+
+
+def remember(parts: Parts, known: Known) -> Position:
+    """Take the indexes among the parts into `known`. Raises IntegrityError when there are none."""
+    position: Position | None = None
+    for name, blocks in parts:
+        if name.startswith(PREFIX):
+            position, records = read(blocks)
+            known.add(bucket_of(name), records)
+    if position is None:
+        raise errors.IntegrityError("This backup of files has no index; do not trust it, use another one.")
+    return position
+
+
+def _lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Blocks hold whole lines."""
+    return (line for block in blocks for line in block.splitlines())
+
+
+def _unreadable(error: Exception) -> errors.IntegrityError:
+    return errors.IntegrityError(f"The index of a backup of files cannot be read ({error}); do not trust this backup, use another one.")

@@ -1,0 +1,232 @@
+"""Bringing buckets that hold something back to a backup: only what differs is written; and looking whether they are as the backup says.
+
+Whole, by prefix or by object, into the same buckets or others. A run that was killed is repeated: what it has written already is
+the same, and is not written again.
+"""
+
+import random
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from drplatform.model import errors
+from drplatform.model.position import Position
+from drplatform.stores.files import arrival, digest, framing, index, listing, sampling
+from drplatform.stores.files.content import Header
+from drplatform.stores.files.index import Known, Record
+
+Backup = Sequence[tuple[str, Iterable[bytes]]]
+"""Name and blocks of its parts. The blocks of packs that are not needed are not taken."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What of a backup, and where to. `keys`: these objects alone. `into`: bucket in the backup -> bucket in the target, if another.
+
+    `delete`: what the backup does not hold goes, within the prefix. `closely`: read also what the listing shows to be untouched; a listing
+    does not show a change of nothing but tags.
+    """
+
+    prefix: str = ""
+    keys: frozenset[str] = frozenset()
+    into: Mapping[str, str] = field(default_factory=dict)
+    delete: bool = False
+    closely: bool = False
+
+    def takes(self, key: str) -> bool:
+        return key in self.keys if self.keys else key.startswith(self.prefix)
+
+    @property
+    def beginning(self) -> str:
+        """How all chosen keys begin."""
+        if not self.keys:
+            return self.prefix
+        first, last = min(self.keys), max(self.keys)
+        return first[: next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))]
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """What was done. Everything written was read back. `refused`: what the target does not take, in words."""
+
+    reached: Position
+    chosen: int
+    written: int
+    bytes_written: int
+    deleted: int
+    refused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a check found: names and sizes of all objects compared, `sampled` of them read whole. `problems` in words; empty is good."""
+
+    population: int
+    sampled: int
+    problems: tuple[str, ...]
+
+    def bound(self, confidence: float = 0.95) -> int:
+        """With no problem found, fewer objects than this have a wrong content, with this confidence."""
+        return sampling.bound(self.population, self.sampled, confidence)
+
+
+def reconcile(s3: Any, buckets: tuple[str, ...], chain: Sequence[Backup], choice: Choice) -> Reconciled:
+    """Make the target as the last backup of the chain says; the ones before hold the content that it did not store again.
+
+    Raises TargetRefused or IntegrityError before anything is written when there is no such bucket or index.
+    """
+    with Known() as wanted:
+        reached = _remember(chain[-1], choice, wanted)
+        names = sorted({index.bucket_of(name) for name, _ in chain[-1] if name.startswith(index.PREFIX)})
+        _refuse_foreign([choice.into.get(name, name) for name in names], buckets)
+        running = _Run(s3, choice, wanted)
+        chosen = wanted.count()
+        for name in names:
+            running.compare(name)
+        for number, backup in enumerate(reversed(chain)):
+            running.load(backup, newest=number == 0)
+        running.require_all(names)
+        return Reconciled(reached, chosen, running.written, running.bytes_written, running.deleted, tuple(sorted(running.refused)))
+
+
+def check(
+    s3: Any, buckets: tuple[str, ...], backup: Backup, share: float, generator: random.Random, into: Mapping[str, str] | None = None
+) -> Checked:
+    """Compare the target with a backup. Meant for a target at rest."""
+    choice = Choice(into=into or {})
+    with Known() as known:
+        _remember(backup, choice, known)
+        names = sorted({index.bucket_of(name) for name, _ in backup if name.startswith(index.PREFIX)})
+        _refuse_foreign([choice.into.get(name, name) for name in names], buckets)
+        population = known.count()
+        sampled = sampling.size(population, share)
+        problems = [words for name in names for words in _by_listing(s3, name, choice, known)]
+        everything = ((name, record) for name in names for record in known.records(name))
+        chosen = sampling.choose(everything, population, sampled, generator)
+        problems += filter(None, digest.in_parallel(chosen, lambda one: _by_reading(s3, one[0], one[1], choice)))
+        return Checked(population, sampled, tuple(dict.fromkeys(problems)))
+
+
+class _Run:
+    """`wanted` shrinks to what must be written, then to nothing."""
+
+    def __init__(self, s3: Any, choice: Choice, wanted: Known) -> None:
+        self._s3, self._choice, self._wanted = s3, choice, wanted
+        self._lock = threading.Lock()
+        self.written = self.bytes_written = self.deleted = 0
+        self.refused = list[str]()
+
+    def compare(self, name: str) -> None:
+        """Strike out what the target holds already; delete what it should not hold, if asked to."""
+        target = self._target(name)
+        entries = (e for e in listing.protected(self._s3, target, self._choice.beginning) if self._choice.takes(e.key))
+        superfluous = (key for key in digest.in_parallel(entries, lambda entry: self._examined(name, entry)) if key)
+        if self._choice.delete:
+            self.deleted += arrival.delete(self._s3, target, superfluous)
+        else:
+            for _ in superfluous:
+                pass
+
+    def load(self, backup: Backup, *, newest: bool) -> None:
+        """Write what is still wanted and in this backup."""
+        if not self._wanted.count():
+            return
+        packs = self._packs_of_newest(backup) if newest else self._packs_of(backup)
+        needed = [(name, blocks) for name, blocks in backup if name in packs]
+        for _ in digest.in_parallel(needed, lambda part: self._load_pack(*part)):
+            pass
+
+    def require_all(self, names: list[str]) -> None:
+        for name in names:
+            for record in self._wanted.records(name):
+                raise errors.IntegrityError(
+                    f"No backup given holds the content of {name}/{record.header.key}; give the whole chain, from its full backup on."
+                )
+
+    def _target(self, name: str) -> str:
+        return self._choice.into.get(name, name)
+
+    def _examined(self, name: str, entry: listing.Entry) -> str:
+        """The key, if the backup does not hold it."""
+        record = self._wanted.find(name, entry.key)
+        if record is None:
+            return entry.key
+        untouched = self._target(name) == name and record.is_of(entry) and not self._choice.closely
+        same = untouched or (
+            entry.size == record.header.size and not arrival.difference(self._s3, self._target(name), record.header, record.sha256)
+        )
+        if same:
+            self._wanted.remove(name, entry.key)
+        return ""
+
+    def _packs_of_newest(self, backup: Backup) -> set[str]:
+        names = {index.bucket_of(name) for name, _ in backup}
+        return {record.part for name in names for record in self._wanted.records(name) if record.part}
+
+    def _packs_of(self, backup: Backup) -> set[str]:
+        packs = set[str]()
+        for name, blocks in backup:
+            if name.startswith(index.PREFIX):
+                bucket = index.bucket_of(name)
+                packs |= {r.part for r in index.read(blocks)[1] if r.part and self._wants(bucket, r.header)}
+        return packs
+
+    def _wants(self, bucket: str, header: Header) -> bool:
+        record = self._wanted.find(bucket, header.key)
+        return record is not None and record.header == header
+
+    def _load_pack(self, name: str, blocks: Iterable[bytes]) -> None:
+        bucket = index.bucket_of(name)
+        for one in arrival.arrive(self._s3, self._target(bucket), framing.events(blocks), lambda header: self._wants(bucket, header)):
+            self._settle(bucket, one)
+
+    def _settle(self, bucket: str, one: arrival.Arrived) -> None:
+        record = self._wanted.find(bucket, one.header.key)
+        if record is None or record.sha256 != one.sha256:
+            raise errors.IntegrityError(f"The pack and the index of {bucket}/{one.header.key} contradict each other; use another backup.")
+        if not one.refusal and (words := arrival.difference(self._s3, self._target(bucket), one.header, one.sha256)):
+            raise errors.VerificationFailed(f"{self._target(bucket)}/{one.header.key} {words} right after it was restored; is it in use?")
+        self._wanted.remove(bucket, one.header.key)
+        with self._lock:
+            self.written += not one.refusal
+            self.bytes_written += 0 if one.refusal else one.header.size
+            self.refused += [f"{bucket}/{one.refusal}"] if one.refusal else []
+
+
+def _remember(backup: Backup, choice: Choice, known: Known) -> Position:
+    """The chosen records of a backup."""
+    position: Position | None = None
+    for name, blocks in backup:
+        if name.startswith(index.PREFIX):
+            position, records = index.read(blocks)
+            known.add(index.bucket_of(name), (record for record in records if choice.takes(record.header.key)))
+    if position is None:
+        raise errors.IntegrityError("This backup of files has no index; do not trust it, use another one.")
+    return position
+
+
+def _refuse_foreign(targets: list[str], buckets: tuple[str, ...]) -> None:
+    if foreign := [name for name in targets if name not in buckets]:
+        raise errors.TargetRefused(f"The target has no bucket {', '.join(foreign)}, it has {', '.join(buckets)}; say where to restore to.")
+
+
+def _by_listing(s3: Any, name: str, choice: Choice, known: Known) -> Iterator[str]:
+    """All objects by name and size. What is missing is found as what was not seen."""
+    target = choice.into.get(name, name)
+    with Known() as seen:
+        for entry in listing.protected(s3, target):
+            record = known.find(name, entry.key)
+            if record is None:
+                yield f"{target}/{entry.key} is there and not in the backup"
+                continue
+            seen.add(name, [record])
+            if entry.size != record.header.size:
+                yield f"{target}/{entry.key} has another content"
+        yield from (f"{target}/{r.header.key} is not there" for r in known.records(name) if not seen.holds(name, r.header.key))
+
+
+def _by_reading(s3: Any, name: str, record: Record, choice: Choice) -> str:
+    target = choice.into.get(name, name)
+    words = arrival.difference(s3, target, record.header, record.sha256)
+    return f"{target}/{record.header.key} {words}" if words else ""
