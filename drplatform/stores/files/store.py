@@ -15,7 +15,7 @@ from drplatform.model.clock import Clock
 from drplatform.model.ledger import Mark
 from drplatform.model.ports import Dump, Endpoint, Marker, Prober, Restore
 from drplatform.model.position import Position
-from drplatform.stores.files import access, digest, dump, index, listing, marks, reconcile, restore
+from drplatform.stores.files import access, digest, dump, index, listing, marks, reconcile, replication, restore
 from drplatform.stores.files import seed as seeds
 from drplatform.stores.files.reconcile import Backup, Checked, Choice, Reconciled
 
@@ -69,6 +69,19 @@ class FilesStore:
     def check(self, backup: Backup, share: float, generator: random.Random, into: Mapping[str, str] | None = None) -> Checked:
         """Compare with a backup: all names and sizes, and the content and properties of a share (0 to 1) of the objects."""
         return reconcile.check(self._s3, self.buckets, backup, share, generator, into)
+
+    def replicate(self, target: "FilesStore", stop: threading.Event, every: float = 1.0) -> Iterator[replication.Pass]:
+        """Keep the target as this store is, deletes included, until `stop` is set: at least one pass every `every` seconds.
+
+        Raises TargetRefused, before anything is written, when the target is this store, or has other buckets.
+        """
+        if self.buckets != target.buckets:
+            raise errors.TargetRefused(
+                f"The target has the buckets {', '.join(target.buckets)}, not {', '.join(self.buckets)}; name the same."
+            )
+        if self.identity() == target.identity():
+            raise errors.TargetRefused("The target of the replication is the source itself; name the secondary's address.")
+        return replication.follow(self._s3, target._s3, self.buckets, self._clock, stop, every)
 
     def restore(self) -> AbstractContextManager[Restore]:
         return restore.restore(self._s3, self.buckets)
