@@ -6,6 +6,7 @@ Knows nothing of backups. Raises StoreError when the server cannot be reached or
 import json
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,7 +18,9 @@ from kubernetes.client import ApiException
 from kubernetes.config import ConfigException
 from urllib3.exceptions import HTTPError
 
+from drplatform.model import clock as clocks
 from drplatform.model import errors
+from drplatform.model.clock import Clock
 from drplatform.stores.kubernetes.difference import redacted
 from drplatform.stores.kubernetes.resource import Document, Resource
 
@@ -28,6 +31,8 @@ _CONFIG: Any = config  # without types in some of its versions
 METRICS = "metrics.k8s.io"
 """APIs of measurements hold no objects, and are often away."""
 TIMEOUT = (5, 60)
+BUSY_WITHIN = 20.0
+"""Seconds: to connect and to answer; and how long a busy server is asked again."""
 _EXPIRED, _NOT_FOUND, _BUSY = 410, 404, (429, 503, 504)
 _LATER = (
     "try again",
@@ -93,14 +98,20 @@ class _NoDiscovery:
 class Cluster:
     """A cluster by a kubeconfig file and a context of it; neither: the service account of the pod that this runs in. Safe for several threads."""
 
-    def __init__(self, kubeconfig: str, context: str) -> None:
-        self._kubeconfig, self._context = kubeconfig, context
+    def __init__(self, kubeconfig: str, context: str, clock: Clock) -> None:
+        self._kubeconfig, self._context, self._clock = kubeconfig, context, clock
         self._lock = threading.Lock()
         self._client: Any = None
 
     def get(self, path: str, **query: str | int) -> Document:
-        """Raises StoreError, or Missing for what is not there."""
-        return self._request("get", path, query)
+        """Asks again for a while when the server is busy. Raises StoreError, or Missing for what is not there."""
+        ask = partial(self._request, "get", path, query)
+        try:
+            return ask()
+        except Busy as error:
+            with suppress(errors.DeadlineExceeded):
+                return clocks.wait_for(self._clock, path, ask, within=BUSY_WITHIN, every=0.5, ignoring=(Busy,), until=lambda found: True)
+            raise errors.StoreError(f"{error} It has been asked for {BUSY_WITHIN:g} s.") from None
 
     def exists(self, type_: Type, resource: Resource) -> Document | None:
         """The object of this name as it is now."""
@@ -193,7 +204,8 @@ class Cluster:
                 raise Missing(f"The cluster has nothing at {path}.") from None
             if error.status == _EXPIRED:
                 raise Expired(f"The cluster gave up the moment that {path} was read at; read it again.") from None
-            raise errors.StoreError(f"The cluster refused to {method} {path}: {error.status} {_words(error)}.") from None
+            kind = Busy if error.status in _BUSY else errors.StoreError
+            raise kind(f"The cluster refused to {method} {path}: {error.status} {_words(error)}.") from None
 
     def _send(self, method: str, path: str, query: Mapping[str, str | int], body: object) -> Document:
         found: Document = json.loads(self._raw(method, path, query, body).data)
@@ -225,6 +237,10 @@ class Cluster:
 
 class Missing(errors.StoreError):
     """The cluster has no such object, or no such kind."""
+
+
+class Busy(errors.StoreError):
+    """The cluster, or an API behind it, cannot answer now."""
 
 
 class Expired(errors.StoreError):

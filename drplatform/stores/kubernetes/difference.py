@@ -16,7 +16,7 @@ SHOWN = frozenset(
     {
         "apiVersion", "kind", "name", "namespace", "image", "imagePullPolicy", "type", "path", "pathType", "host", "port", "targetPort",
         "protocol", "schedule", "timeZone", "concurrencyPolicy", "restartPolicy", "storageClassName", "storage", "cpu", "memory",
-        "serviceAccountName", "clusterIP", "ingressClassName", "priorityClassName", "scope", "group", "plural", "version", "strategy",
+        "serviceAccountName", "serviceAccount", "clusterIP", "ingressClassName", "priorityClassName", "scope", "group", "plural", "version", "strategy",
         "provisioner", "reclaimPolicy", "volumeBindingMode", "minAvailable", "maxUnavailable", "maxSurge", "policyTypes", "verbs", "resources",
         "apiGroups", "roleRef", "operator", "effect", "mountPath", "dnsPolicy", "updateStrategy", "failurePolicy", "replicas", "accessModes",
     }

@@ -25,15 +25,21 @@ def read(cluster: Cluster, chosen: Selection, wanted: frozenset[str] = frozenset
 
     Raises StoreError when an API does not answer: what cannot be listed would silently be missing from a backup.
     """
-    found, seen = list[Found](), set[str]()
+    found, seen, going = list[Found](), set[str](), _going(cluster)
     for type_ in (t for t in cluster.types().preferred() if chosen.wants_kind(t.group, t.kind)):
         for document in _listed(cluster, type_, chosen):
             uid = (document.get("metadata") or {}).get("uid", "")
-            if uid not in seen and chosen.wants(Resource(document)):
+            if uid not in seen and document["metadata"].get("namespace") not in going and chosen.wants(Resource(document)):
                 seen.add(uid)
                 found.append(_found(type_, document))
     found = _without_foreign_definitions(_without_managed_endpoints(found), chosen)
     return sorted((f for f in found if not wanted or f.resource.section in wanted), key=lambda f: f.resource.key)
+
+
+def _going(cluster: Cluster) -> set[str]:
+    """Namespaces that are being deleted: what is still in them goes too."""
+    listed = cluster.get("/api/v1/namespaces").get("items") or []
+    return {one["metadata"]["name"] for one in listed if "deletionTimestamp" in one["metadata"]}
 
 
 def _found(type_: Type, document: Document) -> Found:

@@ -31,7 +31,7 @@ class KubernetesStore:
 
     def __init__(self, endpoint: Endpoint, clock: Clock) -> None:
         self.endpoint, self._clock = endpoint, clock
-        self._cluster = Cluster(endpoint.options.get("kubeconfig", ""), endpoint.options.get("context", ""))
+        self._cluster = Cluster(endpoint.options.get("kubeconfig", ""), endpoint.options.get("context", ""), clock)
         self._chosen = Selection.read(endpoint.options)
         self._mapping = NamespaceMapping.read(endpoint.options.get("map", ""))
 

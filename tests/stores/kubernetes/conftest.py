@@ -10,7 +10,7 @@ from drplatform.model.ports import Endpoint
 from drplatform.stores import kubernetes
 from drplatform.stores.kubernetes.api import Cluster
 
-VARIABLE = "DRPLATFORM_TEST_KUBECONFIG"
+VARIABLE, EMPTY = "DRPLATFORM_TEST_KUBECONFIG", "DRPLATFORM_TEST_KUBECONFIG_EMPTY"
 
 
 @pytest.fixture(scope="session")
@@ -21,8 +21,16 @@ def kubeconfig():
 
 
 @pytest.fixture(scope="session")
-def cluster(kubeconfig):
-    made = Cluster(kubeconfig, "")
+def empty_kubeconfig():
+    """Of another cluster, which holds nothing; what a test brings there stays."""
+    if not os.environ.get(EMPTY):
+        pytest.skip(f"needs a second, empty cluster: set {EMPTY} to its kubeconfig")
+    return os.environ[EMPTY]
+
+
+@pytest.fixture(scope="session")
+def cluster(kubeconfig, clock):
+    made = Cluster(kubeconfig, "", clock)
     yield made
     made.close()
 

@@ -320,3 +320,15 @@ def test_the_cluster_is_known_and_looked_at(connect, kubeconfig, clock):
     assert isinstance(store.validate(), list)
     with pytest.raises(errors.StoreError):
         store.marker("client")
+
+
+def test_a_whole_cluster_comes_back_in_an_empty_one(cluster, connect, namespace, clock, empty_kubeconfig):
+    populate(cluster, clock, namespace, 60)
+    store, target = connect(), connect(kubeconfig=empty_kubeconfig)
+    manifest, repository = take(store, clock)
+    assert target.rehearse(reading.parts(manifest, repository, OPENER)) == ()
+    end = bring_back(target, manifest, repository, clock)
+    assert end.refused == () and end.digests == manifest.digests
+    assert target.differences(reading.parts(manifest, repository, OPENER), None) == []
+    assert bring_back(target, manifest, repository, clock).counts["written"] == 0
+    remove_namespace(cluster, clock, namespace)
