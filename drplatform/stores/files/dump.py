@@ -8,6 +8,7 @@ listing does not show when nothing but tags changed; a full dump does.
 """
 
 import functools
+import itertools
 import json
 import tempfile
 import threading
@@ -19,12 +20,14 @@ from typing import IO, Any
 from drplatform.model import errors, ports
 from drplatform.model.ports import DumpEnd, Part
 from drplatform.model.position import Position
-from drplatform.stores.files import content, framing, index, listing
+from drplatform.stores.files import content, digest, framing, index, listing
 from drplatform.stores.files.content import End, Event, Header, Tally, Void
 from drplatform.stores.files.index import Known, Record
 
 PACK_BYTES = 32 * 1024 * 1024
 PACK_OBJECTS = 500
+SMALL_BYTES = 64 * 1024
+"""Objects up to this are read ahead, several at once: with them it is the requests that take the time."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +69,9 @@ class FilesDump:
         """Lazy: a bucket is listed as its packs are taken."""
         for bucket in self._spools:
             self._tally.open(bucket)
-            for number, keys in enumerate(_packs(self._fresh(bucket))):
+            for number, entries in enumerate(_packs(self._fresh(bucket))):
                 name = f"content/{bucket}/{number:06d}"
-                yield Part(name, 0, functools.partial(self._pack, bucket, name, keys))
+                yield Part(name, 0, functools.partial(self._pack, bucket, name, entries))
         for bucket in self._spools:
             yield Part(f"index/{bucket}", 1, functools.partial(self._index, bucket))
 
@@ -94,8 +97,15 @@ class FilesDump:
         known = self._previous.known.find(bucket, entry.key)
         return known if known and known.is_of(entry) else None
 
-    def _pack(self, bucket: str, part: str, keys: list[str]) -> Iterator[bytes]:
-        return framing.blocks(event for key in keys for event in self._noted(bucket, part, content.read(self._s3, bucket, key)))
+    def _pack(self, bucket: str, part: str, entries: list[listing.Entry]) -> Iterator[bytes]:
+        return framing.blocks(event for events in self._read(bucket, entries) for event in self._noted(bucket, part, events))
+
+    def _read(self, bucket: str, entries: list[listing.Entry]) -> Iterator[Iterator[Event]]:
+        for small, run in itertools.groupby(entries, key=lambda entry: entry.size <= SMALL_BYTES):
+            if small:
+                yield from map(iter, digest.in_parallel(run, lambda entry: list(content.read(self._s3, bucket, entry.key))))
+            else:
+                yield from (content.read(self._s3, bucket, entry.key) for entry in run)
 
     def _noted(self, bucket: str, part: str, events: Iterator[Event]) -> Iterator[Event]:
         """The events, each object that came whole being noted in the index."""
@@ -133,13 +143,13 @@ def _spools(buckets: tuple[str, ...]) -> Iterator[dict[str, IO[bytes]]]:
         yield {bucket: files.enter_context(tempfile.TemporaryFile("w+b")) for bucket in buckets}
 
 
-def _packs(entries: Iterator[listing.Entry]) -> Iterator[list[str]]:
-    keys, size = list[str](), 0
+def _packs(entries: Iterator[listing.Entry]) -> Iterator[list[listing.Entry]]:
+    pack, size = list[listing.Entry](), 0
     for entry in entries:
-        keys.append(entry.key)
+        pack.append(entry)
         size += entry.size
-        if size >= PACK_BYTES or len(keys) >= PACK_OBJECTS:
-            yield keys
-            keys, size = [], 0
-    if keys:
-        yield keys
+        if size >= PACK_BYTES or len(pack) >= PACK_OBJECTS:
+            yield pack
+            pack, size = [], 0
+    if pack:
+        yield pack

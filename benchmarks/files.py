@@ -1,0 +1,192 @@
+"""Backups of file storage beside `rclone sync` from one S3 server to another, increments beside a bare listing, delta restores.
+
+Ours compresses, encrypts and hashes into a vault; rclone (on PATH; else our figures alone) copies as it is. Same data, same machine, taking
+turns; medians are compared. The full sizes: --small 50000 --huge 20 --mib 256.
+"""
+
+import argparse
+import os
+import random
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parents[1] / "tests")
+
+import real_servers
+from real_servers import CLOCK, Server
+
+from drplatform.engine import backups
+from drplatform.engine.backups import reading
+from drplatform.model.backup import BackupKind, Manifest
+from drplatform.repositories.s3 import S3Repository
+from drplatform.stores import files
+from drplatform.stores.files import digest, listing
+from drplatform.stores.files.content import Header
+from drplatform.stores.files.reconcile import Choice
+
+RECIPIENT, IDENTITY = backups.generate()
+MIB = 1024 * 1024
+
+
+def timed(work: Callable[[], object]) -> float:
+    begin = CLOCK.monotonic()
+    work()
+    return CLOCK.monotonic() - begin
+
+
+def sides(rounds: int, **works: Callable[[], object]) -> dict[str, float]:
+    """Medians of the seconds that each takes, taking turns."""
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(rounds):
+        for name, work in works.items():
+            seconds[name].append(timed(work))
+    return {name: statistics.median(found) for name, found in seconds.items()}
+
+
+def say(what: str, found: dict[str, float], ours: str = "ours") -> None:
+    print(f"{what}: " + ", ".join(f"{name} {value:.2f} s" for name, value in found.items()), end="")
+    others = [value for name, value in found.items() if name != ours]
+    print(f"; ratio {min(others) / found[ours]:.2f}" if others else "; nothing to compare with on PATH", flush=True)
+
+
+def rclone(source: Server, target: Server) -> Callable[[str], object] | None:
+    program = shutil.which("rclone")
+    if program is None:
+        return None
+    environment = {"PATH": os.environ["PATH"]}
+    for name, server in (("SRC", source), ("DST", target)):
+        keys = server.endpoint.credentials
+        settings = {"TYPE": "s3", "PROVIDER": "Other", "ENDPOINT": f"http://{server.endpoint.addresses[0]}", "FORCE_PATH_STYLE": "true"}
+        settings |= {"ACCESS_KEY_ID": keys.user, "SECRET_ACCESS_KEY": keys.password.reveal()}
+        environment |= {f"RCLONE_CONFIG_{name}_{key}": value for key, value in settings.items()}
+
+    def sync(bucket: str) -> object:
+        command = [program, "sync", "src:uploads", f"dst:{bucket}", "--config", "/dev/null"]
+        return subprocess.run(command, env=environment, check=True, timeout=3600)
+
+    return sync
+
+
+class Bench:
+    def __init__(self, source: Server, vault: Server, rounds: int) -> None:
+        self.source, self.vault, self.rounds = source, vault, rounds
+        self.store = files.connect(source.endpoint, CLOCK)
+        self.client = real_servers.s3_client(vault.endpoint)
+        self.sync = rclone(source, vault)
+        self.number = 0
+
+    def bucket(self) -> str:
+        self.number += 1
+        self.client.create_bucket(Bucket=f"bench-{self.number}")
+        return f"bench-{self.number}"
+
+    def back_up(self, bucket: str) -> Manifest:
+        repository = S3Repository(self.client, bucket, CLOCK)
+        return backups.back_up(self.store, BackupKind.FULL, repository, [RECIPIENT], CLOCK, random.Random(1))
+
+    def first_backup(self, what: str) -> None:
+        works: dict[str, Callable[[], object]] = {"ours": lambda: self.back_up(self.bucket())}
+        if self.sync:
+            works["rclone"] = lambda: self.sync(self.bucket())
+        say(f"first backup of {what}", sides(self.rounds, **works))
+
+    def increment(self) -> None:
+        parts = self.parts()
+
+        def dump() -> None:
+            with self.store.increment(parts) as increment:
+                for part in increment.parts():
+                    for _ in part.blocks():
+                        pass
+                print(f"  unchanged {increment.finish().counts['unchanged']}", flush=True)
+
+        def bare() -> None:
+            for bucket in self.store.buckets:
+                sum(1 for _ in listing.protected(self.store._s3, bucket))
+
+        found = sides(self.rounds, ours=dump, listing=bare)
+        print(
+            f"increment with nothing changed: {found['ours']:.2f} s, {found['ours'] / found['listing']:.2f} times a bare listing",
+            flush=True,
+        )
+
+    def delta(self, small: int) -> None:
+        parts = self.parts()
+        for share in (0.0, 0.01, 0.1):
+            for number in range(int(small * share)):
+                self.store._s3.put_object(Bucket="uploads", Key=f"small/{number:06d}", Body=b"changed")
+            seconds = timed(lambda: print(f"  {self.store.reconcile([parts], Choice(delete=True))}", flush=True))
+            print(f"restore of {share:.0%} changed objects: {seconds:.2f} s", flush=True)
+
+    def parts(self) -> list[tuple[str, list[bytes]]]:
+        bucket = self.bucket()
+        manifest = self.back_up(bucket)
+        found = reading.parts(manifest, S3Repository(self.client, bucket, CLOCK), backups.Opener([IDENTITY]))
+        return [(name, list(blocks)) for name, blocks in found]
+
+    def round_trip(self) -> None:
+        """From the vault into empty buckets, read back."""
+        bucket = self.bucket()
+        manifest = self.back_up(bucket)
+        repository = S3Repository(self.client, bucket, CLOCK)
+        beside = real_servers.start_s3()
+        try:
+            target = files.connect(beside.endpoint, CLOCK)
+            chain, lease = backups.Catalogue(repository).chain_to("files"), backups.Lease("files", target.identity())
+            ended: list[object] = []
+            opener = backups.Opener([IDENTITY])
+            seconds = timed(lambda: ended.append(backups.restore(chain, target, repository, opener, lease, CLOCK).digests))
+            equal = ended[0] == manifest.digests
+            print(f"whole restore, read back: {seconds:.2f} s, {'equal' if equal else 'DIFFERENT'}", flush=True)
+        finally:
+            beside.close()
+
+
+def fill(bench: Bench, prefix: str, count: int, size: int) -> None:
+    generator = random.Random(size)
+
+    def put(number: int) -> None:
+        header = Header(f"{prefix}/{number:06d}", size, "", "", "application/pdf")
+        files.upload.put(bench.store._s3, "uploads", header, contents[number % len(contents)])
+
+    contents = [generator.randbytes(size) for _ in range(4 if size < MIB else 1)]
+    for _ in digest.in_parallel(range(count), put, 8 if size < MIB else 2):
+        pass
+
+
+def clear(bench: Bench) -> None:
+    keys = (entry.key for entry in listing.protected(bench.store._s3, "uploads"))
+    for _ in digest.in_parallel(keys, lambda key: bench.store._s3.delete_object(Bucket="uploads", Key=key), 8):
+        pass
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser(description=__doc__)
+    for name, usual in (("small", 5000), ("huge", 4), ("mib", 64), ("rounds", 3)):
+        asked.add_argument(f"--{name}", type=int, default=usual)
+    wanted = asked.parse_args()
+    source, vault = real_servers.start_s3(), real_servers.start_s3()
+    try:
+        bench = Bench(source, vault, wanted.rounds)
+        if wanted.small:
+            fill(bench, "small", wanted.small, 4096)
+            bench.first_backup(f"{wanted.small} x 4 KiB")
+            bench.increment()
+            bench.delta(wanted.small)
+            clear(bench)
+        if wanted.huge:
+            fill(bench, "huge", wanted.huge, wanted.mib * MIB)
+            bench.first_backup(f"{wanted.huge} x {wanted.mib} MiB")
+            bench.round_trip()
+        print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MiB (parts of increments are held in it)")
+    finally:
+        source.close(), vault.close()
+
+
+if __name__ == "__main__":
+    main()
