@@ -225,7 +225,7 @@ def _start_s3() -> Server:
         {"buckets": ",".join(BUCKETS), "region": "us-east-1"},
         Credentials(key, Secret(secret)),
     )
-    environment = {"GOMEMLIMIT": "200MiB", "WEED_S3_SSE_KEY": secrets.token_hex(32), "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
+    environment = {"GOMEMLIMIT": "768MiB", "WEED_S3_SSE_KEY": secrets.token_hex(32), "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
     server = Server(directory, command, endpoint, environment)
     server.leaves = [Path(f"/tmp/seaweedfs-{name.split('.')[0]}-grpc-{port}.sock") for name, port in ports.items() if name.endswith("grpc")]
     server.start()
