@@ -16,8 +16,8 @@ from drplatform.stores.kubernetes import difference, ordering
 from drplatform.stores.kubernetes.api import FIELD_MANAGER, Cluster, Refusal, Type, Types
 from drplatform.stores.kubernetes.cleaning import marked
 from drplatform.stores.kubernetes.inventory import configuration
+from drplatform.stores.kubernetes.related import defines
 from drplatform.stores.kubernetes.resource import Document, Key, Resource
-from drplatform.stores.kubernetes.selection import defines
 
 WORKERS = 4
 ESTABLISHED_WITHIN, GONE_WITHIN, AGAIN_WITHIN = 60.0, 120.0, 30.0

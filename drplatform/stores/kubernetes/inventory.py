@@ -1,11 +1,13 @@
 """Everything of a cluster that was asked for, cleaned: the one reading that dumps, digests, drift and checks share."""
 
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from drplatform.stores.kubernetes import selection
+from drplatform.stores.kubernetes import related
 from drplatform.stores.kubernetes.api import Cluster, Expired, Missing, Type
 from drplatform.stores.kubernetes.cleaning import clean
+from drplatform.stores.kubernetes.related import Name
 from drplatform.stores.kubernetes.resource import Document, Resource
 from drplatform.stores.kubernetes.selection import Selection
 
@@ -32,7 +34,7 @@ def read(cluster: Cluster, chosen: Selection, wanted: frozenset[str] = frozenset
             if uid not in seen and document["metadata"].get("namespace") not in going and chosen.wants(Resource(document)):
                 seen.add(uid)
                 found.append(_found(type_, document))
-    found = _without_foreign_definitions(_without_managed_endpoints(found), chosen)
+    found = _only_needed(_without_managed_endpoints(found), chosen)
     return sorted((f for f in found if not wanted or f.resource.section in wanted), key=lambda f: f.resource.key)
 
 
@@ -92,16 +94,19 @@ def _selects(service: Resource) -> bool:
     return bool((service.document.get("spec") or {}).get("selector"))
 
 
-def _without_foreign_definitions(found: list[Found], chosen: Selection) -> list[Found]:
-    """With namespaces or labels chosen, only the definitions of the custom kinds that were found."""
+def _only_needed(found: list[Found], chosen: Selection) -> list[Found]:
+    """With namespaces or labels chosen: of the cluster as a whole only what the chosen objects need."""
     if not chosen.namespaces and not chosen.labels:
         return found
-    needed = selection.needed_definitions([f.resource for f in found])
-    spaces = {f.resource.key.namespace for f in found} | chosen.namespaces
-    return [f for f in found if _is_needed(f.resource, needed, spaces)]
+    resources = [f.resource for f in found]
+    names = related.needed(resources)
+    spaces = {r.key.namespace for r in resources} | chosen.namespaces
+    checked = related.KINDS if chosen.namespaces else {related.DEFINITION}
+    return [f for f in found if _is_needed(f.resource, names, spaces, checked)]
 
 
-def _is_needed(resource: Resource, needed: frozenset[tuple[str, str]], spaces: set[str] | frozenset[str]) -> bool:
-    if resource.kind == "CustomResourceDefinition":
-        return selection.defines(resource) in needed
-    return resource.kind != "Namespace" or bool(resource.group) or resource.key.name in spaces
+def _is_needed(resource: Resource, names: set[Name], spaces: set[str], checked: AbstractSet[tuple[str, str]]) -> bool:
+    kind = (resource.group, resource.kind)
+    if kind in checked:
+        return Name(*kind, resource.key.name) in names
+    return kind != ("", "Namespace") or resource.key.name in spaces

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from drplatform.stores.kubernetes import related
 from drplatform.stores.kubernetes.resource import Resource
 
 SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease"})
@@ -34,7 +35,7 @@ NAMED_DEFAULTS = frozenset(
 class Selection:
     """What is backed up. Without namespaces: the whole cluster but its own. `kinds` are names such as `Deployment` or `Certificate.cert-manager.io`.
 
-    With namespaces: what is in them, the namespaces themselves, and the definitions of the custom kinds found in them.
+    With namespaces: what is in them, the namespaces themselves, and what these need of the cluster as a whole (see `related`).
     """
 
     namespaces: frozenset[str] = frozenset()
@@ -59,22 +60,11 @@ class Selection:
         namespace = resource.key.namespace or (resource.key.name if resource.kind == "Namespace" and not resource.group else "")
         if namespace:
             return namespace in self.namespaces if self.namespaces else namespace not in SYSTEM_NAMESPACES
-        return not self.namespaces or resource.kind == "CustomResourceDefinition"
+        return not self.namespaces or (resource.group, resource.kind) in related.KINDS
 
 
 def _names(text: str) -> frozenset[str]:
     return frozenset(name.strip() for name in text.split(",") if name.strip())
-
-
-def needed_definitions(resources: list[Resource]) -> frozenset[tuple[str, str]]:
-    """Group and kind of everything here, for choosing the definitions that belong to it."""
-    return frozenset((r.group, r.kind) for r in resources)
-
-
-def defines(definition: Resource) -> tuple[str, str]:
-    """Group and kind of the custom objects that a definition is of."""
-    spec = definition.document.get("spec") or {}
-    return str(spec.get("group", "")), str((spec.get("names") or {}).get("kind", ""))
 
 
 def made_by_cluster(document: Mapping[str, Any]) -> bool:

@@ -5,7 +5,7 @@ import copy
 import pytest
 import yaml
 
-from drplatform.stores.kubernetes import selection
+from drplatform.stores.kubernetes import related, selection
 from drplatform.stores.kubernetes.cleaning import clean, marked
 from drplatform.stores.kubernetes.resource import Resource
 from drplatform.stores.kubernetes.selection import Selection
@@ -214,7 +214,7 @@ def test_selection_by_namespace_and_kind():
     assert one.wants(object_in("shop")) and one.wants(object_in("billing")) and not one.wants(object_in("other"))
     assert one.labels == "a=b"
     assert Selection(frozenset({"kube-system"})).wants(object_in("kube-system")), "named on purpose"
-    cluster_wide = Resource({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": "high"}})
+    cluster_wide = Resource({"apiVersion": "flowcontrol.apiserver.k8s.io/v1", "kind": "FlowSchema", "metadata": {"name": "high"}})
     assert everything.wants(cluster_wide) and not one.wants(cluster_wide)
     assert one.wants_kind("", "ConfigMap") and one.wants_kind("shop.example", "Basket")
     assert not one.wants_kind("other.example", "Basket") and not one.wants_kind("", "Secret")
@@ -235,3 +235,27 @@ def test_the_mark_of_a_restore_is_no_configuration(text):
     assert marked(object_in("shop", "ConfigMap")) != object_in("shop", "ConfigMap")
     full = Resource({**one.document, "kind": "ConfigMap", "data": {"a": "b"}})
     assert marked(full) == full
+
+
+def test_what_a_namespace_needs_of_the_cluster_is_found():
+    documents = yaml.safe_load_all("""
+{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: shop}, spec: {priorityClassName: high, runtimeClassName: sandbox}}
+---
+{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: c, namespace: shop}, spec: {storageClassName: fast, volumeName: disk}}
+---
+{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: b, namespace: shop}, roleRef: {kind: ClusterRole, name: viewer}}
+---
+{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {name: ours}, roleRef: {kind: ClusterRole, name: writer}, subjects: [{namespace: shop}]}
+---
+{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {name: theirs}, roleRef: {kind: ClusterRole, name: x}, subjects: [{namespace: other}]}
+---
+{apiVersion: shop.example/v1, kind: Basket, metadata: {name: b, namespace: shop}}
+---
+{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: baskets}, spec: {group: shop.example, names: {kind: Basket}}}
+---
+{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: others}, spec: {group: shop.example, names: {kind: Other}}}
+""")
+    assert {(name.kind, name.name) for name in related.needed(map(Resource, documents))} == {
+        ("PriorityClass", "high"), ("RuntimeClass", "sandbox"), ("StorageClass", "fast"), ("PersistentVolume", "disk"), ("ClusterRole", "viewer"),
+        ("ClusterRoleBinding", "ours"), ("ClusterRole", "writer"), ("CustomResourceDefinition", "baskets"),
+    }  # fmt: skip

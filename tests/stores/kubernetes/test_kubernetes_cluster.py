@@ -252,6 +252,7 @@ def test_what_controllers_made_is_left_out_and_made_again(cluster, connect, name
         assert found == {
             ("Namespace", namespace), ("Deployment", "web"), ("StatefulSet", "db"), ("Service", "web"), ("Service", "outside"), ("Endpoints", "outside"),
             ("Job", "once"), ("PersistentVolumeClaim", "files"), ("ServiceAccount", "robot"), ("Secret", "robot-token"), ("Pod", "alone"),
+            ("PersistentVolume", namespace),
         }  # fmt: skip
         remove_namespace(cluster, clock, namespace)
         remove(cluster, volume)
