@@ -265,7 +265,9 @@ def left_of(scratch):
 def test_what_is_left_would_be_found(tmp_path):
     left = tmp_path / "drplatform-0" / "platform"
     left.mkdir(parents=True)
-    with subprocess.Popen([sys.executable, "-c", "input()", str(tmp_path)], stdin=subprocess.PIPE) as process:
+    waits = [sys.executable, "-c", "print(flush=True); input()", str(tmp_path)]
+    with subprocess.Popen(waits, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"\n"  # a child that has just begun shows no arguments yet
         found = left_of(tmp_path)
         process.communicate(b"\n")
     assert len(found) == 2
