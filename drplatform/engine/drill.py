@@ -61,7 +61,7 @@ class Drill:
     def __enter__(self) -> Self:
         self.timeline.add("drill.begin", id=self.id, scenario=self.plan.scenario.name, seed=self.plan.seed)
         journal = self.kit.directory / "faults.jsonl"
-        scene = ports.Scene(self.kit.platform, self.kit.stores, self.kit.clock)
+        scene = ports.Scene(self.kit.platform, self.kit.stores, self.kit.clock, self.kit.repository)
         self._faulting = self._stack.enter_context(Faulting(scene, journal, self.kit.clock, self.timeline))
         return self
 

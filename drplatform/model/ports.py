@@ -409,11 +409,12 @@ class Repository(Protocol):
 
 @dataclass(frozen=True)
 class Scene:
-    """What faults and runbooks act on."""
+    """What faults and runbooks act on. `repository` is where the backups lie, if there is one."""
 
     platform: Platform
     stores: Mapping[str, DataStore]
     clock: Clock
+    repository: Repository | None = None
 
 
 @dataclass(frozen=True)

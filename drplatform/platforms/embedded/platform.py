@@ -13,7 +13,7 @@ from drplatform.model import errors
 from drplatform.model.clock import Clock
 from drplatform.model.ports import Credentials, Endpoint, Region
 from drplatform.model.secret import Secret
-from drplatform.platforms.embedded import binaries, layout, lease, mongodb, redis, s3
+from drplatform.platforms.embedded import binaries, layout, lease, mongodb, pressure, redis, s3
 from drplatform.platforms.embedded.groups import FilesGroup, Group, MongodbGroup, RedisGroup
 from drplatform.platforms.embedded.process import Waits
 from drplatform.platforms.embedded.server import Server
@@ -90,6 +90,22 @@ class EmbeddedPlatform:
 
     def rejoin(self, region: str, kind: str) -> None:
         self._group(kind).rejoin(region)
+
+    # -- for faults: Vaulted, Pressurable --------------------------------------------------------------------------------------------
+
+    @property
+    def vault_server(self) -> Server:
+        assert self._vault, "the platform was entered"
+        return self._vault
+
+    def press(self, processors: int, mebibytes: int) -> None:
+        pressure.press(self.directory, self._environment, processors, mebibytes)
+
+    def relieve(self) -> None:
+        pressure.relieve(self.directory)
+
+    def pressure(self) -> Mapping[int, str]:
+        return pressure.pressure(self.directory)
 
     # -- its life --------------------------------------------------------------------------------------------------------------------
 

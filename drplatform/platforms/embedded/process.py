@@ -162,6 +162,7 @@ class ServerProcess:
                 cwd=self._directory,
                 env={**self._environment, **environment},
                 start_new_session=True,
+                restore_signals=False,  # a file that cannot grow is then an error of the write, as on a full disk, and no SIGXFSZ
             )
             self.pid = Pid.of(self._child.pid)
 

@@ -1,0 +1,135 @@
+"""Optional powers of platforms, servers and stores that faults ask for, and what a fault says that it would touch.
+
+Asked for at plan time with isinstance, as those in `ports`; the comments are the contract.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from drplatform.model.ports import Endpoint, Instance, Scene
+
+FILE_SIZE, FILE_DESCRIPTORS = "file-size", "file-descriptors"
+"""What a server may be limited in: the size to which a file may grow, in bytes; the number of open files and connections."""
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What a fault would touch: `targets` by name, out of `population` of their sort, in which regions.
+
+    `destroys`: what it does to them only a recovery brings back.
+    """
+
+    targets: tuple[str, ...]
+    population: int
+    regions: frozenset[str] = frozenset()
+    destroys: bool = False
+
+    @property
+    def share(self) -> float:
+        return len(self.targets) / max(self.population, len(self.targets), 1)
+
+
+@runtime_checkable
+class Aimed(Protocol):
+    """A fault that tells, before it is caused, what it would touch."""
+
+    def aim(self, scene: Scene) -> Aim:
+        """Reads only."""
+
+
+@runtime_checkable
+class Reached(Protocol):
+    """A store that tells where it is reached."""
+
+    endpoint: Endpoint
+
+
+@runtime_checkable
+class Pausable(Protocol):
+    """A server that can be made to hang: its connections stay, nothing is answered (SIGSTOP)."""
+
+    def hang(self) -> None:
+        """Returns when it hangs."""
+
+    def wake(self) -> None: ...
+
+
+@runtime_checkable
+class Limited(Protocol):
+    """A server whose resources can be limited while it runs (setrlimit(2), soft limits)."""
+
+    def limit(self, resource: str, value: int | None) -> None:
+        """Set the soft limit; None: as high as it may be."""
+
+
+@runtime_checkable
+class Traceable(Protocol):
+    """A server of which the operating system tells something, whoever changed it."""
+
+    def trace(self) -> Mapping[str, str]:
+        """`process`: running, paused or absent; `pid`; `started` (a word that differs for each process); `files`, the number that it has
+        open; and its soft limits by resource. Without a process: `process` only."""
+
+
+@runtime_checkable
+class OnDisk(Protocol):
+    """A server whose files can be reached from the runner."""
+
+    @property
+    def disk(self) -> Path:
+        """The directory with all that it stores. It is another one after the server was replaced."""
+
+
+@runtime_checkable
+class Vaulted(Protocol):
+    """A platform whose vault is a server of its own that can be hurt."""
+
+    @property
+    def vault_server(self) -> Instance: ...
+
+
+@runtime_checkable
+class Pressurable(Protocol):
+    """A platform whose machine can be made busy."""
+
+    def press(self, processors: int, mebibytes: int) -> None:
+        """Keep so many processors busy and so much memory occupied, until relieved, but never longer than ten minutes."""
+
+    def relieve(self) -> None: ...
+
+    def pressure(self) -> Mapping[int, str]:
+        """The processes that press, by their number: `processor` or `memory`, as the operating system shows them."""
+
+
+@runtime_checkable
+class Severable(Protocol):
+    """A platform that can hinder the network between its servers, and between clients and servers. Sides are regions, or CLIENTS."""
+
+    def hinder(self, hindrance: "Hindrance") -> None:
+        """From now on, for connections that are there and for new ones. Replaces what was before."""
+
+    def unhinder(self) -> None:
+        """Nothing is hindered any more; connections that were stuck are ended, so that both ends notice."""
+
+    def hindered(self) -> "Hindrance | None":
+        """What is in force now, as that which carries the connections tells."""
+
+
+CLIENTS = "clients"
+
+
+@dataclass(frozen=True)
+class Hindrance:
+    """What happens on the way `source` -> `target` (and back, unless `one_way`) of servers of `kinds` (empty: all).
+
+    `how`: `cut` (nothing passes, nobody is told), `reset` (connections are reset), `slow` (each chunk is `seconds` late).
+    """
+
+    how: str
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    kinds: tuple[str, ...] = ()
+    one_way: bool = False
+    seconds: float = 0.0
