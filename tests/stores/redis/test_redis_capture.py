@@ -3,8 +3,8 @@
 import itertools
 import os
 import random
-import signal
 import re
+import signal
 import socket
 import threading
 import time
