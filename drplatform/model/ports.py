@@ -18,6 +18,7 @@ from drplatform.model.evidence import Evidence
 from drplatform.model.inspection import Change
 from drplatform.model.ledger import Mark
 from drplatform.model.position import Position
+from drplatform.model.replication import Replication
 from drplatform.model.secret import Secret
 
 BLOCK_BYTES = 8 * 1024 * 1024
@@ -470,3 +471,104 @@ class Report(Protocol):
 
 
 Parts = Sequence[Part]
+
+
+# -- two regions --------------------------------------------------------------------------------------------------------------
+
+
+@runtime_checkable
+class Replicated(Protocol):
+    """A store whose servers replicate among themselves. Its endpoint names all of them, in any region."""
+
+    def replication(self) -> Replication:
+        """What the servers say of themselves now. Those that do not answer are named as unreachable."""
+
+    def promote(self, survivors: tuple[Address, ...], lost: tuple[Address, ...]) -> Address:
+        """Make one of the survivors the primary, holding the most that any of them has; returns it when it accepts writes. Idempotent.
+
+        The `lost` were fenced before: they are not asked, and are part of the group no more when it could not decide without them.
+        Raises RecoveryFailed.
+        """
+
+    def hand_over(self, to: tuple[Address, ...], within: float) -> Address:
+        """Have one of these become the primary without losing a write: the old one takes none until the new one has all. Idempotent.
+
+        Raises RecoveryFailed, with the old primary serving on, when that does not succeed within so many seconds.
+        """
+
+
+class ReplicationPass(Protocol):
+    """See `Replicable`. `as_of`: all written before is in the target; None before the first whole pass. `problem`: why it is not whole."""
+
+    as_of: datetime | None
+    copied: int
+    deleted: int
+    problem: str
+
+
+@runtime_checkable
+class Replicable(Protocol):
+    """A store without replication of its own, which a follower of ours replicates into another."""
+
+    def replicate(self, target: Any, stop: threading.Event, every: float = 1.0) -> Iterator[ReplicationPass]:
+        """Keep the target, a store of the same kind, as this one is, until `stop` is set."""
+
+
+@runtime_checkable
+class MultiRegion(Protocol):
+    """A platform whose second region can serve in place of the first."""
+
+    def endpoint_in(self, region: str, kind: str) -> Endpoint:
+        """The servers of this kind in the region, at their public addresses, whoever serves."""
+
+    def serve_from(self, region: str, kind: str) -> None:
+        """Note that the region's servers of this kind serve from now on: `endpoint` names them."""
+
+    def isolate(self, region: str, kind: str) -> tuple[Endpoint, ...]:
+        """Start the region's fenced servers on the disks that they have, alone and private, each at an endpoint of its own.
+
+        So that what they hold can be read; no client and no other server can reach them. `fence` or `rejoin` ends it.
+        """
+
+    def resume(self, region: str, kind: str) -> None:
+        """Start the region's fenced or isolated servers at their public addresses, on the disks that they have."""
+
+
+@dataclass(frozen=True)
+class NameServer:
+    """How to change public names. `kind` names the module in `drplatform.traffic`; `ttl` in seconds is given to each record."""
+
+    kind: str
+    address: Address
+    zone: str
+    ttl: float
+    credentials: Credentials | None = None
+
+
+@runtime_checkable
+class Named(Protocol):
+    """A platform with public names in a name server that can be changed."""
+
+    def names(self) -> NameServer: ...
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Where a public name points, and for how many seconds a client may remember it."""
+
+    addresses: tuple[Address, ...]
+    ttl: float
+
+
+class Traffic(Protocol):
+    """The public names of services."""
+
+    ttl: float
+
+    def point(self, name: str, to: tuple[Address, ...]) -> None:
+        """Make the name point there; returns when the server gives that answer. Idempotent. Raises StoreError."""
+
+    def lookup(self, name: str, timeout: float = 1.0) -> Answer:
+        """Where the name points, asked of the server. Raises StoreError when it does not answer or knows no such name."""
+
+    def close(self) -> None: ...

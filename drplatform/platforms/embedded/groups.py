@@ -14,8 +14,10 @@ from drplatform.platforms.embedded import layout, redis, replicaset, s3
 from drplatform.platforms.embedded.process import Waits
 from drplatform.platforms.embedded.server import Server
 
-_PRIORITIES = {layout.PRIMARY: (2.0, 1.5), layout.SECONDARY: (0.5,)}
-"""Of MongoDB members, so that the primary region is preferred."""
+_PRIORITIES = {layout.PRIMARY: (2.0, 1.5), layout.SECONDARY: (0.5,), layout.WITNESS: (0.0,)}
+"""Of MongoDB members, so that the primary region is preferred. A witness holds the data, but never serves."""
+_FOLLOWS = 0.4
+"""Of MongoDB members that rejoin while another region serves: they must not take over by themselves."""
 
 TERMS_OF_A_SET = 1_000_000
 """More elections than a MongoDB set of this platform will ever have."""
@@ -38,6 +40,14 @@ class Group(Protocol):
 
     def rejoin(self, region: str) -> None: ...
 
+    def endpoint_in(self, region: str) -> Endpoint: ...
+
+    def serve_from(self, region: str) -> None: ...
+
+    def isolate(self, region: str) -> tuple[Endpoint, ...]: ...
+
+    def resume(self, region: str) -> None: ...
+
 
 class Members:
     """The servers of a kind, by region, and which region serves."""
@@ -56,7 +66,7 @@ class Members:
     def of(self, region: str) -> tuple[Server, ...]:
         found = tuple(server for server in self.all if server.region == region)
         if not found:
-            raise errors.SettingsError(f"There is no region {region!r}; known are {', '.join(layout.REGIONS)}.")
+            raise errors.SettingsError(f"There is no region {region!r}; known are {', '.join(dict.fromkeys(s.region for s in self.all))}.")
         return found
 
     def outside(self, region: str) -> tuple[Server, ...]:
@@ -122,13 +132,33 @@ class MongodbGroup:
     def rejoin(self, region: str) -> None:
         if not replicaset.find_primary(self._addresses(self._alive(region))):
             raise errors.RecoveryFailed(f"No MongoDB primary lives outside the {region} region for it to rejoin; publish one first.")
-        self._add(self._members.of(region))
+        self._add(self._members.of(region), follows=region not in (self._members.serving, layout.WITNESS))
 
-    def _add(self, servers: Sequence[Server]) -> None:
+    def endpoint_in(self, region: str) -> Endpoint:
+        return self._endpoint(self._addresses(self._members.of(region)))
+
+    def serve_from(self, region: str) -> None:
+        self._members.serve_from(region)
+
+    def isolate(self, region: str) -> tuple[Endpoint, ...]:
+        """Each a set of its own: a set whose members are at other addresses now cannot elect."""
+        for server in self._members.of(region):
+            server.unfence(published=False)
+            replicaset.take_over(server.listens_at, 1.0)
+            replicaset.wait_for_primary(server.listens_at, self._waits)
+        return tuple(self._endpoint([server.listens_at]) for server in self._members.of(region))
+
+    def resume(self, region: str) -> None:
+        for server in self._members.of(region):
+            server.unfence(published=True)
+        replicaset.wait_until_healthy(self._members.of(region)[0].address, self._addresses(self._members.of(region)), self._waits)
+
+    def _add(self, servers: Sequence[Server], follows: bool = False) -> None:
         for server in servers:
             others = [s.address for s in self.servers if s is not server and s.alive()]
             server.renew(published=True)
-            replicaset.add(others, server.address, self._priority(server), self._waits)
+            priority = self._priority(server)
+            replicaset.add(others, server.address, min(priority, _FOLLOWS) if follows else priority, self._waits)
 
     def _alive(self, outside: str) -> list[Server]:
         return [server for server in self._members.outside(outside) if server.alive()]
@@ -183,6 +213,25 @@ class RedisGroup:
             server.renew(published=True, settings=self._following())
             redis.wait_until_in_sync(server.address, self._waits)
 
+    def endpoint_in(self, region: str) -> Endpoint:
+        return Endpoint(layout.REDIS, (self._members.of(region)[0].address,))
+
+    def serve_from(self, region: str) -> None:
+        """The server keeps whom it follows for its next start, so that is told, too."""
+        self._members.serve_from(region)
+        for server in self.servers:
+            server.configure({} if server.region == region else self._following())
+
+    def isolate(self, region: str) -> tuple[Endpoint, ...]:
+        (server,) = self._members.of(region)
+        server.unfence(published=False)
+        return (Endpoint(layout.REDIS, (server.listens_at,)),)
+
+    def resume(self, region: str) -> None:
+        """As what it is now: the primary, or a replica of the region that serves."""
+        for server in self._members.of(region):
+            server.unfence(published=True, settings={} if region == self._members.serving else self._following())
+
     def _serving(self) -> Server:
         return self._members.of(self._members.serving)[0]
 
@@ -226,6 +275,21 @@ class FilesGroup:
             raise errors.RecoveryFailed(f"The {region} region serves the files; publish another before it is emptied to rejoin.")
         for server in self._members.of(region):
             server.renew(published=True)
+
+    def endpoint_in(self, region: str) -> Endpoint:
+        return self._endpoint(self._members.of(region)[0].address)
+
+    def serve_from(self, region: str) -> None:
+        self._members.serve_from(region)
+
+    def isolate(self, region: str) -> tuple[Endpoint, ...]:
+        (server,) = self._members.of(region)
+        server.unfence(published=False)
+        return (self._endpoint(server.listens_at),)
+
+    def resume(self, region: str) -> None:
+        for server in self._members.of(region):
+            server.unfence(published=True)
 
     def _endpoint(self, address: Address) -> Endpoint:
         return replace(self._like, addresses=(address,))

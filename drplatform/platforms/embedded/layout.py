@@ -6,6 +6,7 @@ one platform cannot collide with those of another. Ports are the operating syste
 connections get their ports (ip_local_port_range, ip(7)), in a row that begins at random.
 """
 
+import base64
 import contextlib
 import itertools
 import json
@@ -17,12 +18,17 @@ from pathlib import Path
 
 from drplatform.model import errors
 
-PRIMARY, SECONDARY, VAULT = "primary", "secondary", "vault"
+PRIMARY, SECONDARY, WITNESS, VAULT, OUTSIDE = "primary", "secondary", "witness", "vault", "names"
 REGIONS = (PRIMARY, SECONDARY)
-_LAST_OCTET = {PRIMARY: 1, SECONDARY: 2, VAULT: 9}
+_LAST_OCTET = {PRIMARY: 1, SECONDARY: 2, WITNESS: 3, VAULT: 9, OUTSIDE: 10}
 
-MONGODB, REDIS, FILES = "mongodb", "redis", "files"
+MONGODB, REDIS, FILES, DNS = "mongodb", "redis", "files", "names"
 KINDS = (MONGODB, REDIS, FILES)
+
+NAMES = "names"
+"""Wanted: a name server outside the regions, for public names that move."""
+_COUNTS = {MONGODB: {PRIMARY: 2, SECONDARY: 1}, REDIS: {PRIMARY: 1, SECONDARY: 1}, FILES: {PRIMARY: 1, SECONDARY: 1}}
+_WITH_WITNESS = {**_COUNTS, MONGODB: {PRIMARY: 1, SECONDARY: 1, WITNESS: 1}}
 
 PUBLIC, PRIVATE, DOOR = "public", "private", "door"
 _S3_PARTS = ("master", "volume", "filer", "admin")
@@ -47,7 +53,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Layout:
-    """All of one platform. Holds S3 keys: written with mode 0600 only."""
+    """All of one platform. Holds S3 keys and that of the names: written with mode 0600 only."""
 
     servers: tuple[Place, ...]
     vault: Place
@@ -55,6 +61,12 @@ class Layout:
     access_key: str
     secret_key: str
     sse_key: str
+    names: Place | None = None
+    names_key: str = ""
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(place.region for place in self.servers))
 
     def save(self, directory: Path) -> None:
         (directory / FILE).touch(mode=0o600)
@@ -66,28 +78,31 @@ class Layout:
         try:
             read = json.loads((directory / FILE).read_text())
             places = tuple(Place(**place) for place in read.pop("servers"))
-            return cls(servers=places, vault=Place(**read.pop("vault")), **read)
+            names = Place(**found) if (found := read.pop("names")) else None
+            return cls(servers=places, vault=Place(**read.pop("vault")), names=names, **read)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise errors.SettingsError(f"{directory} holds no platform ({error}); see: drplatform platform status") from error
 
 
-def draw() -> Layout:
-    """A new layout with free ports: two MongoDB members in the primary region and one in the secondary, one of the others in each."""
+def draw(wanted: frozenset[str] = frozenset()) -> Layout:
+    """A new layout with free ports: two MongoDB members in the primary region and one in the secondary, one of the others in each.
+
+    `wanted` may hold WITNESS (MongoDB: one member in each region and one in a third place, so that any two are a majority) and NAMES.
+    """
+    counts = _WITH_WITNESS if WITNESS in wanted else _COUNTS
     network = f"127.{secrets.randbelow(254) + 1}.{secrets.randbelow(254) + 1}"
     with contextlib.ExitStack() as reserved:  # ports stay taken until all are drawn, so that none is drawn twice
         low = _low_ports(reserved)
         places = [
             _place(reserved, low, network, kind, region, number)
-            for region in REGIONS
+            for region in (*REGIONS, WITNESS)
             for kind in KINDS
-            for number in range(1, _count(kind, region) + 1)
+            for number in range(1, counts[kind].get(region, 0) + 1)
         ]
         vault = _place(reserved, low, network, FILES, VAULT, 1)
-    return Layout(tuple(places), vault, "drplatform", secrets.token_hex(10), secrets.token_hex(20), secrets.token_hex(32))
-
-
-def _count(kind: str, region: str) -> int:
-    return 2 if (kind, region) == (MONGODB, PRIMARY) else 1
+        names = _place(reserved, low, network, DNS, OUTSIDE, 1) if NAMES in wanted else None
+    keys = secrets.token_hex(10), secrets.token_hex(20), secrets.token_hex(32)
+    return Layout(tuple(places), vault, "drplatform", *keys, names, base64.b64encode(secrets.token_bytes(32)).decode())
 
 
 def _place(reserved: contextlib.ExitStack, low: Iterator[int], network: str, kind: str, region: str, number: int) -> Place:

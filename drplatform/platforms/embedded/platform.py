@@ -11,12 +11,12 @@ from typing import Self
 
 from drplatform.model import errors
 from drplatform.model.clock import Clock
-from drplatform.model.ports import Credentials, Endpoint, Region
+from drplatform.model.ports import Credentials, Endpoint, NameServer, Region
 from drplatform.model.secret import Secret
-from drplatform.platforms.embedded import binaries, layout, lease, mongodb, pressure, redis, s3
+from drplatform.platforms.embedded import binaries, layout, lease, mongodb, nameserver, pressure, redis, s3
 from drplatform.platforms.embedded.groups import FilesGroup, Group, MongodbGroup, RedisGroup
 from drplatform.platforms.embedded.process import Waits
-from drplatform.platforms.embedded.server import Server
+from drplatform.platforms.embedded.server import Recipe, Server
 
 BUCKETS = ("uploads", "pdfs")
 VAULT_BUCKET = "backups"
@@ -24,11 +24,18 @@ _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ")
 
 
 class EmbeddedPlatform:
-    """ports.Platform and ports.Provisionable. Make one with `create` (its own, for one run) or `by_hand.attach`."""
+    """ports.Platform, Provisionable and MultiRegion; Named when it was wanted. Make one with `create` (its own, for one run) or `by_hand.attach`."""
 
     name = "embedded"
 
-    def __init__(self, clock: Clock, base: Path, programs: binaries.Programs, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        base: Path,
+        programs: binaries.Programs,
+        environment: Mapping[str, str],
+        wanted: frozenset[str] = frozenset(),
+    ) -> None:
         self.id = ""
         self._clock, self._base, self._programs = clock, base.absolute(), programs
         self._environment = {name: environment[name] for name in _INHERITED if name in environment}  # no secrets of ours
@@ -37,15 +44,24 @@ class EmbeddedPlatform:
         self._groups: dict[str, Group] = {}
         self._vault: Server | None = None
         self._layout: layout.Layout | None = None
+        self._names: Server | None = None
+        self._wanted = wanted
 
     @classmethod
-    def create(cls, clock: Clock, base: Path, servers: Mapping[str, str], environment: Mapping[str, str]) -> Self:
+    def create(
+        cls,
+        clock: Clock,
+        base: Path,
+        servers: Mapping[str, str],
+        environment: Mapping[str, str],
+        wanted: frozenset[str] = frozenset(),
+    ) -> Self:
         """A platform that starts when it is entered and is gone when it is left. Raises SettingsError when server programs are missing.
 
         `base` is the private directory for platforms; `servers` maps `mongod`, `redis-server`, `weed` to programs;
-        of `environment` the servers inherit PATH, HOME, the language and the library path.
+        of `environment` the servers inherit PATH, HOME, the language and the library path. `wanted`: see `layout.draw`.
         """
-        return cls(clock, base, binaries.find(servers, environment.get("PATH", "")), environment)
+        return cls(clock, base, binaries.find(servers, environment.get("PATH", "")), environment, wanted)
 
     def __enter__(self) -> Self:
         if not self.id:
@@ -66,7 +82,7 @@ class EmbeddedPlatform:
 
     @property
     def regions(self) -> tuple[Region, ...]:
-        return tuple(Region(name, tuple(s for s in self.servers() if s.region == name)) for name in layout.REGIONS)
+        return tuple(Region(name, tuple(s for s in self.servers() if s.region == name)) for name in self._drawn.regions)
 
     def endpoint(self, kind: str) -> Endpoint:
         return self._group(kind).endpoint()
@@ -80,7 +96,7 @@ class EmbeddedPlatform:
     def fence(self, region: str, kind: str) -> None:
         for server in self._group(kind).servers:
             if server.region == region:
-                server.stop()
+                server.fence()
 
     def provision(self, region: str, kind: str) -> Endpoint:
         return self._group(kind).provision(region)
@@ -90,6 +106,27 @@ class EmbeddedPlatform:
 
     def rejoin(self, region: str, kind: str) -> None:
         self._group(kind).rejoin(region)
+
+    # -- MultiRegion, Named ----------------------------------------------------------------------------------------------------------
+
+    def endpoint_in(self, region: str, kind: str) -> Endpoint:
+        return self._group(kind).endpoint_in(region)
+
+    def serve_from(self, region: str, kind: str) -> None:
+        self._group(kind).serve_from(region)
+
+    def isolate(self, region: str, kind: str) -> tuple[Endpoint, ...]:
+        return self._group(kind).isolate(region)
+
+    def resume(self, region: str, kind: str) -> None:
+        self._group(kind).resume(region)
+
+    def names(self) -> NameServer:
+        """Raises SettingsError when the platform was made without a name server."""
+        if self._names is None:
+            raise errors.SettingsError("This platform was made without public names; a drill asks for them in its first sentence.")
+        key = Credentials(nameserver.KEY_NAME, Secret(self._drawn.names_key))
+        return NameServer(nameserver.KIND, self._names.address, nameserver.ZONE, nameserver.TTL, key)
 
     # -- for faults: Vaulted, Pressurable --------------------------------------------------------------------------------------------
 
@@ -113,7 +150,7 @@ class EmbeddedPlatform:
         """Take a directory and start everything in it; returns when all is functional. Leaves nothing behind when it fails."""
         self._lease = lease.create(self._base)
         try:
-            drawn = layout.draw()
+            drawn = layout.draw(self._wanted)
             drawn.save(self._lease.directory)
             self.open(self._lease.directory, drawn)
             self._start_servers()
@@ -125,6 +162,8 @@ class EmbeddedPlatform:
         """Take up the servers of a directory, whether they run or not."""
         self.id, self._layout = directory.name, drawn
         self._vault = self._server(drawn.vault, directory, self._weed(drawn, (VAULT_BUCKET,)))
+        names = nameserver.Names(Secret(drawn.names_key))
+        self._names = self._server(drawn.names, directory, names) if drawn.names else None
         of = {kind: [self._server(p, directory, self._recipe(p, drawn)) for p in drawn.servers if p.kind == kind] for kind in layout.KINDS}
         self._groups = {
             layout.MONGODB: MongodbGroup(of[layout.MONGODB], directory, drawn.replica_set, self._waits),
@@ -159,8 +198,8 @@ class EmbeddedPlatform:
         return tuple(server for group in self._groups.values() for server in group.servers)
 
     def everything(self) -> tuple[Server, ...]:
-        """All servers, the vault's with them; none before it is entered."""
-        return (*self.servers(), self._vault) if self._vault else ()
+        """All servers, the vault's and the name server with them; none before it is entered."""
+        return (*self.servers(), *(server for server in (self._vault, self._names) if server))
 
     # -- how it is made --------------------------------------------------------------------------------------------------------------
 
@@ -180,10 +219,10 @@ class EmbeddedPlatform:
         finally:
             pool.shutdown()
 
-    def _server(self, place: layout.Place, directory: Path, recipe: mongodb.Member | redis.Server | s3.Weed) -> Server:
+    def _server(self, place: layout.Place, directory: Path, recipe: Recipe) -> Server:
         return Server(place, directory, recipe, self._environment, self._waits)
 
-    def _recipe(self, place: layout.Place, drawn: layout.Layout) -> mongodb.Member | redis.Server | s3.Weed:
+    def _recipe(self, place: layout.Place, drawn: layout.Layout) -> Recipe:
         match place.kind:
             case layout.MONGODB:
                 return mongodb.Member(self._programs.mongod, drawn.replica_set)
@@ -199,8 +238,12 @@ class EmbeddedPlatform:
         return Endpoint(layout.FILES, (), {"buckets": ",".join(BUCKETS), "region": s3.AWS_REGION}, self._credentials())
 
     def _credentials(self) -> Credentials:
+        return Credentials(self._drawn.access_key, Secret(self._drawn.secret_key))
+
+    @property
+    def _drawn(self) -> layout.Layout:
         assert self._layout, "the platform was entered"
-        return Credentials(self._layout.access_key, Secret(self._layout.secret_key))
+        return self._layout
 
     def _group(self, kind: str) -> Group:
         if kind not in self._groups:

@@ -25,10 +25,11 @@ STATE = "state.json"
 @dataclass(frozen=True)
 class State:
     """`generation` numbers its disks: a provisioned server begins a new one. `published`: listens at its public address, not the private.
-    `settings` are the recipe's (whom it follows). `pid` is the process started last, `door` one that lets the public in to it."""
+    `settings` are the recipe's (whom it follows). `fenced`: it must not serve as it is, so it does not start. `pid` is the process started last, `door` one that lets the public in to it."""
 
     generation: int = 1
     published: bool = True
+    fenced: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
     pid: Pid | None = None
     door: Pid | None = None
@@ -65,7 +66,9 @@ class Server(Hurtable):
     # -- Instance, Killable, Erasable --------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start and return when it answers. Raises StoreError with the end of its log when it does not come up."""
+        """Start and return when it answers. Raises StoreError with the end of its log when it does not come up, and when it is fenced."""
+        if self._state.fenced:
+            raise errors.StoreError(f"{self.name} is fenced: it may hold a history of its own. Let it rejoin, or resume it on purpose.")
         if not self._process.alive():
             self._door.kill()
             self._disk.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -106,10 +109,21 @@ class Server(Hurtable):
         """How many disks it has had, this one counted."""
         return self._state.generation
 
+    def fence(self) -> None:
+        """Stop it, and let it not start by itself again."""
+        self._set(fenced=True)
+        self.stop()
+
+    def unfence(self, *, published: bool, settings: Mapping[str, str] | None = None) -> None:
+        """Start it on the disk that it has, fenced or not, at its public or private address."""
+        self.kill()
+        self._set(fenced=False, published=published, settings=settings or {})
+        self.start()
+
     def renew(self, *, published: bool, settings: Mapping[str, str] | None = None) -> None:
         """Give it a new, empty disk and start it there. The disk it had is kept aside."""
         self.kill()
-        self._set(generation=self._state.generation + 1, published=published, settings=settings or {})
+        self._set(generation=self._state.generation + 1, fenced=False, published=published, settings=settings or {})
         self.start()
 
     def configure(self, settings: Mapping[str, str]) -> None:
