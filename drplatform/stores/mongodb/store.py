@@ -7,9 +7,10 @@ from contextlib import AbstractContextManager
 from drplatform.model.backup import Digest
 from drplatform.model.clock import Clock
 from drplatform.model.ledger import Mark
-from drplatform.model.ports import Dump, Endpoint, LogBatch, Marker, Operation, Prober, Restore
+from drplatform.model.ports import Address, Dump, Endpoint, LogBatch, Marker, Operation, Prober, Restore
 from drplatform.model.position import Position
-from drplatform.stores.mongodb import catalogue, digest, dump, follow, marks, members, namespaces, oplog, restore
+from drplatform.model.replication import Replication
+from drplatform.stores.mongodb import catalogue, digest, dump, follow, marks, members, namespaces, oplog, replication, restore
 from drplatform.stores.mongodb import seed as seeds
 from drplatform.stores.mongodb import wire as wires
 from drplatform.stores.mongodb.members import Members
@@ -98,6 +99,16 @@ class MongoStore:
         if not found["valid"]:
             told = told or ["not valid, the server does not say why"]
         return [f"{namespace}: {defect}" for defect in told]
+
+    def replication(self) -> Replication:
+        return replication.look(self._members)
+
+    def promote(self, survivors: tuple[Address, ...], lost: tuple[Address, ...]) -> Address:
+        """By election where the survivors are a majority of the set, else by force on the one that knows most."""
+        return replication.promote(self._members, survivors)
+
+    def hand_over(self, to: tuple[Address, ...], within: float) -> Address:
+        return replication.hand_over(self._members, to, within)
 
     def close(self) -> None:
         """Nothing is held between calls."""

@@ -7,9 +7,10 @@ from contextlib import AbstractContextManager
 from drplatform.model.backup import Digest
 from drplatform.model.clock import Clock
 from drplatform.model.ledger import Mark
-from drplatform.model.ports import Dump, Endpoint, LogBatch, Marker, Operation, Prober, Restore
+from drplatform.model.ports import Address, Dump, Endpoint, LogBatch, Marker, Operation, Prober, Restore
 from drplatform.model.position import Position
-from drplatform.stores.redis import content, digest, follow, marks, restore, snapshot, stream
+from drplatform.model.replication import Replication
+from drplatform.stores.redis import content, digest, follow, marks, replication, restore, snapshot, stream
 from drplatform.stores.redis import seed as seeds
 from drplatform.stores.redis import wire as wires
 from drplatform.stores.redis.wire import Wire
@@ -72,6 +73,16 @@ class RedisStore:
 
     def operations(self, block: bytes) -> Iterator[Operation]:
         return stream.operations(block)
+
+    def replication(self) -> Replication:
+        return replication.look(self.endpoint, self._clock)
+
+    def promote(self, survivors: tuple[Address, ...], lost: tuple[Address, ...]) -> Address:
+        """The survivor that has most of the stream."""
+        return replication.promote(self.endpoint, survivors, self._clock)
+
+    def hand_over(self, to: tuple[Address, ...], within: float) -> Address:
+        return replication.hand_over(self.endpoint, to, self._clock, within)
 
     def close(self) -> None:
         """Nothing is held between calls."""
