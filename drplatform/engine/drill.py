@@ -9,7 +9,7 @@ from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Self
 
-from drplatform.engine import backups, judgement, recovery, runbook
+from drplatform.engine import backups, capabilities, judgement, recovery, runbook
 from drplatform.engine.capture import Capture
 from drplatform.engine.faulting import Faulting
 from drplatform.engine.kit import Kit
@@ -41,7 +41,7 @@ def offered(platform: ports.Platform, stores: Mapping[str, ports.DataStore], fau
             found.add(f"erasable:{region.name}")
     if isinstance(platform, ports.Provisionable):
         found.add("provision")
-    return frozenset(found)
+    return frozenset(found) | capabilities.of(platform, stores) | {"repository"}
 
 
 class Drill:
