@@ -1,9 +1,12 @@
 """`drplatform compliance` and `gate`: what the evidence says of the strategy, for auditors and for CI."""
 
+from datetime import datetime
+
 import click
 
 from drplatform.cli import options
 from drplatform.environment import Environment
+from drplatform.model import deficiency, errors
 from drplatform.model.compliance import Assessment, Status
 from drplatform.reports import compliance
 
@@ -29,7 +32,32 @@ def report(**told: object) -> int:
         if due.overdue(assessment.at):
             click.secho(f"The {due.cadence} drill {due.name} is overdue.", fg="yellow")
     click.echo(f"Report: {written['html'].resolve()}")
+    for found in assessment.deficiencies:
+        if not found.closed:
+            click.secho(f"Drill {found.drill} failed: {found.state(assessment.at.date())}.", fg="red")
+    click.echo(f"PDF:    {written['pdf'].resolve()}")
     click.echo(f"Data:   {written['json'].resolve()}")
+    click.echo(f"OSCAL:  {written['oscal'].resolve()}")
+    return 0
+
+
+@group.command()
+@click.argument("drill")
+@click.argument("text")
+@click.option("--owner", required=True, help="Who does it.")
+@click.option("--due", required=True, type=click.DateTime(["%Y-%m-%d"]), help="Until which day, e.g. 2026-12-31.")
+def action(drill: str, text: str, owner: str, due: datetime) -> int:
+    """Plan a corrective action against a DRILL that failed. Only a retest closes the deficiency, never this command.
+
+    \b
+    drplatform compliance action 20261123T185022Z-36323a "restore with 8 connections" --owner ops --due 2026-12-15
+    """
+    env = Environment.open(options.settings())
+    known = {d.drill: d for d in env.assessment().deficiencies}
+    if drill not in known:
+        raise errors.SettingsError(f"No failed drill {drill!r} is in the audit log; failed are: {', '.join(known) or 'none'}.")
+    env.record_operation(deficiency.ACTION, drill=drill, text=text, owner=owner, due=f"{due:%Y-%m-%d}")
+    click.echo(f"Planned. It is closed when the scenario {known[drill].scenario!r} passes again.")
     return 0
 
 

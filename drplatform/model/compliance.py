@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
+from drplatform.model import deficiency as deficiencies
+from drplatform.model.deficiency import Deficiency
 from drplatform.model.policy import Policy
 
 Record = Mapping[str, Any]
@@ -74,6 +76,7 @@ class Assessment:
     findings: tuple[Finding, ...]
     calendar: tuple[Due, ...]
     unfinished: tuple[str, ...]
+    deficiencies: tuple[Deficiency, ...] = ()
 
     def of(self, control: str) -> tuple[Finding, ...]:
         """The findings that bear on a control, e.g. `SOC 2 A1.3`."""
@@ -92,10 +95,16 @@ def assess(
     clauses: Sequence[Clause], records: Iterable[Record], policy: Policy, now: datetime, unfinished: tuple[str, ...] = ()
 ) -> Assessment:
     """Hold the clauses against the evidence among the records, which may be in any order."""
-    evidence = sorted((r for r in records if "verdict" in r and "scenario" in r), key=lambda r: str(r["finished"]), reverse=True)
+    log = list(records)
+    evidence = sorted((r for r in log if "verdict" in r and "scenario" in r), key=lambda r: str(r["finished"]), reverse=True)
     findings = tuple(_finding(clause, evidence, policy, now) for clause in clauses)
     calendar = tuple(_due(rule.name, rule.cadence, evidence) for rule in policy.drills)
-    return Assessment(now, findings, calendar, unfinished)
+    found = deficiencies.deficiencies(log, policy.hash, lambda record: _concerned(clauses, record, policy))
+    return Assessment(now, findings, calendar, unfinished, found)
+
+
+def _concerned(clauses: Sequence[Clause], record: Record, policy: Policy) -> tuple[str, ...]:
+    return tuple(c.id for c in clauses if c.proof and c.proof(record, policy) is not None)
 
 
 def _finding(clause: Clause, evidence: Sequence[Record], policy: Policy, now: datetime) -> Finding:

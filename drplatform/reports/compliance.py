@@ -1,25 +1,33 @@
-"""The compliance report: the strategy clause by clause and control by control, with the evidence for each. One HTML page and its JSON."""
+"""The compliance report: the strategy clause by clause and control by control, with the evidence for each.
+
+One HTML page, the same as PDF, its JSON, and OSCAL for auditors' tools."""
 
 import base64
 import hashlib
 import json
+from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
+from drplatform.model import controls
 from drplatform.model.compliance import Assessment, Finding, Status
-from drplatform.reports import documents
+from drplatform.model.deficiency import Deficiency
+from drplatform.reports import documents, oscal, pdf
 
 BADGES = {Status.PROVEN: "passed", Status.STALE: "inconclusive", Status.NEVER_TESTED: "skipped", Status.FAILED: "failed"}
 """The style of each status."""
 
 
 def write(assessment: Assessment, directory: Path) -> dict[str, Path]:
-    """Write `compliance.html` and `compliance.json`; the files by format."""
+    """Write `compliance.html`, `.pdf`, `.json` and `.oscal.json`; the files by format. Drills whose report lies in the directory are links."""
+    known = [d for d in _cited(assessment) if (directory / d / f"{d}.html").is_file()]
     return {
-        "html": documents.write_whole(directory / "compliance.html", page(assessment)),
+        "html": documents.write_whole(directory / "compliance.html", page(assessment, known)),
+        "pdf": pdf.write(assessment, directory),
+        "oscal": oscal.write(assessment, directory),
         "json": documents.write_whole(directory / "compliance.json", json.dumps(document(assessment), indent=2) + "\n"),
     }
 
@@ -34,12 +42,32 @@ def document(assessment: Assessment) -> dict[str, Any]:
             {"drill": d.name, "cadence": d.cadence, "passed": _iso(d.passed), "due": _iso(d.due), "overdue": d.overdue(assessment.at), "attempts": d.attempts}
             for d in assessment.calendar
         ],
+        "deficiencies": [_deficiency(d, assessment) for d in assessment.deficiencies],
         "unfinished": list(assessment.unfinished),
     }  # fmt: skip
 
 
-def page(assessment: Assessment) -> str:
-    """The page's text."""
+def _deficiency(found: Deficiency, assessment: Assessment) -> dict[str, Any]:
+    return {
+        "drill": found.drill,
+        "scenario": found.scenario,
+        "found": _iso(found.found),
+        "finding": found.finding,
+        "clauses": list(found.clauses),
+        "state": found.state(assessment.at.date()),
+        "actions": [{"text": a.text, "owner": a.owner, "due": f"{a.due:%Y-%m-%d}", "planned": _iso(a.planned)} for a in found.actions],
+        "retest": found.retest or None,
+        "retested": _iso(found.retested),
+    }
+
+
+def _cited(assessment: Assessment) -> set[str]:
+    cited = {drill for f in assessment.findings for drill in f.evidence}
+    return cited | {drill for d in assessment.deficiencies for drill in (d.drill, d.retest) if drill}
+
+
+def page(assessment: Assessment, reports: Collection[str] = ()) -> str:
+    """The page's text. `reports` are the drills whose report lies beside the page, in a directory of the drill's name."""
     templates = jinja2.Environment(
         loader=jinja2.PackageLoader("drplatform.reports"),
         autoescape=jinja2.select_autoescape(("html",)),
@@ -53,6 +81,8 @@ def page(assessment: Assessment) -> str:
         counts={status: sum(f.status is status for f in assessment.findings) for status in Status},
         sections=dict.fromkeys(f.clause.section for f in assessment.findings),
         badges=BADGES,
+        reports=reports,
+        asks={name: controls.control(name).asks for name in assessment.controls},
         day=_day,
         style=style,
         style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
