@@ -1,0 +1,34 @@
+"""The runbooks of all components, read from the recoveries that run: nothing is written twice. Does nothing to any platform."""
+
+from collections.abc import Iterable
+
+from drplatform.engine import recovery, runbook
+from drplatform.engine.kit import Kit
+from drplatform.model import drill, instructions
+from drplatform.model.instructions import Book, Instruction
+from drplatform.model.timeline import Timeline
+
+WHEN = "Users of {store} are not served, and its servers do not come back by themselves; or its data are wrong."
+
+
+def books(kit: Kit, stores: Iterable[str]) -> tuple[Book, ...]:
+    """One runbook for each store: its recovery from backups alone."""
+    return tuple(_book(kit, store) for store in stores)
+
+
+def steps(kit: Kit, store: str) -> tuple[runbook.Step | runbook.Together, ...]:
+    """The steps that the recovery of the store follows, not followed yet."""
+    plan = recovery.Recovery(kit, Timeline(kit.clock), {}, {store: drill.LATEST}, kit.platform.regions[0].name, lambda: None, {})
+    return plan.steps()
+
+
+def _book(kit: Kit, store: str) -> Book:
+    listed = tuple(_instructions(steps(kit, store), store))
+    return Book(store, f"Recovery of {store} from its backups", WHEN.format(store=store), listed)
+
+
+def _instructions(entries: Iterable[runbook.Step | runbook.Together], store: str) -> Iterable[Instruction]:
+    for entry in entries:
+        at_once: tuple[runbook.Step, ...] = entry.steps if isinstance(entry, runbook.Together) else (entry,)
+        for number, step in enumerate(at_once):
+            yield instructions.instruction(step.name, step.phase, step.why, step.timeout, store, together=number > 0)

@@ -1,0 +1,120 @@
+"""A runbook as people follow it: the steps that a recovery runs, with what a person types, sees and takes back. Pure data and texts.
+
+The steps come from the engine (`engine/handbook`); here is only what is the same for every step of a phase.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One step. `within` is how long it may take, in seconds; `together` that it goes on at once with the one before."""
+
+    name: str
+    phase: str
+    why: str
+    within: float
+    command: str
+    tell: str
+    undo: str
+    together: bool = False
+
+
+@dataclass(frozen=True)
+class Book:
+    """The runbook of one component."""
+
+    component: str
+    title: str
+    when: str
+    instructions: tuple[Instruction, ...]
+
+
+@dataclass(frozen=True)
+class Guide:
+    """What a person does in a phase: `command` by hand, how to tell that it worked, how to take it back."""
+
+    command: str
+    tell: str
+    undo: str
+
+
+STOPS = {
+    "mongodb": "systemctl stop mongod   # on every host of it that still answers",
+    "redis": "systemctl stop redis   # on every host of it that still answers",
+    "files": "systemctl stop seaweedfs   # or deny writes by the bucket policy, where the storage is a service",
+}
+"""What fences a store by hand."""
+
+NOTHING = "Nothing to take back: it only looks."
+
+GUIDES: Mapping[str, Guide] = {
+    "detect": Guide(
+        "drplatform platform status",
+        "Five probes in a row fail; users of {store} say the same. One failed probe may be chance.",
+        NOTHING,
+    ),
+    "decide": Guide(
+        "drplatform backups map {store}\ndrplatform backups operations {store} --around 2026-01-31T12:00:00Z",
+        "You can name the recovery point, and how many seconds of writes it costs; both are written down with your name.",
+        "Choose another point; nothing was changed yet.",
+    ),
+    "fence": Guide(
+        "{stop}",
+        "Nothing of the old {store} listens: its public name refuses connections, so no write can go where it would be lost.",
+        "Start the old servers again, as long as nothing was published. Their disks are kept.",
+    ),
+    "provision": Guide(
+        "# start new, empty servers of {store} from your deployment, reachable by you alone\n"
+        "# and name them in the drplatform.yaml that the restore uses",
+        "The new servers answer at their private address, and are empty.",
+        "Remove the new servers.",
+    ),
+    "restore": Guide(
+        "drplatform backups restore {store} --config new-servers.yaml   # --to POSITION for a moment before the latest",
+        "The command ends with 0 and names the point it reached; it refuses a backup of which a byte is wrong.",
+        "Remove the new servers and begin again with empty ones; the backups were only read.",
+    ),
+    "verify": Guide(
+        "drplatform backups verify --all",
+        "The server's own check of its structures finds nothing, and old data can be read.",
+        NOTHING,
+    ),
+    "promote": Guide(
+        "# make the surviving region's servers of {store} the ones that accept writes",
+        "Exactly one server accepts writes, and it is the one you meant.",
+        "Hand over in the other direction, as planned; never by starting the lost servers.",
+    ),
+    "switch": Guide(
+        "# point the public name of {store} to the new servers",
+        "Users read what was written before and have new writes acknowledged, through the public name, for half a second without a failure.",
+        "Point the name back, only as long as no user has written to the new servers.",
+    ),
+    "rejoin": Guide(
+        "# bring the other region's servers of {store} back, emptied, as replicas of the new ones",
+        "The replicas report that they are in sync. Until then one more failure is an outage.",
+        "Stop the replicas; users are not touched.",
+    ),
+    "protect": Guide(
+        "drplatform backups take {store} {base}",
+        "`drplatform backups list` shows the new backup. A restore begins a new history, which no earlier backup covers.",
+        "Nothing to take back: a backup more does no harm.",
+    ),
+}
+"""By phase of a step."""
+
+ELSE = Guide("# see the name of the step", "The step's own condition holds.", "Not known; ask before you do it.")
+
+
+def instruction(name: str, phase: str, why: str, within: float, store: str, together: bool = False) -> Instruction:
+    """The step with what a person needs for it."""
+    guide = GUIDES.get(phase, ELSE)
+    words = {
+        "store": store,
+        "stop": STOPS.get(store, f"# stop every server of {store}"),
+        "base": "snapshot" if store == "redis" else "full",
+    }
+    return Instruction(
+        name, phase, why, within, guide.command.format(**words), guide.tell.format(**words), guide.undo.format(**words), together
+    )

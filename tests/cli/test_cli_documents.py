@@ -1,0 +1,56 @@
+"""`runbook render` and `review` by the command line, and actions against drills that failed."""
+
+import json
+
+import pytest
+
+from drplatform.engine.audit import AuditLog
+
+
+@pytest.fixture
+def failed(home):
+    """A drill that failed, in the audit log."""
+    record = {
+        "id": "drill-1", "verdict": "FAILED", "summary": "too late", "started": "2026-06-01T12:00:00+00:00", "finished": "2026-06-01T12:01:00+00:00",
+        "platform": "embedded", "operator": "ops", "policy": {"name": "p", "hash": "h"}, "versions": {}, "seconds": 60.0,
+        "scenario": {"name": "S", "feature": "F", "cadence": "monthly", "source": "features/monthly/x.feature", "sentences": []},
+        "measurements": [], "checks": [], "losses": [], "faults": [], "backups": [], "phases": {}, "spans": [], "timeline": [], "doubts": [],
+    }  # fmt: skip
+    AuditLog(home.state / "audit.jsonl").append(record)
+    return record
+
+
+def test_runbooks_are_rendered_for_all_or_for_some(home):
+    told = home("runbook", "render")
+    assert told.code == 0, told.err
+    names = {p.name for p in (home.directory / "reports" / "runbooks").iterdir()}
+    assert names == {f"{store}.{form}" for store in ("mongodb", "redis", "files", "configuration") for form in ("md", "html")}
+    assert home("runbook", "render", "redis", "--into", "here").code == 0
+    assert {p.name for p in (home.directory / "here").iterdir()} == {"redis.md", "redis.html"}
+
+
+def test_a_runbook_of_nothing_is_refused(home):
+    told = home("runbook", "render", "postgres")
+    assert told.code == 2 and "There is no runbook of 'postgres'; there are: mongodb" in told.err
+    assert not (home.directory / "reports").exists()
+
+
+def test_a_review_is_written_and_noted(home, failed):
+    told = home("review")
+    assert told.code == 0, told.err
+    assert "too late" in (home.directory / "reports/reviews/review-drill-1.md").read_text()
+    assert [r["drill"] for r in AuditLog(home.state / "audit.jsonl").read() if r.get("kind") == "post-incident review"] == ["drill-1"]
+
+
+def test_a_review_of_an_unknown_drill_says_what_to_do(home):
+    told = home("review", "nothing")
+    assert told.code == 2 and "No drill 'nothing' is in the audit log" in told.err
+
+
+def test_an_action_belongs_to_a_drill_that_failed(home, failed):
+    assert home("compliance", "action", "other", "mend", "--owner", "me", "--due", "2026-12-31").code == 2
+    told = home("compliance", "action", "drill-1", "mend it", "--owner", "me", "--due", "2026-12-31")
+    assert told.code == 0, told.err
+    assert home("compliance", "report").code == 0
+    (found,) = json.loads((home.directory / "reports/compliance.json").read_text())["deficiencies"]
+    assert found["state"] == "action planned" and found["actions"][0]["text"] == "mend it"
