@@ -29,6 +29,14 @@ def _book(kit: Kit, store: str) -> Book:
 
 def _instructions(entries: Iterable[runbook.Step | runbook.Together], store: str) -> Iterable[Instruction]:
     for entry in entries:
-        at_once: tuple[runbook.Step, ...] = entry.steps if isinstance(entry, runbook.Together) else (entry,)
-        for number, step in enumerate(at_once):
-            yield instructions.instruction(step.name, step.phase, step.why, step.timeout, store, together=number > 0)
+        for number, lane in enumerate(lanes(entry)):
+            for place, step in enumerate(lane):
+                together = number > 0 and place == 0
+                yield instructions.instruction(step.name, step.phase, step.why, step.timeout, store, together=together)
+
+
+def lanes(entry: runbook.Step | runbook.Together) -> tuple[tuple[runbook.Step, ...], ...]:
+    """What goes on at once: each lane is steps in their order."""
+    if isinstance(entry, runbook.Step):
+        return ((entry,),)
+    return tuple(lane if isinstance(lane, tuple) else (lane,) for lane in entry.steps)

@@ -9,7 +9,6 @@ import pytest
 
 from drplatform import environment, exercises
 from drplatform.engine import handbook
-from drplatform.engine.runbook import Together
 from drplatform.model import deficiency, history, instructions
 from drplatform.model.history import Expected
 from drplatform.reports import documents, prose, review, runbook
@@ -31,7 +30,7 @@ def test_there_is_a_runbook_for_every_store_of_the_policy(env, books):
 
 def test_a_runbook_has_exactly_the_steps_that_run(env, books):
     entries = handbook.steps(exercises._reading_kit(env), "mongodb")
-    names = [step.name for entry in entries for step in (entry.steps if isinstance(entry, Together) else (entry,))]
+    names = [step.name for entry in entries for lane in handbook.lanes(entry) for step in lane]
     assert [i.name for i in books["mongodb"].instructions] == names and len(names) >= 8
 
 
