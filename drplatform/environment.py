@@ -150,6 +150,12 @@ def connect(endpoint: ports.Endpoint, clock: Clock) -> ports.DataStore:
     return store
 
 
+def traffic(server: ports.NameServer, clock: Clock) -> ports.Traffic:
+    """The public names at the name server: `kind: rfc2136` is in drplatform.traffic.rfc2136."""
+    found: ports.Traffic = importlib.import_module(f"drplatform.traffic.{server.kind}").connect(server, clock)
+    return found
+
+
 def repository(place: ports.Endpoint | Path, clock: Clock) -> ports.Repository:
     """The repository at an S3 endpoint, or in a directory."""
     name = "directory" if isinstance(place, Path) else "s3"
@@ -204,9 +210,9 @@ class Environment:
                 f"{error} Nothing is done that could not be recorded after it: keep {self.audit.path} as evidence, and move it aside."
             ) from error
 
-    def platform(self) -> ports.Platform:
-        """A platform of its own for one run; enter it to start it."""
-        return embedded.EmbeddedPlatform.create(self.clock, self.settings.scratch, self.settings.servers, os.environ)
+    def platform(self, wanted: frozenset[str] = frozenset()) -> ports.Platform:
+        """A platform of its own for one run; enter it to start it. `wanted`: see `drill.Steady`; what it cannot have, the plan says."""
+        return embedded.EmbeddedPlatform.create(self.clock, self.settings.scratch, self.settings.servers, os.environ, wanted)
 
     def sweep(self) -> int:
         """Clear what killed runs have left behind; the number of platforms cleared."""
@@ -242,7 +248,7 @@ class Environment:
 
         On leaving, clients are stopped, faults healed, the platform removed.
         """
-        prepared = self.platform()
+        prepared = self.platform(scenario.wanted)
         self.require_records()
         self.sweep()
         generator = random.Random(self.seed)
@@ -282,6 +288,7 @@ class Environment:
             operator=self.settings.operator,
             versions=versions(stores),
             listener=listener,
+            traffic=traffic(platform.names(), self.clock) if isinstance(platform, ports.Named) and platform.named else None,
         )
 
     def random(self) -> random.Random:

@@ -3,21 +3,23 @@
 Faces call `perform` for each activity and `conclude` at the end. Whatever goes wrong in between is recorded, and never turns into a pass.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Self
 
-from drplatform.engine import backups, capabilities, judgement, recovery, runbook
+from drplatform.engine import backups, capabilities, failover, judgement, recovery, runbook
 from drplatform.engine.capture import Capture
 from drplatform.engine.faulting import Faulting
 from drplatform.engine.kit import Kit
+from drplatform.engine.naming import Client, PublicName
 from drplatform.engine.probing import Probing
-from drplatform.engine.workload import Workload
+from drplatform.engine.workload import User, Workload
 from drplatform.model import drill, errors, ports
 from drplatform.model.backup import Manifest
-from drplatform.model.clock import wait_for
+from drplatform.model.clock import Interval, wait_for
 from drplatform.model.evidence import Evidence
 from drplatform.model.position import Position
 from drplatform.model.timeline import Timeline
@@ -25,6 +27,8 @@ from drplatform.model.verdict import Verdict
 
 REFERENCE_ITEMS = 120
 PROBE_PERIOD = 0.02
+OTHER_PERIOD = 0.2
+"""Of further kinds of clients, which connect for every probe."""
 SECONDS_TO_SETTLE = 30.0
 """How long, at the end, users may take to be seen served for a second without a failure."""
 
@@ -41,7 +45,18 @@ def offered(platform: ports.Platform, stores: Mapping[str, ports.DataStore], fau
             found.add(f"erasable:{region.name}")
     if isinstance(platform, ports.Provisionable):
         found.add("provision")
+    if isinstance(platform, ports.MultiRegion):
+        found.add("regions")
+    if isinstance(platform, ports.Named) and platform.named:
+        found.add(drill.NAMES)
+    found |= {r.name for r in platform.regions if r.name == drill.WITNESS}
+    found |= {f"followed:{name}" for name, store in stores.items() if isinstance(store, ports.Replicable)}
     return frozenset(found) | capabilities.of(platform, stores) | {"repository"}
+
+
+def plan_serving(platform: ports.Platform) -> str:
+    """The region that serves before anything happens: the first."""
+    return next((region.name for region in platform.regions), "primary")
 
 
 class Drill:
@@ -54,6 +69,9 @@ class Drill:
         self._stack = ExitStack()
         self._workload: Workload | None = None
         self._probing: dict[str, Probing] = {}
+        self._others: dict[str, dict[str, Probing]] = {}
+        self._regions = failover.Regions(kit, self.timeline, self._probing, plan.stores, plan_serving(kit.platform))
+        self.record.divergences = self._regions.divergences
         self._captures: dict[str, Capture] = {}
         self._namespaces: dict[str, str] = {}
         self._settled: judgement.Findings | None = None
@@ -108,14 +126,21 @@ class Drill:
     @_perform.register
     def _(self, activity: drill.Write) -> None:
         clock = self.kit.clock
-        stores = {name: self.kit.stores[name] for name in activity.stores}
-        self._workload = Workload(stores, self.kit.directory / "ledger.jsonl", clock, self.plan.seed)
+        self._point_names(activity.stores)
+        users = {name: self._user(name, weakly=activity.weakly) for name in activity.stores}
+        self._workload = Workload(users, self.kit.directory / "ledger.jsonl", clock, self.plan.seed)
         self._workload.start()
-        for name, store in stores.items():
+        for name, user in users.items():
             mark, payload = self._workload.anchor(name)
-            self._probing[name] = Probing(store, mark, payload, clock, period=PROBE_PERIOD)
-            self._probing[name].start()
-        self._await_answers(tuple(stores), 10.0)
+            self._probing[name] = Probing(user, mark, payload, clock, period=PROBE_PERIOD)
+            self._others[name] = {
+                kind.value: Probing(self._user(name, kind), mark, payload, clock, period=OTHER_PERIOD, lanes=2)
+                for kind in (Client.FRESH, Client.CACHED)
+                if name in failover.named(self.kit, (name,))
+            }
+        for probing in self._probers():
+            probing.start()
+        self._await_answers(tuple(users), 20.0)
 
     @_perform.register
     def _(self, activity: drill.GoOnWriting) -> None:
@@ -155,9 +180,33 @@ class Drill:
         )
         self.record.recoveries = run.states
         run.follow()
-        for name in activity.targets:
-            self._workload.wait_for_acks(name, 20, within=30.0)
-        self._await_answers(tuple(activity.targets), 30.0)
+        self._go_on(tuple(activity.targets))
+
+    @_perform.register
+    def _(self, activity: drill.Replicate) -> None:
+        other = next(r.name for r in self.kit.platform.regions if r.name != activity.region)
+        self._regions.follow(activity.store, other, activity.region)
+
+    @_perform.register
+    def _(self, activity: drill.FailOver) -> None:
+        began = self.kit.clock.monotonic()
+        self._regions.fail_over(activity.region)
+        self._moved(activity.region, began)
+
+    @_perform.register
+    def _(self, activity: drill.SwitchOver) -> None:
+        began = self.kit.clock.monotonic()
+        self._regions.switch_over(activity.region)
+        if not self.record.effects:
+            receipt = ports.Receipt(self.plan.stores, f"served from the {activity.region} region")
+            effect = ports.FaultEffect(judgement.SWITCHOVER, frozenset(self.plan.stores), Interval(began, began), receipt)
+            self.record.effects.append(effect)
+        self._moved(activity.region, began)
+
+    @_perform.register
+    def _(self, activity: drill.Rejoin) -> None:
+        self._regions.rejoin(activity.region)
+        self._go_on(self.plan.stores)
 
     @_perform.register
     def _(self, activity: drill.Restart) -> None:
@@ -178,7 +227,9 @@ class Drill:
         """The evidence of the run. Everything is stopped and healed before; call inside the context, once."""
         findings = self._findings()
         self.timeline.add("drill.end", verdict=self.verdict().name)
-        return judgement.evidence(self.id, self.plan, self.kit, self.record, findings, self.timeline, self._workload, self._probing)
+        return judgement.evidence(
+            self.id, self.plan, self.kit, self.record, findings, self.timeline, self._workload, self._probing, self._others
+        )
 
     def verdict(self) -> Verdict:
         """The verdict as it stands; the first call ends the writing and heals."""
@@ -204,8 +255,44 @@ class Drill:
             self._stop_clients()
             self._stop_captures()
             self.record.doubt(self._faulting.heal_all)
-            self._settled = judgement.examine(self.plan, self.kit, self.record, self._workload, self._probing)
+            self._settled = judgement.examine(self.plan, self.kit, self.record, self._workload, self._probing, self._others)
         return self._settled
+
+    # -- users ------------------------------------------------------------------------------------------------------------------
+
+    def _point_names(self, stores: tuple[str, ...]) -> None:
+        """The public names point to where the stores are served."""
+        for name in failover.named(self.kit, stores):
+            assert self.kit.traffic
+            self.kit.traffic.point(name, self.kit.platform.endpoint(self.plan.policy.stores[name].kind).addresses)
+
+    def _user(self, name: str, kind: Client = Client.POOLED, *, weakly: bool = False) -> User:
+        """Whoever uses the store: by its public name where it has one."""
+        endpoint = self.kit.platform.endpoint(self.plan.policy.stores[name].kind)
+        if name in failover.named(self.kit, (name,)):
+            assert self.kit.traffic
+            return PublicName(name, endpoint, self.kit.connect, self.kit.traffic, self.kit.clock, kind)
+        if weakly and endpoint.kind == "mongodb":
+            return self.kit.connect(dataclasses.replace(endpoint, options={**endpoint.options, "write_concern": "1"}))
+        return self.kit.stores[name]
+
+    def _probers(self) -> list[Probing]:
+        return [*self._probing.values(), *(p for kinds in self._others.values() for p in kinds.values())]
+
+    def _moved(self, region: str, began: float) -> None:
+        """Users are seen served, by every kind of client, throughout, before anything else happens: the move ends there."""
+        self._go_on(self.plan.stores)
+        for probing in self._probers():
+            served = functools.partial(probing.sustained, self.kit.clock.monotonic(), 2 * judgement.SUSTAIN)
+            wait_for(self.kit.clock, "every kind of client to be served", served, within=SECONDS_TO_SETTLE)
+        self.record.moves.append(judgement.Move(region, began, self.kit.clock.monotonic()))
+
+    def _go_on(self, stores: tuple[str, ...]) -> None:
+        """Users are seen served, and clients go on writing, after a recovery."""
+        assert self._workload
+        for name in stores:
+            self._workload.wait_for_acks(name, 20, within=30.0)
+        self._await_answers(stores, 30.0)
 
     # -- details ----------------------------------------------------------------------------------------------------------------
 
@@ -255,13 +342,14 @@ class Drill:
                 self.record.served[name] = self.kit.clock.monotonic()
 
     def _stop_clients(self) -> None:
-        stops: list[Callable[[], object]] = [p.stop for p in self._probing.values()]
+        stops: list[Callable[[], object]] = [p.stop for p in self._probers()]
         if self._workload:
             stops.append(self._workload.stop)
         for stop in stops:
             self.record.doubt(stop)
 
     def _stop_captures(self) -> None:
+        self.record.doubt(self._regions.close)
         for capture in self._captures.values():
             self.record.doubt(capture.stop)
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from drplatform.engine import backups
+from drplatform.engine import backups, region_checks
+from drplatform.engine.failover import Divergence
 from drplatform.engine.kit import Kit
 from drplatform.engine.probing import Probing
 from drplatform.engine.workload import Workload
@@ -26,6 +27,9 @@ SUSTAIN = 0.5
 LEDGER_GAP = 1.0
 """The last acknowledgement before a fault must be no older than this many seconds, or a loss of zero proves nothing."""
 
+SWITCHOVER = "switchover"
+"""The name under which a planned change of regions stands among the faults of a drill that has no other."""
+
 Part = Measurement | Check
 
 
@@ -38,6 +42,15 @@ class Waypoint:
     position: Position
 
 
+@dataclass(frozen=True)
+class Move:
+    """Service moved to a region. Monotonic seconds: when it was begun, and when users were seen served throughout after it."""
+
+    region: str
+    began: float
+    back: float
+
+
 @dataclass
 class Record:
     """What a drill notes while it runs."""
@@ -47,6 +60,8 @@ class Record:
     backups: list[Manifest] = field(default_factory=list)
     reference: dict[str, Mapping[str, Digest]] = field(default_factory=dict)
     recoveries: Mapping[str, Any] = field(default_factory=dict)
+    divergences: list[Divergence] = field(default_factory=list)
+    moves: list[Move] = field(default_factory=list)
     results: list[str] = field(default_factory=list)
     failures: list[tuple[Verdict, str]] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
@@ -103,15 +118,22 @@ class Findings:
 # -- examining --------------------------------------------------------------------------------------------------------------------
 
 
-def examine(plan: drill.Plan, kit: Kit, record: Record, workload: Workload | None, probing: Mapping[str, Probing]) -> Findings:
-    """Measure and check all that the plan concerns. Reads the stores through their public names; changes nothing."""
+def examine(
+    plan: drill.Plan,
+    kit: Kit,
+    record: Record,
+    workload: Workload | None,
+    probing: Mapping[str, Probing],
+    others: Mapping[str, Mapping[str, Probing]] | None = None,
+) -> Findings:
+    """Measure and check all that the plan concerns; `others` are further kinds of clients of a store. Reads the stores through their public names; changes nothing."""
     if workload is None or not record.effects:
         record.doubts.append("No disaster took effect while clients wrote: there is nothing to measure.")
         return Findings({}, {}, {})
     if broken_off(plan, record):
         record.doubts.append("The drill did not get to its end, so what it was to show was not measured.")
         return Findings({}, {}, {})
-    examiner = _Examiner(plan, kit, record, workload.entries(), probing)
+    examiner = _Examiner(plan, kit, record, workload.entries(), probing, others or {})
     return examiner.findings()
 
 
@@ -129,6 +151,7 @@ class _Examiner:
     record: Record
     entries: list[Entry]
     probing: Mapping[str, Probing]
+    others: Mapping[str, Mapping[str, Probing]]
 
     def findings(self) -> Findings:
         hurt = [s for s in self.plan.stores if any(s in e.affects for e in self.record.effects)]
@@ -136,13 +159,15 @@ class _Examiner:
         looks = {s: self._look(s) for s in self.plan.stores}
         losses = {s: look[0] for s, look in looks.items() if look}
         parts: dict[str, tuple[Part, ...]] = {
-            "rto": tuple(self._rto(s, outages.get(s)) for s in hurt),
+            "rto": (*(self._rto(s, outages.get(s)) for s in hurt), *(self._moved(s, m) for m in self._later_moves() for s in hurt)),
             "rpo": tuple(self._rpo(s, losses.get(s)) for s in self.plan.stores),
             "answers": tuple(self._answers(s) for s in self.plan.stores),
             "accounted": tuple(self._accounted(s, looks[s]) for s in self.plan.stores),
-            "nothing before": tuple(self._nothing_before(s, losses.get(s)) for s in self.plan.stores),
+            "nothing before": tuple(self._nothing_before(s, losses.get(s)) for s in self.plan.stores if not self.plan.of(drill.FailOver)),
             "reference": tuple(self._reference(s) for s in self.record.reference),
             "backups": tuple(self._backups(s) for s in self.record.recoveries),
+            "kept": tuple(c for s in hurt if s in outages and s in losses if (c := self._kept(s, losses[s], outages[s]))),
+            **self._of_regions(losses),
         }
         return Findings(losses, outages, parts)
 
@@ -157,15 +182,55 @@ class _Examiner:
 
     def _samples(self, store: str) -> list[outage.Sample]:
         """What the prober saw until users were last seen served throughout: what it saw while it was being stopped says nothing."""
-        until = self.record.served.get(store, float("inf"))
-        return [s for s in self.probing[store].samples() if s.end <= until]
+        return [s for s in self.probing[store].samples() if s.end <= self._until(store)]
+
+    def _until(self, store: str) -> float:
+        """The end of what belongs to the disaster: where service moved to another region, users were served there by then.
+
+        What they see while it moves on is measured as moves of their own.
+        """
+        return self.record.moves[0].back if self.record.moves else self.record.served.get(store, float("inf"))
 
     def _rto(self, store: str, seen: outage.Outage | None) -> Measurement:
-        """From the first fault that concerns the store to its return, as the prober saw it."""
+        """From the first fault that concerns the store to its return, as the probers saw it: the last kind of client that is back."""
         target = self.plan.policy.rto(store)
-        if seen is None:
-            return Measurement("rto", store, target, None, "the prober saw no outage with a lasting end")
-        return Measurement("rto", store, target, seen.since(narrowed(self._effects(store)[0].effect, seen.began)))
+        kinds = [seen, *(self._seen_by(p, store) for p in self.others.get(store, {}).values())]
+        found = [s.since(narrowed(self._effects(store)[0].effect, s.began)) for s in kinds if s]
+        if found and len(found) == len(kinds):
+            return Measurement("rto", store, target, Interval(max(f.lower for f in found), max(f.upper for f in found)))
+        if moved := self._uninterrupted(store):
+            return Measurement("rto", store, target, moved)
+        return Measurement("rto", store, target, None, "a prober saw no outage with a lasting end")
+
+    def _seen_by(self, prober: Probing, store: str) -> outage.Outage | None:
+        samples = [s for s in prober.samples() if s.end <= self._until(store)]
+        return outage.outage(samples, self._effects(store)[0].effect, SUSTAIN)
+
+    def _later_moves(self) -> list[Move]:
+        """Planned moves after the first event."""
+        return self.record.moves[1:]
+
+    def _moved(self, store: str, move: Move) -> Measurement:
+        """How long users were without the store while it moved as planned, the last kind of client counted; held against the same target."""
+        target, subject = self.plan.policy.rto(store), f"{store}, moving to the {move.region} region"
+        found = [self._interruption(p, move) for p in (self.probing[store], *self.others.get(store, {}).values())]
+        known = [f for f in found if f]
+        if len(known) < len(found):
+            return Measurement("rto", subject, target, None, "a prober saw no lasting end of the interruption")
+        return Measurement("rto", subject, target, Interval(max(f.lower for f in known), max(f.upper for f in known)))
+
+    def _interruption(self, prober: Probing, move: Move) -> Interval | None:
+        samples = [s for s in prober.samples() if move.began <= s.end <= move.back]
+        if samples and all(s.ok for s in samples):
+            return Interval(0.0, max(s.end - s.start for s in samples) + prober.period)
+        seen = outage.outage(samples, Interval(move.began, move.began), SUSTAIN)
+        return Interval(max(0.0, seen.ended.lower - seen.began.upper), seen.ended.upper - seen.began.lower) if seen else None
+
+    def _uninterrupted(self, store: str) -> Interval | None:
+        """Of a planned change of regions that no user noticed, at the most the time between two probes; None for any other event."""
+        if self._effects(store)[0].fault != SWITCHOVER or not self.record.moves:
+            return None
+        return self._moved(store, self.record.moves[0]).actual
 
     def _rpo(self, store: str, found: loss.Loss | None) -> Measurement:
         """From the oldest write that is gone to the last fault that concerns the store."""
@@ -177,6 +242,21 @@ class _Examiner:
         return Measurement("rpo", store, target, loss.rpo(found, self.entries, fault))
 
     # -- checks
+
+    def _kept(self, store: str, found: loss.Loss, seen: outage.Outage) -> Check | None:
+        return region_checks.kept(store, self.entries, found, seen)
+
+    def _of_regions(self, losses: Mapping[str, loss.Loss]) -> dict[str, tuple[Part, ...]]:
+        """What is to be seen when service has moved between regions."""
+        moves = (drill.FailOver, drill.SwitchOver, drill.Rejoin)
+        if not any(self.plan.of(kind) for kind in moves):
+            return {}
+        primaries = [region_checks.one_primary(self.kit, s) for s in self.plan.stores]
+        saved = [self._saved(s, losses[s]) for s in self.plan.stores if s in losses] if self.plan.of(drill.Rejoin) else []
+        return {"one primary": tuple(c for c in primaries if c), "saved": tuple(saved)}
+
+    def _saved(self, store: str, found: loss.Loss) -> Check:
+        return region_checks.saved(self.kit, store, found, self.record.divergences, _OneByteFlipped)
 
     def _look(self, store: str) -> tuple[loss.Loss, list[Mark], bool] | None:
         try:
@@ -400,6 +480,7 @@ def evidence(
     events: timeline.Timeline,
     workload: Workload | None,
     probing: Mapping[str, Probing],
+    others: Mapping[str, Mapping[str, Probing]] | None = None,
 ) -> Evidence:
     """The record that the drill leaves."""
     happened = list(events)
@@ -423,14 +504,31 @@ def evidence(
         checks=tuple(c.to_json() for c in findings.checks),
         losses=tuple(found.to_json() for found in findings.losses.values()),
         faults=tuple(_receipt(e, start) for e in record.effects),
-        backups=tuple(_backup(m) for m in _used(record)),
+        backups=tuple(_backup(m) for m in (*_used(record), *(m for d in record.divergences for m in d.saved))),
         phases={name: round(seconds, 3) for name, seconds in timeline.phases(happened).items()},
         spans=tuple(_span(s, start) for s in timeline.spans(happened)),
         timeline=tuple(e.to_json(start) for e in happened),
         ledger=_ledger(workload),
         doubts=tuple(record.doubts),
-        probes={name: _probes(p, findings.outages.get(name), start) for name, p in probing.items()},
+        probes=_all_probes(plan, record, probing, others or {}, findings, start),
     )
+
+
+def _all_probes(
+    plan: drill.Plan,
+    record: Record,
+    probing: Mapping[str, Probing],
+    others: Mapping[str, Mapping[str, Probing]],
+    findings: Findings,
+    start: float,
+) -> dict[str, Any]:
+    """What the probers of each store saw; further kinds of clients under `clients`."""
+    found: dict[str, Any] = {name: _probes(p, findings.outages.get(name), start) for name, p in probing.items()}
+    for name, kinds in others.items():
+        effects = [e.effect for e in record.effects if name in e.affects]
+        seen = {k: outage.outage(p.samples(), effects[0], SUSTAIN) if effects else None for k, p in kinds.items()}
+        found[name]["clients"] = {k: _probes(p, seen[k], start) for k, p in kinds.items()}
+    return found
 
 
 def _scenario(plan: drill.Plan, record: Record) -> dict[str, Any]:

@@ -40,3 +40,5 @@ class Kit:
     operator: str
     versions: Mapping[str, str]
     listener: timeline.Listener = lambda event: None
+    traffic: ports.Traffic | None = None
+    """The public names, where the platform has some that move."""

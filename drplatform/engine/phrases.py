@@ -80,6 +80,30 @@ PHRASES = (
     Phrase("given", "the platform runs in two regions", drill.Steady, "All servers of both regions and the vault answer."),
     Phrase(
         "given",
+        "the platform runs in two regions behind public names",
+        lambda: drill.Steady(frozenset({drill.NAMES})),
+        "As above; clients find Redis and file storage by names in a name server, which a failover points elsewhere.",
+    ),
+    Phrase(
+        "given",
+        "the platform runs in two regions with a witness, behind public names",
+        lambda: drill.Steady(frozenset({drill.NAMES, drill.WITNESS})),
+        "As above; MongoDB has one member in each region and one in a third place, so that any two are a majority.",
+    ),
+    Phrase(
+        "given",
+        "{store} is replicated to the {region} region",
+        lambda store, region: drill.Replicate(stores_in(store)[0], region),
+        "A follower of ours keeps the region's copy as the store is; waits until it has everything once.",
+    ),
+    Phrase(
+        "given",
+        "weakly acknowledged clients write to {stores}",
+        lambda stores: drill.Write(stores_in(stores), weakly=True),
+        "As below, but MongoDB acknowledges before a majority of its members has the write.",
+    ),
+    Phrase(
+        "given",
         "{stores} hold reference data",
         lambda stores: drill.Seed(stores_in(stores)),
         "The stores are filled with varied content that no client changes; its digests are taken.",
@@ -125,6 +149,24 @@ PHRASES = (
     ),
     Phrase(
         "when",
+        "the platform fails over to the {region} region",
+        drill.FailOver,
+        "The runbook: detect, decide, fence the lost region, promote every store, point the names, see users served.",
+    ),
+    Phrase(
+        "when",
+        "the platform is switched over to the {region} region as planned",
+        drill.SwitchOver,
+        "Every store is handed over without losing a write, the names are pointed, the old region follows.",
+    ),
+    Phrase(
+        "when",
+        "the {region} region comes back as a follower",
+        drill.Rejoin,
+        "What the region alone had is found and saved to the vault; then it is emptied and brought into step.",
+    ),
+    Phrase(
+        "when",
         "recovery from backups brings back {targets}",
         lambda targets: drill.Recover(_targets_in(targets)),
         "The runbook recovers each store into new servers of the primary region, from the vault alone.",
@@ -162,6 +204,24 @@ PHRASES = (
         "Every write acknowledged before the point that was recovered to is there.",
     ),
     Phrase("then", "the reference data is unchanged", _expect("reference"), "The digests of the reference content are what they were."),
+    Phrase(
+        "then",
+        "exactly one server of each replicated store accepts writes",
+        _expect("one primary"),
+        "All servers of a store, in all regions, are asked for their roles.",
+    ),
+    Phrase(
+        "then",
+        "what the lost region alone had was saved",
+        _expect("saved"),
+        "Each acknowledged write that is gone was found on the lost region's disks, or named as gone there too; the backups of it are whole.",
+    ),
+    Phrase(
+        "then",
+        "nothing acknowledged after the change of regions is missing",
+        _expect("kept"),
+        "Writes acknowledged since the service was back are all there: nothing was lost on the way back.",
+    ),
     Phrase("then", "the backups used were whole", _expect("backups"), "Every object of every backup used matched its manifest."),
 )
 

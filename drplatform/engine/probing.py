@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Sequence
 
+from drplatform.engine.workload import User
 from drplatform.model import errors, outage, ports
 from drplatform.model.clock import Clock
 from drplatform.model.ledger import Mark
@@ -23,7 +24,7 @@ class Probing:
 
     def __init__(
         self,
-        store: ports.DataStore,
+        store: User,
         anchor: Mark,
         payload: bytes,
         clock: Clock,

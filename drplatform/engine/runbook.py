@@ -23,9 +23,9 @@ class Step:
 
 @dataclass(frozen=True)
 class Together:
-    """Steps that go on at once."""
+    """Steps that go on at once; a tuple of steps among them is done in its order."""
 
-    steps: tuple[Step, ...]
+    steps: tuple["Step | tuple[Step, ...]", ...]
 
 
 Runbook = Iterable[Step | Together]
@@ -45,9 +45,18 @@ def _follow_together(entry: Together, clock: Clock, timeline: Timeline) -> None:
     if not entry.steps:
         return
     with ThreadPoolExecutor(len(entry.steps), thread_name_prefix="runbook") as pool:
-        running = [pool.submit(_follow_one, step, clock, timeline) for step in entry.steps]
+        running = [pool.submit(_follow_each, _sequence(step), clock, timeline) for step in entry.steps]
     for future in running:
         future.result()
+
+
+def _sequence(entry: "Step | tuple[Step, ...]") -> tuple[Step, ...]:
+    return (entry,) if isinstance(entry, Step) else entry
+
+
+def _follow_each(steps: tuple[Step, ...], clock: Clock, timeline: Timeline) -> None:
+    for step in steps:
+        _follow_one(step, clock, timeline)
 
 
 def _follow_one(step: Step, clock: Clock, timeline: Timeline) -> None:
@@ -68,6 +77,6 @@ def render(runbook: Runbook) -> str:
     """The runbook as Markdown."""
     lines = ["| step | phase | done within | why |", "|---|---|---|---|"]
     for number, entry in enumerate(runbook, 1):
-        steps = entry.steps if isinstance(entry, Together) else (entry,)
+        steps = [s for e in entry.steps for s in _sequence(e)] if isinstance(entry, Together) else [entry]
         lines += [f"| {number}. {s.name} | {s.phase} | {s.timeout:g} s | {s.why} |" for s in steps]
     return "\n".join(lines) + "\n"

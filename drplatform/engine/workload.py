@@ -8,7 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TextIO
+from typing import Protocol, TextIO
 
 from drplatform.model import errors, ledger, ports
 from drplatform.model.clock import Clock, wait_for
@@ -19,12 +19,22 @@ PAUSE_AFTER_REFUSAL = 0.05
 ANCHOR = "anchor"
 
 
+class User(Protocol):
+    """How a store is used: by clients that write marks, and by probers. A store itself, or its public name."""
+
+    name: str
+
+    def marker(self, client: str) -> ports.Marker: ...
+
+    def prober(self, anchor: Mark, payload: bytes) -> ports.Prober: ...
+
+
 class Workload:
     """Concurrent clients for each store. Every client numbers its writes 1, 2, 3 ... and never uses a number again."""
 
     def __init__(
         self,
-        stores: Mapping[str, ports.DataStore],
+        stores: Mapping[str, User],
         ledger_path: Path,
         clock: Clock,
         seed: int,

@@ -12,6 +12,11 @@ from drplatform.model import errors
 from drplatform.model.backup import BASES, BackupKind
 from drplatform.model.policy import Policy
 
+WITNESS = "witness"
+"""A third place with a member of MongoDB, so that any two places are a majority."""
+NAMES = "names"
+"""Public names in a name server, which can be pointed to another region."""
+
 
 @dataclass(frozen=True)
 class Activity:
@@ -26,7 +31,12 @@ class Activity:
 
 @dataclass(frozen=True)
 class Steady(Activity):
-    """The platform serves, before anything is done to it."""
+    """The platform serves, before anything is done to it. `wanted`: what it must have beside its two regions (WITNESS, NAMES)."""
+
+    wanted: frozenset[str] = frozenset()
+
+    def needs(self) -> frozenset[str]:
+        return self.wanted
 
 
 @dataclass(frozen=True)
@@ -44,9 +54,52 @@ class Write(Activity):
     """Clients write to the stores from here on, every write recorded in the ledger; probers use the stores as users do."""
 
     stores: tuple[str, ...]
+    weakly: bool = False
+    """Acknowledged by the primary alone, not by a majority of its group."""
 
     def needs(self) -> frozenset[str]:
         return frozenset(f"store:{store}" for store in self.stores)
+
+
+@dataclass(frozen=True)
+class Replicate(Activity):
+    """Our follower keeps the region's copy of the store as it is where it serves, for stores without replication of their own."""
+
+    store: str
+    region: str = "secondary"
+
+    def needs(self) -> frozenset[str]:
+        return frozenset({f"store:{self.store}", f"followed:{self.store}", "regions"})
+
+
+@dataclass(frozen=True)
+class FailOver(Activity):
+    """The region takes over all stores from the one that is lost."""
+
+    region: str
+
+    def needs(self) -> frozenset[str]:
+        return frozenset({"regions", "provision"})
+
+
+@dataclass(frozen=True)
+class SwitchOver(Activity):
+    """The region takes over all stores as planned, from one that works."""
+
+    region: str
+
+    def needs(self) -> frozenset[str]:
+        return frozenset({"regions", "provision"})
+
+
+@dataclass(frozen=True)
+class Rejoin(Activity):
+    """A region that was lost comes back as a follower; what it alone had is saved first."""
+
+    region: str
+
+    def needs(self) -> frozenset[str]:
+        return frozenset({"regions", "provision"})
 
 
 @dataclass(frozen=True)
@@ -122,7 +175,7 @@ class Expect(Activity):
     stores: tuple[str, ...] = ()
 
 
-JUDGEMENTS = ("answers", "rto", "rpo", "accounted", "nothing before", "reference", "backups")
+JUDGEMENTS = ("answers", "rto", "rpo", "accounted", "nothing before", "reference", "backups", "one primary", "saved", "kept")
 
 
 @dataclass(frozen=True)
@@ -134,6 +187,11 @@ class Scenario:
     tags: tuple[str, ...]
     activities: tuple[Activity, ...]
     source: str = ""
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        """What the platform must have beside its two regions."""
+        return frozenset().union(*(a.wanted for a in self.activities if isinstance(a, Steady)))
 
     @property
     def cadence(self) -> str:
@@ -153,6 +211,11 @@ class Plan:
     def stores(self) -> tuple[str, ...]:
         """The stores that clients write to, in the order of the scenario."""
         return tuple(dict.fromkeys(store for write in self.of(Write) for store in write.stores))
+
+    @property
+    def unreplicated(self) -> tuple[str, ...]:
+        """The stores that a follower of ours replicates."""
+        return tuple(dict.fromkeys(a.store for a in self.of(Replicate)))
 
     @property
     def recovered(self) -> Mapping[str, str]:
@@ -191,14 +254,16 @@ def _unsound(scenario: Scenario, policy: Policy) -> Iterable[str]:
             case Inflict(affects=affects):
                 hurt.update(affects)
                 yield from (f"{activity.text!r} hurts {s}, but no client writes to it before" for s in sorted(affects - written))
+            case FailOver() if not hurt:
+                yield f"{activity.text!r} fails over, but nothing has happened to any region"
             case Recover(targets=targets):
                 yield from _unrecoverable(activity.text, targets, based, captured, hurt)
 
 
 def _missing_kinds(scenario: Scenario) -> Iterable[str]:
-    required = {
+    required: Mapping[Any, str] = {
         Write: "no client writes, so no loss could be seen",
-        Inflict: "no disaster happens",
+        (Inflict, SwitchOver): "no disaster happens, and nothing is moved",
         Expect: "nothing is expected, so nothing can pass",
     }
     for kind, sentence in required.items():

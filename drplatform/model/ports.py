@@ -510,8 +510,10 @@ class ReplicationPass(Protocol):
 class Replicable(Protocol):
     """A store without replication of its own, which a follower of ours replicates into another."""
 
-    def replicate(self, target: Any, stop: threading.Event, every: float = 1.0) -> Iterator[ReplicationPass]:
-        """Keep the target, a store of the same kind, as this one is, until `stop` is set."""
+    def replicate(
+        self, target: Any, stop: threading.Event, every: float = 1.0, in_step_until: datetime | None = None
+    ) -> Iterator[ReplicationPass]:
+        """Keep the target, a store of the same kind, as this one is, until `stop` is set. The two were in step at `in_step_until`."""
 
 
 @runtime_checkable
@@ -548,6 +550,9 @@ class NameServer:
 @runtime_checkable
 class Named(Protocol):
     """A platform with public names in a name server that can be changed."""
+
+    named: bool
+    """Whether this one was made with public names."""
 
     def names(self) -> NameServer: ...
 

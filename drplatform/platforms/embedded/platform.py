@@ -121,6 +121,10 @@ class EmbeddedPlatform:
     def resume(self, region: str, kind: str) -> None:
         self._group(kind).resume(region)
 
+    @property
+    def named(self) -> bool:
+        return self._names is not None
+
     def names(self) -> NameServer:
         """Raises SettingsError when the platform was made without a name server."""
         if self._names is None:

@@ -39,10 +39,21 @@ class Pass:
     problem: str = ""
 
 
-def follow(source: Any, target: Any, buckets: tuple[str, ...], clock: Clock, stop: threading.Event, every: float) -> Iterator[Pass]:
-    """A pass at least every `every` seconds until `stop` is set. An unreachable server is a problem of the pass; the next one tries again."""
+def follow(
+    source: Any,
+    target: Any,
+    buckets: tuple[str, ...],
+    clock: Clock,
+    stop: threading.Event,
+    every: float,
+    in_step_until: datetime | None = None,
+) -> Iterator[Pass]:
+    """A pass at least every `every` seconds until `stop` is set. An unreachable server is a problem of the pass; the next one tries again.
+
+    The two were in step at `in_step_until`, whichever of them led then: what has equal content and is not younger is not copied again.
+    """
     with Known() as known:
-        follower = _Follower(source, target, buckets, clock, known)
+        follower = _Follower(source, target, buckets, clock, known, in_step_until.timestamp() if in_step_until else 0.0)
         while not stop.is_set():
             yield follower.look()
             clock.wait(stop, every)
@@ -51,7 +62,8 @@ def follow(source: Any, target: Any, buckets: tuple[str, ...], clock: Clock, sto
 class _Follower:
     """`known`: what the target holds, with the headers of the source."""
 
-    def __init__(self, source: Any, target: Any, buckets: tuple[str, ...], clock: Clock, known: Known) -> None:
+    def __init__(self, source: Any, target: Any, buckets: tuple[str, ...], clock: Clock, known: Known, in_step_until: float) -> None:
+        self._in_step_until = in_step_until
         self._source, self._target, self._buckets, self._clock, self._known = source, target, buckets, clock, known
         self._lock = threading.Lock()
         self._as_of: datetime | None = None
@@ -95,7 +107,7 @@ class _Follower:
             return True
         if record.sha256 != _FOUND:
             return not record.is_of(entry)
-        copied_at = datetime.fromisoformat(record.header.modified).timestamp()
+        copied_at = max(datetime.fromisoformat(record.header.modified).timestamp(), self._in_step_until)
         return (record.header.size, record.header.etag) != (entry.size, entry.etag) or entry.modified > copied_at
 
     def _copy(self, bucket: str, entry: listing.Entry) -> None:

@@ -5,6 +5,7 @@ import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -70,8 +71,12 @@ class FilesStore:
         """Compare with a backup: all names and sizes, and the content and properties of a share (0 to 1) of the objects."""
         return reconcile.check(self._s3, self.buckets, backup, share, generator, into)
 
-    def replicate(self, target: "FilesStore", stop: threading.Event, every: float = 1.0) -> Iterator[replication.Pass]:
+    def replicate(
+        self, target: "FilesStore", stop: threading.Event, every: float = 1.0, in_step_until: datetime | None = None
+    ) -> Iterator[replication.Pass]:
         """Keep the target as this store is, deletes included, until `stop` is set: at least one pass every `every` seconds.
+
+        The two were in step at `in_step_until`, when the target may have led: what has equal content and is not younger is not copied again.
 
         Raises TargetRefused, before anything is written, when the target is this store, or has other buckets.
         """
@@ -81,7 +86,7 @@ class FilesStore:
             )
         if self.identity() == target.identity():
             raise errors.TargetRefused("The target of the replication is the source itself; name the secondary's address.")
-        return replication.follow(self._s3, target._s3, self.buckets, self._clock, stop, every)
+        return replication.follow(self._s3, target._s3, self.buckets, self._clock, stop, every, in_step_until)
 
     def restore(self) -> AbstractContextManager[Restore]:
         return restore.restore(self._s3, self.buckets)

@@ -64,8 +64,9 @@ class Wire:
             raise errors.NotWritten(f"The write was not sent: {error}") from error
 
     def request(self, method: str, key: str, body: bytes, deadline: float) -> Answer:
-        """One exchange. Raises Indeterminate when no answer came in time: the server may or may not have done it."""
-        assert self._connection, "connect() comes first"
+        """One exchange. Raises Indeterminate when no answer came in time: the server may or may not have done it; NotWritten when not sent."""
+        if self._connection is None:
+            raise errors.NotWritten(f"{self._endpoint.addresses[0]} has closed the connection after its last answer.")
         try:
             return self._exchange(self._connection, method, key, body, deadline)
         except _UNREACHED as error:

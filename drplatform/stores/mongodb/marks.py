@@ -1,6 +1,6 @@
 """The ledger's writes in MongoDB, and the prober: single commands on connections of their own, never repeated by themselves.
 
-A mark is a document `{_id, client, number, payload}` of `drplatform.marks`, acknowledged by the majority.
+A mark is a document `{_id, client, number, payload}` of `drplatform.marks`, acknowledged by the majority, or as the endpoint's option `write_concern` says.
 """
 
 from collections.abc import Iterator
@@ -54,6 +54,8 @@ class MongoMarker:
 
     def __init__(self, of: Members, client: str) -> None:
         self._clock, self._client, self._primary = of.clock, client, Primary(of)
+        told = of.endpoint.options.get("write_concern", "majority")
+        self._concern = {"w": int(told) if told.isdigit() else told, "wtimeout": _WTIMEOUT_MILLISECONDS}
 
     def write(self, mark: Mark, payload: bytes) -> None:
         deadline = self._clock.monotonic() + WRITE_SECONDS
@@ -74,9 +76,8 @@ class MongoMarker:
             raise errors.NotWritten(f"The write was not sent: {error}") from error
 
     def _insert(self, wire: Wire, document: dict[str, Any]) -> None:
-        concern = {"w": "majority", "wtimeout": _WTIMEOUT_MILLISECONDS}
         try:
-            answer = wire.call(_DATABASE, {"insert": _MARKS, "documents": [document], "writeConcern": concern})
+            answer = wire.call(_DATABASE, {"insert": _MARKS, "documents": [document], "writeConcern": self._concern})
         except wires.ServerError as error:
             raise _outcome(error.code, str(error)) from error
         except wires.ConnectionLost as error:

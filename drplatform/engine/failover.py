@@ -1,0 +1,393 @@
+"""Another region takes over: after a disaster (failover), as planned (switchover), and the way back (rejoin). Runbooks of steps.
+
+Every step may be done again: promotion, names and fences are looked at before they are changed, so a runbook that was cut off is followed
+again from its beginning. Stamps no recovery time: that is the probers'.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
+from typing import TypeVar
+
+from drplatform.engine import backups, runbook
+from drplatform.engine.following import Following
+from drplatform.engine.kit import Kit
+from drplatform.engine.probing import Probing
+from drplatform.model import errors, ports, replication
+from drplatform.model.backup import BackupKind, Manifest
+from drplatform.model.ledger import Mark
+from drplatform.model.timeline import Timeline
+
+T = TypeVar("T")
+
+SECONDS_DOWN = 1.0
+"""A service that failed every probe for so long is down: one failed probe may be chance."""
+SECONDS_TO_SEE = 60.0
+SECONDS_TO_SERVE = 60.0
+SECONDS_TO_HAND_OVER = 10.0
+SECONDS_TO_SYNC = 3600.0
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """What a lost region held that the serving one has not: the marks of acknowledged writes, and the backup of all that is on its disks."""
+
+    store: str
+    region: str
+    marks: tuple[Mark, ...]
+    saved: tuple[Manifest, ...]
+
+
+@dataclass
+class Regions:
+    """Moves service between the regions of a platform. `serving` is the region that serves; `divergences` what rejoining regions alone held.
+
+    `followed` are stores without replication of their own, by name; their followers run here.
+    """
+
+    kit: Kit
+    timeline: Timeline
+    probing: Mapping[str, Probing]
+    stores: tuple[str, ...]
+    serving: str = "primary"
+    following: dict[str, Following] = field(default_factory=dict)
+    divergences: list[Divergence] = field(default_factory=list)
+    _moved: datetime | None = None
+    """When service moved last: until then the regions' copies of followed stores were in step, as far as the follower had come."""
+
+    # -- what can be done -------------------------------------------------------------------------------------------------------
+
+    def follow(self, store: str, source: str, target: str) -> None:
+        """Replicate the store from one region into the other from now on, until it is stopped."""
+        self.stop_following(store)
+        kind = self._kind(store)
+        ends = [self.kit.connect(self._regional.endpoint_in(region, kind)) for region in (source, target)]
+        if not isinstance(ends[0], ports.Replicable):
+            raise errors.SettingsError(f"{store} replicates by itself; only stores without replication of their own are followed.")
+        self.following[store] = Following(ends[0], ends[1], self.kit.clock, self._moved)
+        self.following[store].start()
+        self.following[store].catch_up()
+
+    def stop_following(self, store: str) -> None:
+        if found := self.following.pop(store, None):
+            found.stop()
+
+    def fail_over(self, to: str) -> None:
+        """The region takes over from one that is lost. Raises RecoveryFailed naming the step that did not come true."""
+        lost, self._moved = self.serving, self.kit.clock.utc()
+        self._run(
+            (
+                self._detect(),
+                self._decide(to),
+                runbook.Together(tuple(self._fence(s, lost) for s in self.stores)),
+                runbook.Together(tuple((self._promote(s, lost, to), *self._switch(s, to), self._verify(s)) for s in self.stores)),
+            )
+        )
+        self.serving = to
+
+    def switch_over(self, to: str) -> None:
+        """The region takes over as planned: no acknowledged write is lost, and the old one follows from then on."""
+        old, self._moved = self.serving, self.kit.clock.utc()
+        self._run(
+            (
+                self._in_step(to),
+                runbook.Together(tuple((self._hand_over(s, old, to), *self._switch(s, to), self._verify(s)) for s in self.stores)),
+                *(self._reverse(s, old, to) for s in self.stores if not self._replicates(s)),
+            )
+        )
+        self.serving = to
+
+    def rejoin(self, region: str) -> None:
+        """A region that was lost comes back as a follower; what it alone had is found and saved before its disks are given up."""
+        self._run(
+            (
+                *(self._read_alone(s, region) for s in self.stores),
+                *(self._rejoin(s, region) for s in self.stores if self._replicates(s)),
+                *(self._reverse(s, region, self.serving) for s in self.stores if not self._replicates(s)),
+            )
+        )
+
+    def close(self) -> None:
+        for store in tuple(self.following):
+            self.stop_following(store)
+
+    # -- steps of a failover ----------------------------------------------------------------------------------------------------
+
+    def _detect(self) -> runbook.Step:
+        def down() -> bool:
+            since = self.kit.clock.monotonic() - SECONDS_DOWN
+            return any(_failing(self.probing[s], since) for s in self.stores)
+
+        why = f"A service that fails every probe for {SECONDS_DOWN:g} s is down; one failed probe may be chance."
+        return runbook.Step("See that the region is down", "detect", lambda: None, down, SECONDS_TO_SEE, why)
+
+    def _decide(self, to: str) -> runbook.Step:
+        costs: dict[str, float | None] = {}
+
+        def act() -> None:
+            costs.update({s: self._cost(s, to) for s in self.stores})
+            self.timeline.add("failover.decided", to=to, seconds_that_may_be_lost=dict(costs))
+
+        return runbook.Step(
+            f"Decide to fail over to the {to} region", "decide", act, lambda: bool(costs), 30, "What it costs is known: the replicas' lag."
+        )
+
+    def _fence(self, store: str, lost: str) -> runbook.Step:
+        kind = self._kind(store)
+
+        def fenced() -> bool:
+            return not any(i.running() for r in self.kit.platform.regions if r.name == lost for i in r.of(kind))
+
+        return runbook.Step(
+            f"Fence {store} in the {lost} region",
+            "fence",
+            partial(self._provisioning.fence, lost, kind),
+            fenced,
+            SECONDS_TO_SERVE,
+            "It must not take writes when it comes back.",
+        )
+
+    def _promote(self, store: str, lost: str, to: str) -> runbook.Step:
+        kind = self._kind(store)
+        done: list[str] = []
+
+        def act() -> None:
+            if self._replicates(store):
+                survivors = tuple(a for r in self.kit.platform.regions if r.name != lost for a in self._addresses(r.name, kind))
+                promoted = self._with_group(store, lambda group: group.promote(survivors, self._addresses(lost, kind)))
+                done.append(str(promoted))
+            else:
+                self.stop_following(store)
+                done.append(to)
+            self._regional.serve_from(to, kind)
+            self.timeline.add("store.promoted", store=store, at=done[-1])
+
+        return runbook.Step(f"Promote {store} in the {to} region", "promote", act, lambda: bool(done), SECONDS_TO_SERVE)
+
+    def _switch(self, store: str, to: str) -> tuple[runbook.Step, ...]:
+        """None for a store whose clients need no name."""
+        traffic, addresses = self.kit.traffic, self._addresses(to, self._kind(store))
+        if traffic is None or store not in named(self.kit, self.stores):
+            return ()
+        return (
+            runbook.Step(
+                f"Point the name of {store} to the {to} region",
+                "switch",
+                partial(traffic.point, store, addresses),
+                lambda: set(traffic.lookup(store).addresses) == set(addresses),
+                SECONDS_TO_SERVE,
+                "Clients that remember the old answer come back when its time to live is over.",
+            ),
+        )
+
+    def _verify(self, store: str) -> runbook.Step:
+        began = self.kit.clock.monotonic()
+
+        def act() -> None:
+            nonlocal began
+            began = self.kit.clock.monotonic()
+
+        return runbook.Step(
+            f"See that {store} serves its users",
+            "verify",
+            act,
+            lambda: self.probing[store].sustained(began, 0.5),
+            SECONDS_TO_SERVE,
+            "Users read what was written before and have new writes acknowledged, through the public name.",
+        )
+
+    # -- steps of a switchover --------------------------------------------------------------------------------------------------
+
+    def _in_step(self, to: str) -> runbook.Step:
+        def in_step() -> bool:
+            return all((cost := self._cost(s, to)) is not None and cost < SECONDS_TO_HAND_OVER for s in self.stores)
+
+        return runbook.Step(
+            f"See that the {to} region is in step",
+            "detect",
+            lambda: None,
+            in_step,
+            SECONDS_TO_SEE,
+            "A follower far behind would make users wait.",
+        )
+
+    def _hand_over(self, store: str, old: str, to: str) -> runbook.Step:
+        kind = self._kind(store)
+        done: list[str] = []
+
+        def act() -> None:
+            if self._replicates(store):
+                done.append(str(self._with_group(store, lambda group: group.hand_over(self._addresses(to, kind), SECONDS_TO_HAND_OVER))))
+            else:
+                self._drain(store, old, to)
+                done.append(to)
+            self._regional.serve_from(to, kind)
+
+        return runbook.Step(
+            f"Hand {store} over to the {to} region",
+            "promote",
+            act,
+            lambda: bool(done),
+            SECONDS_TO_SERVE,
+            "The old one takes no write until the new one has all.",
+        )
+
+    def _drain(self, store: str, old: str, to: str) -> None:
+        """No client reaches the old servers any more; what they took last is followed to its end."""
+        kind = self._kind(store)
+        self.stop_following(store)
+        self._provisioning.fence(old, kind)
+        (alone,) = self._regional.isolate(old, kind)
+        last = Following(self.kit.connect(alone), self.kit.connect(self._regional.endpoint_in(to, kind)), self.kit.clock)
+        last.start()
+        try:
+            last.catch_up()
+        finally:
+            last.stop()
+        self._provisioning.fence(old, kind)
+
+    def _reverse(self, store: str, region: str, serving: str) -> runbook.Step:
+        """The region follows the one that serves."""
+
+        def act() -> None:
+            self._regional.resume(region, self._kind(store))
+            self.follow(store, serving, region)
+
+        return runbook.Step(
+            f"Replicate {store} into the {region} region",
+            "rejoin",
+            act,
+            lambda: store in self.following,
+            SECONDS_TO_SYNC,
+            "Until then one more failure loses it.",
+        )
+
+    # -- steps of a rejoin ------------------------------------------------------------------------------------------------------
+
+    def _read_alone(self, store: str, region: str) -> runbook.Step:
+        found: list[Divergence] = []
+
+        def act() -> None:
+            kind = self._kind(store)
+            endpoints = self._regional.isolate(region, kind)
+            serving = self._marks(self.kit.platform.endpoint(kind))
+            marks = {m for e in endpoints for m in self._marks(e)}
+            saved = tuple(self._save(store, region, number, e) for number, e in enumerate(endpoints, 1))
+            self._provisioning.fence(region, kind)
+            found.append(Divergence(store, region, only_in(marks, serving), saved))
+            self.timeline.add("divergence.read", store=store, region=region, writes=len(found[0].marks), backups=[m.id for m in saved])
+
+        def read() -> bool:
+            if found and found[0] not in self.divergences:
+                self.divergences.append(found[0])
+            return bool(found)
+
+        return runbook.Step(
+            f"Save what {store} in the {region} region alone has",
+            "rejoin",
+            act,
+            read,
+            SECONDS_TO_SYNC,
+            "Writes that were acknowledged there and nowhere else are never dropped silently.",
+        )
+
+    def _rejoin(self, store: str, region: str) -> runbook.Step:
+        kind = self._kind(store)
+
+        def running() -> bool:
+            return all(i.running() for r in self.kit.platform.regions if r.name == region for i in r.of(kind))
+
+        return runbook.Step(
+            f"Bring {store} back in the {region} region",
+            "rejoin",
+            partial(self._provisioning.rejoin, region, kind),
+            running,
+            SECONDS_TO_SYNC,
+        )
+
+    def _save(self, store: str, region: str, number: int, endpoint: ports.Endpoint) -> Manifest:
+        """A backup under a name of its own: no recovery of the store must ever take it for its history."""
+        alone = self.kit.connect(endpoint)
+        try:
+            alone.name = f"{store}-left-in-{region}-{number}"
+            kind = BackupKind.SNAPSHOT if alone.kind == "redis" else BackupKind.FULL
+            kit = self.kit
+            return backups.back_up(alone, kind, kit.repository, kit.keys.recipients, kit.clock, kit.random)
+        finally:
+            alone.close()
+
+    def _marks(self, endpoint: ports.Endpoint) -> list[Mark]:
+        store = self.kit.connect(endpoint)
+        try:
+            return list(store.marks())
+        finally:
+            store.close()
+
+    # -- how they see -----------------------------------------------------------------------------------------------------------
+
+    def _run(self, steps: Iterable[runbook.Step | runbook.Together]) -> None:
+        runbook.follow(steps, self.kit.clock, self.timeline)
+
+    def state(self, store: str) -> replication.Replication:
+        """The replication of a store, asked of all its servers in all regions."""
+        return self._with_group(store, lambda group: group.replication())
+
+    def _cost(self, store: str, to: str) -> float | None:
+        """Seconds of writes that going on in that region would lose now."""
+        if not self._replicates(store):
+            return self.following[store].lag() if store in self.following else None
+        survivors = frozenset(str(a) for a in self._addresses(to, self._kind(store)))
+        return replication.cost(self.state(store), survivors)
+
+    def _replicates(self, store: str) -> bool:
+        return isinstance(self.kit.stores[store], ports.Replicated)
+
+    def _with_group(self, store: str, use: Callable[[ports.Replicated], T]) -> T:
+        group = group_of(self.kit, store)
+        try:
+            assert isinstance(group, ports.Replicated)
+            return use(group)
+        finally:
+            group.close()
+
+    def _addresses(self, region: str, kind: str) -> tuple[ports.Address, ...]:
+        has = any(r.of(kind) for r in self.kit.platform.regions if r.name == region)
+        return self._regional.endpoint_in(region, kind).addresses if has else ()
+
+    def _kind(self, store: str) -> str:
+        return self.kit.policy.stores[store].kind
+
+    @property
+    def _regional(self) -> ports.MultiRegion:
+        assert isinstance(self.kit.platform, ports.MultiRegion)  # the plan has made sure
+        return self.kit.platform
+
+    @property
+    def _provisioning(self) -> ports.Provisionable:
+        assert isinstance(self.kit.platform, ports.Provisionable)
+        return self.kit.platform
+
+
+def group_of(kit: Kit, store: str) -> ports.DataStore:
+    """The store at the addresses of all its servers, in all regions. The caller closes it."""
+    kind, platform = kit.policy.stores[store].kind, kit.platform
+    assert isinstance(platform, ports.MultiRegion)
+    places = [platform.endpoint_in(r.name, kind) for r in platform.regions if r.of(kind)]
+    return kit.connect(replace(places[0], addresses=tuple(a for place in places for a in place.addresses)))
+
+
+def named(kit: Kit, stores: Iterable[str]) -> tuple[str, ...]:
+    """The stores that clients find by a public name. MongoDB's know all members of the set, and find its primary themselves."""
+    return tuple(s for s in stores if kit.traffic is not None and kit.policy.stores[s].kind != "mongodb")
+
+
+def only_in(there: Iterable[Mark], here: Iterable[Mark]) -> tuple[Mark, ...]:
+    """The marks that are there and not here."""
+    return tuple(sorted(set(there) - set(here), key=lambda m: (m.client, m.number)))
+
+
+def _failing(probing: Probing, since: float) -> bool:
+    """Whether every probe that ended since then failed, and there were some."""
+    recent = [s for s in probing.samples()[-200:] if s.end >= since]
+    return len(recent) >= 3 and not any(s.ok for s in recent)

@@ -1,0 +1,90 @@
+"""Checks of drills in which service moves between regions: one primary, nothing lost on the way back, what a lost region alone had.
+
+Each is shown a planted defect in the same run.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from drplatform.engine import backups, failover
+from drplatform.engine.failover import Divergence
+from drplatform.engine.kit import Kit
+from drplatform.model import errors, ports
+from drplatform.model.ledger import Entry, Mark, Outcome
+from drplatform.model.loss import Loss
+from drplatform.model.outage import Outage
+from drplatform.model.replication import Replication, Role
+from drplatform.model.verdict import Check, Verdict, check
+
+
+def one_primary(kit: Kit, store: str) -> Check | None:
+    """All servers of the store are asked for their roles; None for a store that does not replicate by itself."""
+    name = f"{store} has exactly one server that accepts writes"
+    group = failover.group_of(kit, store)
+    try:
+        if not isinstance(group, ports.Replicated):
+            return None
+        seen = group.replication()
+    except errors.StoreError as error:
+        return Check(name, Verdict.INCONCLUSIVE, str(error))
+    finally:
+        group.close()
+    if not seen.primaries:
+        return Check(name, Verdict.FAILED, "none accepts writes")
+    both = dataclasses.replace(seen, members=(*seen.members, seen.primaries[0]))
+    return check(name, _not_one, seen, both, f"{seen.primaries[0].address}; {_others(seen)}")
+
+
+def _not_one(seen: Replication) -> list[str]:
+    found = [m.address for m in seen.primaries]
+    return [] if len(found) == 1 else [f"{len(found)} accept writes: {', '.join(found)}"]
+
+
+def _others(seen: Replication) -> str:
+    rest = [f"{m.address} {m.role}" for m in seen.members if m.role is not Role.PRIMARY]
+    return f"the others: {', '.join(rest)}" if rest else "there is no other"
+
+
+def saved(kit: Kit, store: str, found: Loss, divergences: Iterable[Divergence], planted: Any) -> Check:
+    """Each acknowledged write that is gone is on the lost region's disks and saved, or known to be gone there too.
+
+    `planted` makes a repository with one byte of the given object flipped.
+    """
+    name = f"{store} has what the lost region alone held saved"
+    mine = [d for d in divergences if d.store == store]
+    manifests = [m for d in mine for m in d.saved]
+    if not manifests:
+        return Check(name, Verdict.FAILED, "the lost region's disks were not read before they were given up")
+    opener = backups.Opener(kit.keys.identities)
+
+    def damaged(repository: ports.Repository) -> list[str]:
+        return [p for manifest in manifests for p in backups.verify(manifest, repository, opener).problems]
+
+    there = {m for d in mine for m in d.marks}
+    kept = [m for m in found.lost if m in there]
+    words = (
+        f"{len(found.lost)} acknowledged writes are gone from the serving region; {len(kept)} of them were on the lost region's disks, "
+        f"{len(found.lost) - len(kept)} were gone there, too; all that was there is in {', '.join(m.id for m in manifests)}"
+    )
+    return check(name, damaged, kit.repository, planted(kit.repository, manifests[0].chunks[-1].key), words)
+
+
+def kept(store: str, entries: Sequence[Entry], found: Loss, seen: Outage) -> Check | None:
+    """Nothing acknowledged since the service was back is missing; None when nothing was acknowledged since."""
+    since = {
+        (e.mark.client, e.mark.number): e.mark
+        for e in entries
+        if e.store == store and e.outcome is Outcome.ACKED and e.invoked >= seen.ended.upper
+    }
+    if not since:
+        return None
+
+    def missing(lost: Iterable[Mark]) -> list[str]:
+        late = [m for m in lost if (m.client, m.number) in since]
+        return [f"{len(late)} writes acknowledged after it was back are gone, first {late[0].client}/{late[0].number}"] if late else []
+
+    planted = (*found.lost, next(iter(since.values())))
+    return check(
+        f"{store} has all that was written since it was back", missing, found.lost, planted, f"{len(since)} acknowledged writes, all there"
+    )

@@ -1,0 +1,38 @@
+@biannual @critical @database @files @mongodb @redis
+Feature: Multi-region failover
+  The strategy asks for a failover to the secondary region twice a year: replicas are promoted, the names are pointed to the secondary
+  region, function is verified there. Then the way back: the old region follows, and service is handed over without losing a write.
+
+  Scenario: The primary region is killed, the secondary takes over, and service returns
+    Given the platform runs in two regions with a witness, behind public names
+    And MongoDB, Redis and file storage hold reference data
+    And file storage is replicated to the secondary region
+    And clients write to MongoDB, Redis and file storage
+    And clients have written 50 more times to each store
+    When the primary region is killed
+    And the platform fails over to the secondary region
+    And the primary region comes back as a follower
+    And the platform is switched over to the primary region as planned
+    Then every store answers through its public name
+    And exactly one server of each replicated store accepts writes
+    And the reference data is unchanged
+    And what the lost region alone had was saved
+    And nothing acknowledged after the change of regions is missing
+    And every acknowledged write is accounted for
+    And the recovery time of each store meets its objective
+    And the data loss of each store meets its objective
+
+  Scenario: The platform is switched over as planned, and no write is lost
+    Given the platform runs in two regions with a witness, behind public names
+    And MongoDB, Redis and file storage hold reference data
+    And file storage is replicated to the secondary region
+    And clients write to MongoDB, Redis and file storage
+    And clients have written 50 more times to each store
+    When the platform is switched over to the secondary region as planned
+    Then every store answers through its public name
+    And exactly one server of each replicated store accepts writes
+    And the reference data is unchanged
+    And every acknowledged write is accounted for
+    And nothing acknowledged after the change of regions is missing
+    And the recovery time of each store meets its objective
+    And the data loss of each store meets its objective
