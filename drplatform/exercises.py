@@ -1,12 +1,15 @@
 """The composition of what is done with drills beside running them: runbooks, reviews, histories. Names edges, as `environment` does."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from drplatform import environment
-from drplatform.engine import handbook
+from drplatform.engine import gameday, handbook, phrases
+from drplatform.engine.drill import Drill
 from drplatform.engine.kit import Keys, Kit
 from drplatform.environment import Environment
 from drplatform.model import errors, history, instructions
@@ -50,3 +53,13 @@ def drill_record(env: Environment, drill: str) -> Mapping[str, Any]:
     if not chosen:
         raise errors.SettingsError(f"No drill {drill!r} is in the audit log {env.audit.path}; the evidence's file name is the drill's id.")
     return chosen[0]
+
+
+@contextmanager
+def game_day(env: Environment, person: gameday.Person, within: float) -> Iterator[tuple[gameday.GameDay, Drill]]:
+    """A game day on a platform of its own, ready to be played. The disaster strikes at most `within` seconds after the person may look."""
+    incident = gameday.draw(env.random(), within)
+    incident = replace(incident, fault=phrases.with_needs([incident.fault], environment.fault)[0])
+    day = gameday.GameDay(incident, person, env.clock)
+    with env.drill(gameday.scenario(incident), day.listen) as running:
+        yield day, running

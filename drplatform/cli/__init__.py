@@ -11,7 +11,7 @@ from types import FrameType
 import click
 
 import drplatform
-from drplatform.cli import capture, catalogue, compliance, configuration, drills, platforms, retention, runbook, schedule, vault
+from drplatform.cli import capture, catalogue, compliance, configuration, drills, gameday, platforms, retention, runbook, schedule, vault
 from drplatform.model import errors
 
 COULD_NOT_RUN, INTERRUPTED = 2, 130
@@ -36,6 +36,7 @@ cli.add_command(drills.evidence)
 cli.add_command(compliance.group)
 cli.add_command(compliance.gate)
 cli.add_command(runbook.group)
+cli.add_command(gameday.gameday)
 cli.add_command(runbook.review)
 cli.add_command(platforms.group)
 cli.add_command(vault.group)
