@@ -27,6 +27,8 @@ from drplatform.model.verdict import Verdict
 
 REFERENCE_ITEMS = 120
 PROBE_PERIOD = 0.02
+FOLLOWED_PERIOD = 0.05
+"""Seconds between a client's writes to a store that a follower of ours replicates from this very process: more, and it would fall behind."""
 OTHER_PERIOD = 0.2
 """Of further kinds of clients, which connect for every probe."""
 SECONDS_TO_SETTLE = 30.0
@@ -128,7 +130,8 @@ class Drill:
         clock = self.kit.clock
         self._point_names(activity.stores)
         users = {name: self._user(name, weakly=activity.weakly) for name in activity.stores}
-        self._workload = Workload(users, self.kit.directory / "ledger.jsonl", clock, self.plan.seed)
+        slower = dict.fromkeys(self.plan.unreplicated, FOLLOWED_PERIOD)
+        self._workload = Workload(users, self.kit.directory / "ledger.jsonl", clock, self.plan.seed, slower=slower)
         self._workload.start()
         for name, user in users.items():
             mark, payload = self._workload.anchor(name)
@@ -195,13 +198,15 @@ class Drill:
 
     @_perform.register
     def _(self, activity: drill.SwitchOver) -> None:
-        began = self.kit.clock.monotonic()
+        began, old = self.kit.clock.monotonic(), self._regions.serving
         self._regions.switch_over(activity.region)
         if not self.record.effects:
             receipt = ports.Receipt(self.plan.stores, f"served from the {activity.region} region")
             effect = ports.FaultEffect(judgement.SWITCHOVER, frozenset(self.plan.stores), Interval(began, began), receipt)
             self.record.effects.append(effect)
         self._moved(activity.region, began)
+        self._regions.turn_round(old)
+        self._go_on(self.plan.stores)
 
     @_perform.register
     def _(self, activity: drill.Rejoin) -> None:

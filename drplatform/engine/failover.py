@@ -87,16 +87,19 @@ class Regions:
         self.serving = to
 
     def switch_over(self, to: str) -> None:
-        """The region takes over as planned: no acknowledged write is lost, and the old one follows from then on."""
+        """The region takes over as planned, without losing an acknowledged write. `turn_round` makes the old one follow."""
         old, self._moved = self.serving, self.kit.clock.utc()
         self._run(
             (
                 self._in_step(to),
                 runbook.Together(tuple((self._hand_over(s, old, to), *self._switch(s, to), self._verify(s)) for s in self.stores)),
-                *(self._reverse(s, old, to) for s in self.stores if not self._replicates(s)),
             )
         )
         self.serving = to
+
+    def turn_round(self, region: str) -> None:
+        """The region follows the one that serves, in the stores that do not do so by themselves."""
+        self._run(tuple(self._reverse(s, region, self.serving) for s in self.stores if not self._replicates(s)))
 
     def rejoin(self, region: str) -> None:
         """A region that was lost comes back as a follower; what it alone had is found and saved before its disks are given up."""

@@ -9,7 +9,7 @@ from drplatform.model.clock import Clock, wait_for
 
 EVERY = 0.5
 """Seconds between two passes."""
-SECONDS_TO_CATCH_UP = 60.0
+SECONDS_TO_CATCH_UP = 300.0
 
 
 class Following:

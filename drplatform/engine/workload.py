@@ -41,7 +41,10 @@ class Workload:
         *,
         clients_per_store: int = 2,
         period: float = PERIOD,
+        slower: Mapping[str, float] | None = None,
     ) -> None:
+        """`period`: seconds between a client's writes; `slower` names stores with another one."""
+        self._slower = slower or {}
         self._stores, self._path, self._clock, self._seed, self._period = stores, ledger_path, clock, seed, period
         self._file: TextIO | None = None
         self._lock = threading.Lock()
@@ -115,6 +118,7 @@ class Workload:
         marker: ports.Marker | None = None
         number = 0
         try:
+            period = self._slower.get(store, self._period)
             while not self._stop.is_set():
                 number += 1
                 mark, payload = self._mark(client, number)
@@ -123,7 +127,7 @@ class Workload:
                 if outcome is not Outcome.ACKED and marker:
                     marker.close()
                     marker = None
-                self._clock.wait(self._stop, self._period if outcome is Outcome.ACKED else PAUSE_AFTER_REFUSAL)
+                self._clock.wait(self._stop, period if outcome is Outcome.ACKED else PAUSE_AFTER_REFUSAL)
         except Exception as error:  # noqa: BLE001  the body of a thread: kept, and raised by stop()
             self._errors.append(error)
         finally:
