@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from drplatform.model import errors, ports
+from drplatform.faults import _destroying
+from drplatform.model import errors, ports, powers
 
 
 @dataclass(frozen=True)
-class CollectionDropped:
+class CollectionDropped(_destroying.Destroying):
     """A collection is dropped by mistake. `namespace` is by default the one that the clients write to."""
 
     store: str = "mongodb"
@@ -21,6 +22,9 @@ class CollectionDropped:
 
     def needs(self) -> frozenset[str]:
         return frozenset({f"namespaced:{self.store}"})
+
+    def aim(self, scene: ports.Scene) -> powers.Aim:
+        return powers.Aim((self._name(scene),), len(self._store(scene).namespaces()), destroys=True)
 
     def capture(self, scene: ports.Scene) -> Mapping[str, Any]:
         name = self._name(scene)
@@ -39,12 +43,6 @@ class CollectionDropped:
             return ports.Receipt((), f"{before['namespace']} is still the same collection")
         seen = "is gone" if now is None else "was made anew by its clients"
         return ports.Receipt((before["namespace"],), f"the collection of before {seen}")
-
-    def heal(self, scene: ports.Scene, before: Mapping[str, Any]) -> None:
-        """Nothing can be undone: only the recovery brings the content back."""
-
-    def healed(self, scene: ports.Scene, before: Mapping[str, Any]) -> bool:
-        return True
 
     def _store(self, scene: ports.Scene) -> ports.Namespaced:
         store = scene.stores[self.store]

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from drplatform.model import ports
+from drplatform.faults import _servers
+from drplatform.model import ports, powers
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,9 @@ class RegionKilled:
 
     def needs(self) -> frozenset[str]:
         return frozenset({f"killable:{self.region}"})
+
+    def aim(self, scene: ports.Scene) -> powers.Aim:
+        return _servers.aim(scene, self._servers(scene))
 
     def capture(self, scene: ports.Scene) -> Mapping[str, Any]:
         return {"servers": [i.name for i in self._servers(scene) if i.running()]}

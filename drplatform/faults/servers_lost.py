@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from drplatform.model import ports
+from drplatform.faults import _servers
+from drplatform.model import ports, powers
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,9 @@ class ServersLost:
 
     def needs(self) -> frozenset[str]:
         return frozenset({f"killable:{self.region}", f"erasable:{self.region}", *(f"store:{s}" for s in self.stores)})
+
+    def aim(self, scene: ports.Scene) -> powers.Aim:
+        return _servers.aim(scene, self._servers(scene), destroys=True)
 
     def capture(self, scene: ports.Scene) -> Mapping[str, Any]:
         return {"servers": [i.name for i in self._servers(scene)], "stored": sum(map(_stored, self._servers(scene)))}

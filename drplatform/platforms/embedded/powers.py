@@ -25,7 +25,6 @@ class Hurtable:
     _process: ServerProcess
     _door: ServerProcess
     _waits: Waits
-    _disk: Path
 
     def hang(self) -> None:
         self._door.signal(signal.SIGSTOP)
@@ -55,6 +54,10 @@ class Hurtable:
     @property
     def disk(self) -> Path:
         return self._disk
+
+    @property
+    def _disk(self) -> Path:
+        raise NotImplementedError
 
     def _require(self) -> Pid:
         if not self._process.alive() or not self._process.pid:

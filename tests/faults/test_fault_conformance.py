@@ -1,0 +1,260 @@
+"""Every fault there is, on real servers: captured, applied, confirmed by other means than its own, healed, confirmed healed, and
+inconclusive when it was sabotaged so that it does nothing.
+
+`Case.look` says what somebody sees who knows nothing of the fault; it is taken before and after, and has to differ.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import fault_world as worlds
+import pymongo
+import pytest
+import redis
+from fault_world import World
+from real_servers import CLOCK, s3_client
+
+from drplatform import environment
+from drplatform.engine import capabilities, faulting
+from drplatform.model import clock as clocks
+from drplatform.model import errors, ports, powers
+from drplatform.model.timeline import Timeline
+from drplatform.platforms.embedded.process import accepts, tagged
+
+
+@dataclass(frozen=True)
+class Case:
+    """`undone`: healing brings back what `look` saw; else only a recovery would. `prepare` makes what the fault is to hurt."""
+
+    look: Callable[[World], Any]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    undone: bool = True
+    prepare: Callable[[World], Any] = lambda world: None
+
+
+def alive(*kinds: str) -> Callable[[World], Any]:
+    return lambda w: len(worlds.pids(w, *(s for r in w.platform.regions if r.name == "primary" for s in r.instances if s.kind in kinds)))
+
+
+def answers_ping(world: World) -> bool:
+    """A client with two seconds of patience gets an answer from the first MongoDB member."""
+    address = world.server("mongodb").address
+    try:
+        with pymongo.MongoClient(
+            address.host, address.port, directConnection=True, serverSelectionTimeoutMS=2000, socketTimeoutMS=2000
+        ) as one:
+            return bool(one.admin.command("ping")["ok"])
+    except pymongo.errors.PyMongoError:
+        return False
+
+
+def takes_a_connection(world: World) -> bool:
+    """A new client of Redis gets an answer."""
+    try:
+        with worlds.cache(world) as one:
+            return bool(one.ping())
+    except worlds._AWAY:
+        return False
+
+
+def writes_to_disk(world: World) -> bool:
+    """Redis can rewrite its append-only file: the server says how the last time went."""
+    with worlds.cache(world) as one:
+        try:
+            one.bgrewriteaof()
+        except redis.ResponseError:
+            return False
+        clocks.wait_for(
+            CLOCK,
+            "the rewrite to end",
+            lambda: not one.info("persistence")["aof_rewrite_in_progress"] and not one.info("persistence")["aof_rewrite_scheduled"],
+            within=30,
+        )
+        return one.info("persistence")["aof_last_bgrewrite_status"] == "ok"
+
+
+def vault_takes(world: World) -> bool:
+    endpoint = world.platform.vault()
+    try:
+        s3_client(endpoint).put_object(Bucket=endpoint.options["bucket"], Key=f"try/{CLOCK.monotonic()}", Body=b"1" * 100)
+    except Exception:  # noqa: BLE001 -- refused, however
+        return False
+    return True
+
+
+def vault_answers(world: World) -> bool:
+    return accepts(world.platform.vault().addresses[0])
+
+
+def busy(world: World) -> int:
+    """Processes of Python that carry the platform's tag and are no servers."""
+    known = {p for region in world.platform.regions for s in region.instances for p in worlds.pids(world, s)}
+    known |= set(worlds.pids(world, world.platform.vault_server))
+    return len([pid for pid, tag in tagged() if tag == str(world.platform.directory) and pid.number not in known])
+
+
+def two_of(store: str) -> Callable[[World], Any]:
+    def prepare(world: World) -> None:
+        listed = [k for k in worlds.vault(world) if k.startswith(f"{store}/") and k.endswith("manifest.json") and "/log/" not in k]
+        for _ in range(2 - len(listed)):
+            world.back_up(store)
+
+    return prepare
+
+
+def slices_of(store: str) -> Callable[[World], Any]:
+    def prepare(world: World) -> None:
+        two_of(store)(world)
+        if sum("/log/" in k for k in worlds.vault(world)) < 6:
+            world.capture(store, 4)
+
+    return prepare
+
+
+def contents(world: World) -> dict[Any, Any]:
+    return {d["_id"]: d for d in worlds.marks(world)}
+
+
+def of_marks(world: World) -> Any:
+    return sorted(map(str, contents(world).items()))
+
+
+def damaged(kind: str, *patterns: str) -> Callable[[World], Any]:
+    """Digests of the data files of the primary region's first server of this kind."""
+
+    def look(world: World) -> Any:
+        disk = world.server(kind).disk
+        return {str(p): hashlib.sha256(p.read_bytes()).hexdigest() for pattern in patterns for p in disk.rglob(pattern)}
+
+    return look
+
+
+BACKUP = {"look": worlds.vault, "prepare": two_of("mongodb")}
+CASES = {
+    "machine-busy": Case(busy, {"mebibytes": 16}),
+    "index-dropped": Case(lambda w: index_names(w), {"namespace": "drill_reference"}, undone=False),
+    "documents-deleted": Case(of_marks, {"share": 0.5}, undone=False),
+    "documents-overwritten": Case(of_marks, {"share": 0.5}, undone=False),
+    "fields-corrupted": Case(of_marks, {"share": 0.3}, undone=False),
+    "collection-dropped": Case(lambda w: w.stores["mongodb"].namespaces().get(worlds.MARKS, ""), undone=False),
+    "replication-stopped": Case(lambda w: worlds.replica(w).info("replication")["role"]),
+    "keys-evicted": Case(lambda w: worlds.cache(w).config_get("maxmemory")["maxmemory"]),
+    "redis-flushed": Case(lambda w: worlds.cache(w).dbsize(), undone=False, prepare=lambda w: w.stores["redis"].seed(8, 30)),
+    "objects-overwritten": Case(worlds.objects, {"share": 0.5}, undone=False),
+    "objects-truncated": Case(worlds.objects, {"share": 0.5}, undone=False),
+    "ransomware": Case(worlds.objects, {"share": 0.5, "suffix": ".locked"}, undone=False),
+    "bucket-emptied": Case(worlds.objects, undone=False),
+    "configuration-wrong": Case(lambda w: worlds.files_of(w, "environment"), undone=False),
+    "secret-rotated-away": Case(lambda w: worlds.files_of(w, "secrets"), undone=False),
+    "backup-bit-flipped": Case(**BACKUP),
+    "backup-truncated": Case(**BACKUP),
+    "backup-part-missing": Case(**BACKUP),
+    "backup-parts-swapped": Case(**BACKUP),
+    "backup-part-duplicated": Case(**BACKUP),
+    "backup-parts-reordered": Case(**BACKUP),
+    "manifest-stale": Case(**BACKUP),
+    "manifest-forged": Case(**BACKUP),
+    "backup-deleted": Case(**BACKUP),
+    "backup-wrong-key": Case(**BACKUP),
+    "retention-poisoned": Case(**BACKUP),
+    "log-gap": Case(worlds.vault, prepare=slices_of("mongodb")),
+    "vault-full": Case(vault_takes),
+    "vault-unreachable": Case(vault_answers),
+    "descriptors-exhausted": Case(takes_a_connection),
+    "disk-full": Case(writes_to_disk),
+    "server-hung": Case(answers_ping),
+    "server-killed": Case(lambda w: len(worlds.pids(w, w.server("mongodb")))),
+    "server-restarting": Case(lambda w: worlds.pids(w, w.server("redis")), undone=False),
+    "region-killed": Case(alive("mongodb", "redis", "files")),
+    "aof-damaged": Case(damaged("redis", "*.incr.aof"), undone=False),
+    "rdb-damaged": Case(damaged("redis", "*.rdb"), undone=False),
+    "wiredtiger-damaged": Case(damaged("mongodb", "collection-*.wt"), undone=False),
+    "servers-lost": Case(alive("redis"), {"stores": ("redis",)}),
+    "region-lost": Case(alive("mongodb", "redis", "files")),
+}
+"""In this order on one platform: what lets go of disks comes last."""
+
+
+def index_names(world: World) -> list[str]:
+    with worlds.mongodb(world) as client:
+        return sorted(
+            f"{d}.{c}/{i}"
+            for d in client.list_database_names()
+            if d not in ("admin", "local", "config")
+            for c in client[d].list_collection_names()
+            for i in _indexes(client[d][c])
+        )
+
+
+def _indexes(collection) -> list[str]:
+    try:
+        return list(collection.index_information())
+    except pymongo.errors.OperationFailure:  # a view
+        return []
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    with World(tmp_path_factory.mktemp("faults")) as made:
+        yield made
+
+
+def test_every_fault_has_a_case():
+    assert set(CASES) == set(environment.fault_kinds())
+
+
+def made(kind: str, case: Case, world: World) -> ports.Fault:
+    parameters = dict(case.parameters)
+    if parameters.get("namespace") == "drill_reference":
+        parameters["namespace"] = next(n.partition("/")[0] for n in index_names(world) if not n.endswith("/_id_") and "drplatform" not in n)
+    return environment.fault(kind)(**parameters)
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_a_fault_is_captured_applied_confirmed_and_healed(world, tmp_path, kind):
+    case = CASES[kind]
+    world.settle()
+    case.prepare(world)
+    fault = made(kind, case, world)
+    assert fault.kind == kind
+    assert not fault.needs() - capabilities.of(world.platform, world.stores) - {"repository"}
+    assert_sabotage_is_inconclusive(fault, world, tmp_path)
+    journal = tmp_path / "faults.jsonl"
+    before, aim = case.look(world), fault.aim(world.scene)
+    assert isinstance(fault, powers.Aimed) and aim.targets and 0 < aim.share <= 1
+    faults = faulting.Faulting(world.scene, journal, CLOCK, Timeline(CLOCK))
+    effect = faults.inflict(fault)
+    assert effect.receipt.targets, "a receipt for N > 0 targets"
+    assert case.look(world) != before, "seen by other means than the fault's own"
+    (entry,) = faulting.pending(journal)
+    json.dumps(entry.before)
+    assert entry.kind == kind
+    (healed,) = faulting.replay(journal, world.scene, environment.fault)  # as another process does after this one was killed
+    assert healed.kind == kind and not faulting.pending(journal)
+    assert fault.healed(world.scene, entry.before)
+    if case.undone:
+        assert case.look(world) == before
+    assert not faulting.replay(journal, world.scene, environment.fault)
+
+
+def assert_sabotage_is_inconclusive(fault: ports.Fault, world: World, directory) -> None:
+    """The same fault with an `apply` that does nothing."""
+    saw = []
+
+    def apply(self, scene):
+        saw.append((directory / "sabotaged.jsonl").read_text())
+
+    sabotaged = dataclasses.make_dataclass("Sabotaged", [], bases=(type(fault),), namespace={"apply": apply}, frozen=True)
+    values = {f.name: getattr(fault, f.name) for f in dataclasses.fields(fault)}
+    patience, faulting.SECONDS_TO_CONFIRM = faulting.SECONDS_TO_CONFIRM, 0.2
+    try:
+        faults = faulting.Faulting(world.scene, directory / "sabotaged.jsonl", CLOCK, Timeline(CLOCK))
+        with faults, pytest.raises(errors.FaultNotConfirmed, match="independent look"):
+            faults.inflict(sabotaged(**values))
+    finally:
+        faulting.SECONDS_TO_CONFIRM = patience
+    assert fault.kind in saw[0], "journalled before it is applied"
