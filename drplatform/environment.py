@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata, resources
 from pathlib import Path
@@ -25,7 +25,7 @@ import yaml
 
 import drplatform
 from drplatform import faults as fault_folder
-from drplatform.engine import attest, audit, backups, drill, phrases
+from drplatform.engine import attest, audit, backups, drill, moves, phrases
 from drplatform.engine.audit import AuditLog
 from drplatform.engine.kit import Keys, Kit
 from drplatform.model import compliance, config, errors, evidence, policy, ports, strategy, timeline
@@ -218,10 +218,10 @@ class Environment:
         """Clear what killed runs have left behind; the number of platforms cleared."""
         return embedded.sweep(self.settings.scratch, self.clock)
 
-    def up(self) -> embedded.Status:
-        """Start a platform that stays."""
+    def up(self, wanted: frozenset[str] = frozenset()) -> embedded.Status:
+        """Start a platform that stays. `wanted`: see `drill.Steady`."""
         self.sweep()
-        return embedded.up(self.clock, self.settings.scratch, self.settings.servers, os.environ)
+        return embedded.up(self.clock, self.settings.scratch, self.settings.servers, os.environ, wanted)
 
     def statuses(self) -> list[embedded.Status]:
         return embedded.statuses(self.clock, self.settings.scratch)
@@ -266,6 +266,26 @@ class Environment:
                 for store in stores.values():
                     store.close()
 
+    @contextmanager
+    def moving(
+        self,
+        platform_id: str | None,
+        listener: timeline.Listener,
+        approve: Callable[[Mapping[str, float | None]], bool] = lambda costs: True,
+    ) -> Iterator[moves.Moving]:
+        """Moves between the regions of a platform made by hand, each noted before its first step. Raises SettingsError."""
+        platform = self.attached(platform_id)
+        stores = self.stores(platform)
+        kit = self._kit(platform, stores, self.random(), platform.directory, listener, asked=False)
+        kit = replace(kit, keys=Keys(self.recipients((), Where()), ())) if self.identity_file.exists() else kit
+        moving = moves.Moving(kit, timeline.Timeline(self.clock, listener), tuple(stores), approve, self.recorded)
+        try:
+            yield moving
+        finally:
+            moving.close()
+            for store in stores.values():
+                store.close()
+
     def _kit(
         self,
         platform: ports.Platform,
@@ -273,7 +293,10 @@ class Environment:
         generator: random.Random,
         directory: Path,
         listener: timeline.Listener,
+        *,
+        asked: bool = True,
     ) -> Kit:
+        """`asked`: every server is asked for its version; not where some may be down."""
         return Kit(
             platform=platform,
             stores=stores,
@@ -286,7 +309,7 @@ class Environment:
             random=generator,
             directory=directory,
             operator=self.settings.operator,
-            versions=versions(stores),
+            versions=versions(stores) if asked else {},
             listener=listener,
             traffic=traffic(platform.names(), self.clock) if isinstance(platform, ports.Named) and platform.named else None,
         )

@@ -11,7 +11,20 @@ from types import FrameType
 import click
 
 import drplatform
-from drplatform.cli import capture, catalogue, compliance, configuration, drills, gameday, platforms, retention, runbook, schedule, vault
+from drplatform.cli import (
+    capture,
+    catalogue,
+    compliance,
+    configuration,
+    drills,
+    failover,
+    gameday,
+    platforms,
+    retention,
+    runbook,
+    schedule,
+    vault,
+)
 from drplatform.model import errors
 
 COULD_NOT_RUN, INTERRUPTED = 2, 130
@@ -39,6 +52,7 @@ cli.add_command(runbook.group)
 cli.add_command(gameday.gameday)
 cli.add_command(runbook.review)
 cli.add_command(platforms.group)
+cli.add_command(failover.group)
 cli.add_command(vault.group)
 cli.add_command(capture.capture)
 cli.add_command(configuration.group)

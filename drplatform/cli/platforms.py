@@ -7,6 +7,7 @@ import click
 
 from drplatform.cli import options
 from drplatform.environment import Environment, PlatformStatus
+from drplatform.model import drill
 from drplatform.model.ports import Endpoint
 
 
@@ -17,10 +18,13 @@ def group() -> None:
 
 @group.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def up(as_json: bool) -> int:
+@click.option("--names", is_flag=True, help="With a name server, whose public names a failover points elsewhere.")
+@click.option("--witness", is_flag=True, help="With a member of MongoDB in each region and one in a third place.")
+def up(as_json: bool, names: bool, witness: bool) -> int:
     """Start a platform that stays up until `drplatform platform down`, and print its endpoints."""
     env = Environment.open(options.settings())
-    _show([env.up()], as_json)
+    wanted = {drill.NAMES: names, drill.WITNESS: witness}
+    _show([env.up(frozenset(name for name, asked in wanted.items() if asked))], as_json)
     return 0
 
 

@@ -10,12 +10,13 @@ from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Self
 
-from drplatform.engine import backups, capabilities, failover, judgement, recovery, runbook
+from drplatform.engine import backups, capabilities, failover, judgement, naming, recovery, runbook
 from drplatform.engine.capture import Capture
 from drplatform.engine.faulting import Faulting
 from drplatform.engine.kit import Kit
-from drplatform.engine.naming import Client, PublicName
+from drplatform.engine.naming import Client
 from drplatform.engine.probing import Probing
+from drplatform.engine.watch import ProbingWatch
 from drplatform.engine.workload import User, Workload
 from drplatform.model import drill, errors, ports
 from drplatform.model.backup import Manifest
@@ -72,7 +73,9 @@ class Drill:
         self._workload: Workload | None = None
         self._probing: dict[str, Probing] = {}
         self._others: dict[str, dict[str, Probing]] = {}
-        self._regions = failover.Regions(kit, self.timeline, self._probing, plan.stores, plan_serving(kit.platform))
+        self._regions = failover.Regions(
+            kit, self.timeline, ProbingWatch(self._probing, kit.clock), plan.stores, plan_serving(kit.platform)
+        )
         self.record.divergences = self._regions.divergences
         self._captures: dict[str, Capture] = {}
         self._namespaces: dict[str, str] = {}
@@ -275,8 +278,7 @@ class Drill:
         """Whoever uses the store: by its public name where it has one."""
         endpoint = self.kit.platform.endpoint(self.plan.policy.stores[name].kind)
         if name in failover.named(self.kit, (name,)):
-            assert self.kit.traffic
-            return PublicName(name, endpoint, self.kit.connect, self.kit.traffic, self.kit.clock, kind)
+            return naming.public(self.kit, name, kind)
         if weakly and endpoint.kind == "mongodb":
             return self.kit.connect(dataclasses.replace(endpoint, options={**endpoint.options, "write_concern": "1"}))
         return self.kit.stores[name]

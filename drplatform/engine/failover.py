@@ -10,47 +10,36 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
-from drplatform.engine import backups, runbook
+from drplatform.engine import divergence, runbook
+from drplatform.engine.divergence import Divergence
 from drplatform.engine.following import Following
 from drplatform.engine.kit import Kit
-from drplatform.engine.probing import Probing
+from drplatform.engine.watch import SECONDS_DOWN, Watch
 from drplatform.model import errors, ports, replication
-from drplatform.model.backup import BackupKind, Manifest
-from drplatform.model.ledger import Mark
 from drplatform.model.timeline import Timeline
 
 T = TypeVar("T")
 
-SECONDS_DOWN = 1.0
-"""A service that failed every probe for so long is down: one failed probe may be chance."""
 SECONDS_TO_SEE = 60.0
 SECONDS_TO_SERVE = 60.0
 SECONDS_TO_HAND_OVER = 10.0
 SECONDS_TO_SYNC = 3600.0
 
 
-@dataclass(frozen=True)
-class Divergence:
-    """What a lost region held that the serving one has not: the marks of acknowledged writes, and the backup of all that is on its disks."""
-
-    store: str
-    region: str
-    marks: tuple[Mark, ...]
-    saved: tuple[Manifest, ...]
-
-
 @dataclass
 class Regions:
     """Moves service between the regions of a platform. `serving` is the region that serves; `divergences` what rejoining regions alone held.
 
-    `followed` are stores without replication of their own, by name; their followers run here.
+    `approve` decides on a failover, knowing what it may cost each store (seconds of writes; None: not known). `following` are the followers
+    of stores without replication of their own that run here.
     """
 
     kit: Kit
     timeline: Timeline
-    probing: Mapping[str, Probing]
+    watch: Watch
     stores: tuple[str, ...]
     serving: str = "primary"
+    approve: Callable[[Mapping[str, float | None]], bool] = lambda costs: True
     following: dict[str, Following] = field(default_factory=dict)
     divergences: list[Divergence] = field(default_factory=list)
     _moved: datetime | None = None
@@ -73,12 +62,15 @@ class Regions:
         if found := self.following.pop(store, None):
             found.stop()
 
-    def fail_over(self, to: str) -> None:
-        """The region takes over from one that is lost. Raises RecoveryFailed naming the step that did not come true."""
+    def fail_over(self, to: str, *, resumed: bool = False) -> None:
+        """The region takes over from one that is lost. Raises RecoveryFailed naming the step that did not come true.
+
+        `resumed`: the decision was made before; what was begun then is only brought to its end.
+        """
         lost, self._moved = self.serving, self.kit.clock.utc()
         self._run(
             (
-                self._detect(),
+                *(() if resumed else (self._detect(),)),
                 self._decide(to),
                 runbook.Together(tuple(self._fence(s, lost) for s in self.stores)),
                 runbook.Together(tuple((self._promote(s, lost, to), *self._switch(s, to), self._verify(s)) for s in self.stores)),
@@ -97,17 +89,20 @@ class Regions:
         )
         self.serving = to
 
-    def turn_round(self, region: str) -> None:
-        """The region follows the one that serves, in the stores that do not do so by themselves."""
-        self._run(tuple(self._reverse(s, region, self.serving) for s in self.stores if not self._replicates(s)))
+    def turn_round(self, region: str, *, followed: bool = True) -> None:
+        """The region follows the one that serves, in the stores that do not do so by themselves (`followed`: by this process)."""
+        self._run(tuple(self._reverse(s, region, followed) for s in self.stores if not self.replicates(s)))
 
-    def rejoin(self, region: str) -> None:
-        """A region that was lost comes back as a follower; what it alone had is found and saved before its disks are given up."""
+    def rejoin(self, region: str, *, followed: bool = True) -> None:
+        """A region that was lost comes back as a follower; what it alone had is found and saved before its disks are given up.
+
+        `followed`: stores without replication of their own are followed from here on, by this process.
+        """
         self._run(
             (
                 *(self._read_alone(s, region) for s in self.stores),
-                *(self._rejoin(s, region) for s in self.stores if self._replicates(s)),
-                *(self._reverse(s, region, self.serving) for s in self.stores if not self._replicates(s)),
+                *(self._rejoin(s, region) for s in self.stores if self.replicates(s)),
+                *(self._reverse(s, region, followed) for s in self.stores if not self.replicates(s)),
             )
         )
 
@@ -119,8 +114,7 @@ class Regions:
 
     def _detect(self) -> runbook.Step:
         def down() -> bool:
-            since = self.kit.clock.monotonic() - SECONDS_DOWN
-            return any(_failing(self.probing[s], since) for s in self.stores)
+            return any(self.watch.down(s) for s in self.stores)
 
         why = f"A service that fails every probe for {SECONDS_DOWN:g} s is down; one failed probe may be chance."
         return runbook.Step("See that the region is down", "detect", lambda: None, down, SECONDS_TO_SEE, why)
@@ -130,6 +124,8 @@ class Regions:
 
         def act() -> None:
             costs.update({s: self._cost(s, to) for s in self.stores})
+            if not self.approve(costs):
+                raise errors.SettingsError("The failover was not approved; nothing was changed.")
             self.timeline.add("failover.decided", to=to, seconds_that_may_be_lost=dict(costs))
 
         return runbook.Step(
@@ -156,7 +152,7 @@ class Regions:
         done: list[str] = []
 
         def act() -> None:
-            if self._replicates(store):
+            if self.replicates(store):
                 survivors = tuple(a for r in self.kit.platform.regions if r.name != lost for a in self._addresses(r.name, kind))
                 promoted = self._with_group(store, lambda group: group.promote(survivors, self._addresses(lost, kind)))
                 done.append(str(promoted))
@@ -195,7 +191,7 @@ class Regions:
             f"See that {store} serves its users",
             "verify",
             act,
-            lambda: self.probing[store].sustained(began, 0.5),
+            lambda: self.watch.served(store, began),
             SECONDS_TO_SERVE,
             "Users read what was written before and have new writes acknowledged, through the public name.",
         )
@@ -204,7 +200,8 @@ class Regions:
 
     def _in_step(self, to: str) -> runbook.Step:
         def in_step() -> bool:
-            return all((cost := self._cost(s, to)) is not None and cost < SECONDS_TO_HAND_OVER for s in self.stores)
+            watched = [s for s in self.stores if self.replicates(s) or s in self.following]
+            return all((cost := self._cost(s, to)) is not None and cost < SECONDS_TO_HAND_OVER for s in watched)
 
         return runbook.Step(
             f"See that the {to} region is in step",
@@ -220,7 +217,10 @@ class Regions:
         done: list[str] = []
 
         def act() -> None:
-            if self._replicates(store):
+            if self._serves(store, to):
+                done.append(to)
+                return
+            if self.replicates(store):
                 done.append(str(self._with_group(store, lambda group: group.hand_over(self._addresses(to, kind), SECONDS_TO_HAND_OVER))))
             else:
                 self._drain(store, old, to)
@@ -250,20 +250,20 @@ class Regions:
             last.stop()
         self._provisioning.fence(old, kind)
 
-    def _reverse(self, store: str, region: str, serving: str) -> runbook.Step:
-        """The region follows the one that serves."""
+    def _reverse(self, store: str, region: str, followed: bool) -> runbook.Step:
+        """The region's servers run again, and follow the one that serves."""
+        kind = self._kind(store)
 
         def act() -> None:
-            self._regional.resume(region, self._kind(store))
-            self.follow(store, serving, region)
+            self._regional.resume(region, kind)
+            if followed:
+                self.follow(store, self.serving, region)
+
+        def running() -> bool:
+            return all(i.running() for r in self.kit.platform.regions if r.name == region for i in r.of(kind))
 
         return runbook.Step(
-            f"Replicate {store} into the {region} region",
-            "rejoin",
-            act,
-            lambda: store in self.following,
-            SECONDS_TO_SYNC,
-            "Until then one more failure loses it.",
+            f"Replicate {store} into the {region} region", "rejoin", act, running, SECONDS_TO_SYNC, "Until then one more failure loses it."
         )
 
     # -- steps of a rejoin ------------------------------------------------------------------------------------------------------
@@ -274,12 +274,11 @@ class Regions:
         def act() -> None:
             kind = self._kind(store)
             endpoints = self._regional.isolate(region, kind)
-            serving = self._marks(self.kit.platform.endpoint(kind))
-            marks = {m for e in endpoints for m in self._marks(e)}
-            saved = tuple(self._save(store, region, number, e) for number, e in enumerate(endpoints, 1))
+            found.append(divergence.read(self.kit, store, region, endpoints))
             self._provisioning.fence(region, kind)
-            found.append(Divergence(store, region, only_in(marks, serving), saved))
-            self.timeline.add("divergence.read", store=store, region=region, writes=len(found[0].marks), backups=[m.id for m in saved])
+            self.timeline.add(
+                "divergence.read", store=store, region=region, writes=len(found[0].marks), backups=[m.id for m in found[0].saved]
+            )
 
         def read() -> bool:
             if found and found[0] not in self.divergences:
@@ -309,24 +308,6 @@ class Regions:
             SECONDS_TO_SYNC,
         )
 
-    def _save(self, store: str, region: str, number: int, endpoint: ports.Endpoint) -> Manifest:
-        """A backup under a name of its own: no recovery of the store must ever take it for its history."""
-        alone = self.kit.connect(endpoint)
-        try:
-            alone.name = f"{store}-left-in-{region}-{number}"
-            kind = BackupKind.SNAPSHOT if alone.kind == "redis" else BackupKind.FULL
-            kit = self.kit
-            return backups.back_up(alone, kind, kit.repository, kit.keys.recipients, kit.clock, kit.random)
-        finally:
-            alone.close()
-
-    def _marks(self, endpoint: ports.Endpoint) -> list[Mark]:
-        store = self.kit.connect(endpoint)
-        try:
-            return list(store.marks())
-        finally:
-            store.close()
-
     # -- how they see -----------------------------------------------------------------------------------------------------------
 
     def _run(self, steps: Iterable[runbook.Step | runbook.Together]) -> None:
@@ -338,12 +319,20 @@ class Regions:
 
     def _cost(self, store: str, to: str) -> float | None:
         """Seconds of writes that going on in that region would lose now."""
-        if not self._replicates(store):
+        if not self.replicates(store):
             return self.following[store].lag() if store in self.following else None
         survivors = frozenset(str(a) for a in self._addresses(to, self._kind(store)))
         return replication.cost(self.state(store), survivors)
 
-    def _replicates(self, store: str) -> bool:
+    def _serves(self, store: str, region: str) -> bool:
+        """Whether the move was made before: what clients wrote since must not be taken for something to be undone."""
+        kind = self._kind(store)
+        if self.replicates(store):
+            primaries = {m.address for m in self.state(store).primaries}
+            return bool(primaries & {str(a) for a in self._addresses(region, kind)})
+        return self.kit.platform.endpoint(kind).addresses == self._addresses(region, kind)
+
+    def replicates(self, store: str) -> bool:
         return isinstance(self.kit.stores[store], ports.Replicated)
 
     def _with_group(self, store: str, use: Callable[[ports.Replicated], T]) -> T:
@@ -372,6 +361,17 @@ class Regions:
         return self.kit.platform
 
 
+def serving(kit: Kit, stores: Iterable[str]) -> str:
+    """The region to which the stores' public names belong. Raises SettingsError when that cannot be told."""
+    platform = kit.platform
+    assert isinstance(platform, ports.MultiRegion)
+    for kind in (kit.policy.stores[s].kind for s in stores):
+        for region in platform.regions:
+            if region.of(kind) and platform.endpoint_in(region.name, kind).addresses == platform.endpoint(kind).addresses:
+                return region.name
+    raise errors.SettingsError("Which region serves cannot be told: no store's public name belongs to one region alone.")
+
+
 def group_of(kit: Kit, store: str) -> ports.DataStore:
     """The store at the addresses of all its servers, in all regions. The caller closes it."""
     kind, platform = kit.policy.stores[store].kind, kit.platform
@@ -383,14 +383,3 @@ def group_of(kit: Kit, store: str) -> ports.DataStore:
 def named(kit: Kit, stores: Iterable[str]) -> tuple[str, ...]:
     """The stores that clients find by a public name. MongoDB's know all members of the set, and find its primary themselves."""
     return tuple(s for s in stores if kit.traffic is not None and kit.policy.stores[s].kind != "mongodb")
-
-
-def only_in(there: Iterable[Mark], here: Iterable[Mark]) -> tuple[Mark, ...]:
-    """The marks that are there and not here."""
-    return tuple(sorted(set(there) - set(here), key=lambda m: (m.client, m.number)))
-
-
-def _failing(probing: Probing, since: float) -> bool:
-    """Whether every probe that ended since then failed, and there were some."""
-    recent = [s for s in probing.samples()[-200:] if s.end >= since]
-    return len(recent) >= 3 and not any(s.ok for s in recent)

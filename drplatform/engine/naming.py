@@ -8,6 +8,7 @@ import enum
 from collections.abc import Callable
 from dataclasses import replace
 
+from drplatform.engine.kit import Kit
 from drplatform.model import errors, ports
 from drplatform.model.clock import Clock
 from drplatform.model.ledger import Mark
@@ -51,6 +52,13 @@ class PublicName:
 
     def reach(self, answer: ports.Answer) -> ports.DataStore:
         return self._connect(replace(self._like, addresses=answer.addresses))
+
+
+def public(kit: Kit, store: str, client: Client = Client.POOLED) -> PublicName:
+    """The store of the kit by its name."""
+    assert kit.traffic, "only stores with a name are asked for"
+    endpoint = kit.platform.endpoint(kit.policy.stores[store].kind)
+    return PublicName(store, endpoint, kit.connect, kit.traffic, kit.clock, client)
 
 
 class _Marker:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from drplatform.engine import backups, failover
-from drplatform.engine.failover import Divergence
+from drplatform.engine.divergence import Divergence
 from drplatform.engine.kit import Kit
 from drplatform.model import errors, ports
 from drplatform.model.ledger import Entry, Mark, Outcome

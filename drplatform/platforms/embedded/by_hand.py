@@ -39,9 +39,11 @@ class Status:
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
 
 
-def up(clock: Clock, base: Path, servers: Mapping[str, str], environment: Mapping[str, str]) -> Status:
+def up(
+    clock: Clock, base: Path, servers: Mapping[str, str], environment: Mapping[str, str], wanted: frozenset[str] = frozenset()
+) -> Status:
     """Start a platform that stays. Arguments as of `EmbeddedPlatform.create`."""
-    platform = EmbeddedPlatform.create(clock, base, servers, environment)
+    platform = EmbeddedPlatform.create(clock, base, servers, environment, wanted)
     platform.start()
     platform.keep()
     return _status(platform, base.absolute() / platform.id, lease.MANUAL)

@@ -1,0 +1,166 @@
+"""The note of a move between regions that is under way: written before its first step, removed after its last, so that another process can
+bring it to its end when the one that began it was killed.
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from drplatform.engine import failover, naming
+from drplatform.engine.kit import Kit
+from drplatform.engine.watch import DirectWatch
+from drplatform.engine.workload import User
+from drplatform.model import errors
+from drplatform.model.replication import Replication
+from drplatform.model.timeline import Timeline
+
+FAILOVER, SWITCHOVER, REJOIN = "failover", "switchover", "rejoin"
+
+
+@dataclass(frozen=True)
+class Move:
+    """`source` served when it was begun; `region` takes over, or comes back (REJOIN). `begun` in UTC, ISO 8601."""
+
+    what: str
+    source: str
+    region: str
+    begun: str
+
+
+class Note:
+    """At most one move at a time."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def begin(self, move: Move) -> None:
+        """Durable on return. Raises SettingsError while another move is under way."""
+        try:
+            descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            raise errors.SettingsError(
+                "A move between regions was begun and not ended; bring it to its end first: drplatform failover resume"
+            ) from None
+        with os.fdopen(descriptor, "w") as out:
+            json.dump(asdict(move), out)
+            out.flush()
+            os.fsync(out.fileno())
+        self._sync_directory()
+
+    def unfinished(self) -> Move | None:
+        """The move that was begun and not ended. A torn note is of a move of which no step was done: it is taken away."""
+        try:
+            return Move(**json.loads(self._file.read_text()))
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError):
+            self.end()
+            return None
+
+    def end(self) -> None:
+        self._file.unlink(missing_ok=True)
+        self._sync_directory()
+
+    def _sync_directory(self) -> None:
+        directory = os.open(self._file.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+FILE = "moving.json"
+Recorded = Callable[..., AbstractContextManager[dict[str, Any]]]
+
+
+class Moving:
+    """Moves by hand: each is noted before it begins, and recorded. `recorded` notes an operation, its beginning and its end."""
+
+    def __init__(
+        self,
+        kit: Kit,
+        timeline: Timeline,
+        stores: tuple[str, ...],
+        approve: Callable[[Mapping[str, float | None]], bool],
+        recorded: Recorded,
+    ) -> None:
+        self._kit, self._recorded, self._note = kit, recorded, Note(kit.directory / FILE)
+        unfinished = self._note.unfinished()
+        self.serving = unfinished.source if unfinished else failover.serving(kit, stores)
+        watch = DirectWatch(self._user, kit.clock, f"failover-{kit.clock.utc():%Y%m%dT%H%M%S%f}")
+        self._regions = failover.Regions(kit, timeline, watch, stores, self.serving, approve)
+
+    def fail_over(self, region: str) -> None:
+        self._require_other(region)
+        self._name_all()
+        self._do(FAILOVER, region)
+
+    def switch_over(self, region: str) -> None:
+        self._require_other(region)
+        self._name_all()
+        self._do(SWITCHOVER, region)
+
+    def rejoin(self, region: str) -> None:
+        self._require_other(region)
+        self._do(REJOIN, region)
+
+    def resume(self) -> Move | None:
+        """Bring the move that was cut off to its end; None when there is none."""
+        if unfinished := self._note.unfinished():
+            self._run(unfinished, resumed=True)
+        return unfinished
+
+    def states(self) -> list[Replication]:
+        """Of the stores that replicate by themselves."""
+        return [self._regions.state(s) for s in self._regions.stores if self._regions.replicates(s)]
+
+    def close(self) -> None:
+        self._regions.close()
+
+    def _do(self, what: str, region: str) -> None:
+        move = Move(what, self.serving, region, self._kit.clock.utc().isoformat())
+        self._note.begin(move)
+        self._run(move)
+
+    def _run(self, move: Move, *, resumed: bool = False) -> None:
+        with self._recorded(move.what, source=move.source, region=move.region, resumed=resumed):
+            if move.what == FAILOVER:
+                self._unless_declined(move, resumed)
+            elif move.what == SWITCHOVER:
+                self._regions.switch_over(move.region)
+                self._regions.turn_round(move.source, followed=False)
+            else:
+                self._regions.rejoin(move.region, followed=False)
+        self._note.end()
+        self.serving = self._regions.serving
+
+    def _unless_declined(self, move: Move, resumed: bool) -> None:
+        try:
+            self._regions.fail_over(move.region, resumed=resumed)
+        except errors.NothingTouched:
+            self._note.end()
+            raise
+
+    def _require_other(self, region: str) -> None:
+        names = [r.name for r in self._kit.platform.regions]
+        if region not in names or region == self.serving:
+            others = ", ".join(n for n in names if n != self.serving)
+            raise errors.SettingsError(f"The {self.serving} region serves; name another: {others}.")
+
+    def _name_all(self) -> None:
+        """Names that were never set point to where the stores are served."""
+        for store in failover.named(self._kit, self._regions.stores):
+            assert self._kit.traffic
+            try:
+                self._kit.traffic.lookup(store)
+            except errors.StoreError:
+                self._kit.traffic.point(store, self._kit.platform.endpoint(self._kit.policy.stores[store].kind).addresses)
+
+    def _user(self, store: str) -> User:
+        if failover.named(self._kit, (store,)):
+            return naming.public(self._kit, store)
+        return self._kit.connect(self._kit.platform.endpoint(self._kit.policy.stores[store].kind))
