@@ -19,7 +19,11 @@ from drplatform.model.backup import BackupKind
 STORES = {"MongoDB": "mongodb", "Redis": "redis", "file storage": "files", "the configuration": "configuration"}
 """How sentences name the stores."""
 
-TARGETS = {"as it was just before the drop": drill.BEFORE_DROP, "as of its latest backup": drill.LATEST}
+TARGETS = {
+    "as it was just before the drop": drill.BEFORE_DROP,
+    "as of its latest backup": drill.LATEST,
+    "as of one moment": drill.ONE_MOMENT,
+}
 
 FaultLookup = Callable[[str], Callable[..., ports.Fault]]
 """From the kind of a fault to its class. Raises SettingsError for an unknown one."""
@@ -221,6 +225,12 @@ PHRASES = (
         "nothing acknowledged after the change of regions is missing",
         _expect("kept"),
         "Writes acknowledged since the service was back are all there: nothing was lost on the way back.",
+    ),
+    Phrase(
+        "then",
+        "the stores hold one consistent moment",
+        _expect("consistent"),
+        "No write is there that may refer to one lost in another store; by how many seconds the stores are apart is measured.",
     ),
     Phrase("then", "the backups used were whole", _expect("backups"), "Every object of every backup used matched its manifest."),
 )

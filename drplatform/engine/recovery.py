@@ -10,7 +10,7 @@ from typing import Any
 from drplatform.engine import backups, runbook
 from drplatform.engine.kit import Kit
 from drplatform.engine.probing import Probing
-from drplatform.model import drill, errors, ports
+from drplatform.model import consistency, drill, errors, ports
 from drplatform.model.backup import Chain, Manifest
 from drplatform.model.timeline import Timeline
 
@@ -243,6 +243,9 @@ class Recovery:
         catalogue = backups.Catalogue(self.kit.repository)
         if target == drill.LATEST:
             return catalogue.chain_to(store)
+        if target == drill.ONE_MOMENT:
+            together = [name for name, chosen in self.targets.items() if chosen == drill.ONE_MOMENT]
+            return consistency.cuts(catalogue.read().manifests, together)[store]
         mistake = self._find_drop(store, catalogue.chain_to(store))
         self.timeline.add("mistake.found", store=store, verb=mistake.verb, subject=mistake.subject, at=str(mistake.at))
         return catalogue.chain_to(store, mistake.before)

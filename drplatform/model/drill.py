@@ -143,11 +143,12 @@ class Inflict(Activity):
 
 LATEST = "latest"
 BEFORE_DROP = "before the drop"
+ONE_MOMENT = "one moment"
 
 
 @dataclass(frozen=True)
 class Recover(Activity):
-    """Recover stores into new servers of the region from their backups alone: each to LATEST or to BEFORE_DROP."""
+    """Recover stores into new servers of the region from their backups alone: each to LATEST, BEFORE_DROP or, all together, ONE_MOMENT."""
 
     targets: Mapping[str, str]
     region: str = "primary"
