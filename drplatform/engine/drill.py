@@ -10,7 +10,7 @@ from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Self
 
-from drplatform.engine import backups, capabilities, failover, judgement, naming, recovery, runbook
+from drplatform.engine import backups, capabilities, custody, failover, judgement, naming, recovery, runbook
 from drplatform.engine.capture import Capture
 from drplatform.engine.faulting import Faulting
 from drplatform.engine.kit import Kit
@@ -79,6 +79,7 @@ class Drill:
         self.record.divergences = self._regions.divergences
         self._captures: dict[str, Capture] = {}
         self._namespaces: dict[str, str] = {}
+        self._moments: dict[str, Position] = {}
         self._settled: judgement.Findings | None = None
 
     def __enter__(self) -> Self:
@@ -174,6 +175,7 @@ class Drill:
         for name in self.plan.recovered:
             if name in activity.affects and not any(name in effect.affects for effect in self.record.effects):
                 self._waypoint(name)
+                self._moments[name] = self.record.waypoints[-1].position
         fault = self.kit.faults(activity.fault)(**activity.parameters)
         self._remember_namespaces(activity)
         self.record.effects.append(self._faulting.inflict(fault))
@@ -184,9 +186,16 @@ class Drill:
         run = recovery.Recovery(
             self.kit, self.timeline, self._probing, activity.targets, activity.region, self._stop_captures, self._namespaces
         )
+        run.moments = self._moments
+        self._check_custody(tuple(activity.targets))
         self.record.recoveries = run.states
         run.follow()
         self._go_on(tuple(activity.targets))
+
+    @_perform.register
+    def _(self, activity: drill.Heal) -> None:
+        self._faulting.heal_all()
+        self._await_answers(self.plan.stores, recovery.SECONDS_TO_SERVE)
 
     @_perform.register
     def _(self, activity: drill.Replicate) -> None:
@@ -316,6 +325,12 @@ class Drill:
             chunks=len(manifest.chunks),
         )
         return manifest
+
+    def _check_custody(self, stores: tuple[str, ...]) -> None:
+        """Before anything is recovered from the vault: is it as this drill has left it, as far as the drill knows?"""
+        taken = [*self.record.backups, *(s.protected for s in self.record.recoveries.values() if s.protected)]
+        sealed = {name: capture.reached for name, capture in self._captures.items() if name in stores}
+        custody.check(self.kit.repository, taken, sealed, self.kit.clock.utc())
 
     def _capture_from(self, store: str) -> Position:
         bases = [m for m in self.record.backups if m.store == store]

@@ -201,7 +201,19 @@ class _Examiner:
             return Measurement("rto", store, target, Interval(max(f.lower for f in found), max(f.upper for f in found)))
         if moved := self._uninterrupted(store):
             return Measurement("rto", store, target, moved)
+        if unnoticed := self._unnoticed(store):
+            return Measurement("rto", store, target, unnoticed, "no user of it noticed anything")
         return Measurement("rto", store, target, None, "a prober saw no outage with a lasting end")
+
+    def _unnoticed(self, store: str) -> Interval | None:
+        """When no probe failed from the fault on, and probes went on: an outage can only have been shorter than from one probe to the next."""
+        probers = [self.probing[store], *self.others.get(store, {}).values()]
+        since = self._effects(store)[0].effect
+        for probing in probers:
+            later = [s for s in probing.samples() if s.end >= since.lower and s.end <= self._until(store)]
+            if not later or not all(s.ok for s in later) or max(s.end for s in later) < since.upper + SUSTAIN:
+                return None
+        return Interval(0.0, max(p.timeout + p.period for p in probers))
 
     def _seen_by(self, prober: Probing, store: str) -> outage.Outage | None:
         samples = [s for s in prober.samples() if s.end <= self._until(store)]

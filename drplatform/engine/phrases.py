@@ -8,8 +8,10 @@ import dataclasses
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import parse  # type: ignore[import-untyped]
+import yaml
 from gherkin.parser import Parser
 from gherkin.pickles.compiler import Compiler
 
@@ -20,6 +22,7 @@ STORES = {"MongoDB": "mongodb", "Redis": "redis", "file storage": "files", "the 
 """How sentences name the stores."""
 
 TARGETS = {
+    "as it was just before the disaster": drill.BEFORE_FAULT,
     "as it was just before the drop": drill.BEFORE_DROP,
     "as of its latest backup": drill.LATEST,
     "as of one moment": drill.ONE_MOMENT,
@@ -74,6 +77,15 @@ def _drop(store: str) -> drill.Activity:
 
 def _servers_lost(stores: str, region: str) -> drill.Activity:
     return drill.Inflict("servers-lost", {"region": region, "stores": stores_in(stores)})
+
+
+def _parameters_in(text: str) -> dict[str, Any]:
+    """`region: primary, share: 0.5` -> parameters, as in a flow of YAML."""
+    try:
+        found = yaml.safe_load("{" + text + "}")
+    except yaml.YAMLError as error:
+        raise errors.PlanError(f"{text!r} are no parameters; say e.g. 'region: primary, stores: [redis]'") from error
+    return {str(name): tuple(value) if isinstance(value, list) else value for name, value in found.items()}
 
 
 def _expect(judgement: str) -> Callable[..., drill.Activity]:
@@ -169,6 +181,19 @@ PHRASES = (
         drill.Rejoin,
         "What the region alone had is found and saved to the vault; then it is emptied and brought into step.",
     ),
+    Phrase(
+        "when",
+        "the fault {fault} happens",
+        lambda fault: drill.Inflict(fault, {}),
+        "Any fault of the catalogue (`drplatform faults list`), as it is by default.",
+    ),
+    Phrase(
+        "when",
+        "the fault {fault} happens with {parameters}",
+        lambda fault, parameters: drill.Inflict(fault, _parameters_in(parameters)),
+        "Any fault of the catalogue, with parameters: `the fault server-killed happens with stores: [redis], count: 1`.",
+    ),
+    Phrase("when", "the disaster is over", drill.Heal, "Every fault is healed, as far as it can be; what was destroyed is the recovery's."),
     Phrase(
         "when",
         "recovery from backups brings back {targets}",

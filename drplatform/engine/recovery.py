@@ -12,6 +12,7 @@ from drplatform.engine.kit import Kit
 from drplatform.engine.probing import Probing
 from drplatform.model import consistency, drill, errors, ports
 from drplatform.model.backup import Chain, Manifest
+from drplatform.model.position import Position
 from drplatform.model.timeline import Timeline
 
 SECONDS_TO_SERVE = 60.0
@@ -36,7 +37,7 @@ class Recovery:
     """Brings stores back in new servers of `region`. After `follow()`, `states` tells what was done to each store.
 
     `release` is called when no entry of the lost history can come any more: it ends the captures, so that all they hold is sealed.
-    `namespaces` names, by store, the collection whose drop is the mistake.
+    `namespaces` names, by store, the collection whose drop is the mistake; `moments`, where its history was just before its disaster.
     """
 
     kit: Kit
@@ -47,6 +48,7 @@ class Recovery:
     release: Callable[[], None]
     namespaces: Mapping[str, str]
     states: dict[str, Recovered] = field(default_factory=dict)
+    moments: Mapping[str, Position] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.states = {store: Recovered(store, target) for store, target in self.targets.items()}
@@ -246,6 +248,8 @@ class Recovery:
         if target == drill.ONE_MOMENT:
             together = [name for name, chosen in self.targets.items() if chosen == drill.ONE_MOMENT]
             return consistency.cuts(catalogue.read().manifests, together)[store]
+        if target == drill.BEFORE_FAULT:
+            return catalogue.chain_to(store, self.moments[store])
         mistake = self._find_drop(store, catalogue.chain_to(store))
         self.timeline.add("mistake.found", store=store, verb=mistake.verb, subject=mistake.subject, at=str(mistake.at))
         return catalogue.chain_to(store, mistake.before)

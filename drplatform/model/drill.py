@@ -143,7 +143,13 @@ class Inflict(Activity):
 
 LATEST = "latest"
 BEFORE_DROP = "before the drop"
+BEFORE_FAULT = "before the fault"
 ONE_MOMENT = "one moment"
+
+
+@dataclass(frozen=True)
+class Heal(Activity):
+    """Every disaster is over: what can be undone of it is undone, and users are served again."""
 
 
 @dataclass(frozen=True)
@@ -278,5 +284,5 @@ def _unrecoverable(text: str, targets: Mapping[str, str], based: set[str], captu
             yield f"{text!r} recovers {store}, of which no full backup was taken"
         if store not in hurt:
             yield f"{text!r} recovers {store}, to which nothing has happened"
-        if target == BEFORE_DROP and store not in captured:
+        if target in (BEFORE_DROP, BEFORE_FAULT) and store not in captured:
             yield f"{text!r} recovers {store} to a moment, but its log is not captured"
