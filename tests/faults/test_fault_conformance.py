@@ -197,12 +197,6 @@ def _indexes(collection) -> list[str]:
         return []
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    with World(tmp_path_factory.mktemp("faults")) as made:
-        yield made
-
-
 def test_every_fault_has_a_case():
     assert set(CASES) == set(environment.fault_kinds())
 
