@@ -16,6 +16,8 @@ from drplatform.environment import Environment, Vault, Where
 from drplatform.model import errors, ports
 from drplatform.model.backup import BackupKind, Chain, Manifest, chain_at, chain_to, chain_to_sequence
 
+KINDS = [kind.value for kind in (BackupKind.FULL, BackupKind.INCREMENTAL, BackupKind.SNAPSHOT)]
+
 
 def vault_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """--config, --repository, --platform-id and --identity, handed to the command as `where`."""
@@ -109,11 +111,21 @@ def verify(backup_ids: tuple[str, ...], everything: bool, where: Where) -> int:
 
 @group.command()
 @click.argument("store")
-@click.argument("kind", type=click.Choice([BackupKind.FULL.value, BackupKind.SNAPSHOT.value]), default="full")
+@click.argument("kind", type=click.Choice(KINDS), default="full")
+@click.option("--kind", "named", type=click.Choice(KINDS), help="The same, by name.")
 @click.option("--recipient", "recipients", multiple=True, help="An age recipient (age1...).  [default: the one of `keys generate`]")
 @vault_options
-def take(store: str, kind: str, recipients: tuple[str, ...], where: Where) -> int:
-    """Take a backup of a STORE (mongodb, redis, files) of the platform, encrypted to the recipients."""
+def take(store: str, kind: str, named: str | None, recipients: tuple[str, ...], where: Where) -> int:
+    """Take a backup of a STORE (mongodb, redis, files) of the platform, encrypted to the recipients.
+
+    An incremental one holds what changed since the newest full backup, or since the incremental one after it. Exit code 1 when there is
+    nothing that it could continue: take a full one.
+
+    \b
+    drplatform backups take mongodb full
+    drplatform backups take mongodb incremental
+    """
+    kind = named or kind
     env = Environment.open(options.settings())
     env.require_log()
     with env.working(where) as (platform_store, repository):

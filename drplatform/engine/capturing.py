@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from drplatform.engine import backups
 from drplatform.engine.capture import Capture
 from drplatform.model import errors, ports
-from drplatform.model.backup import BackupKind, Manifest
+from drplatform.model.backup import BackupKind, Manifest, chain_to
 from drplatform.model.clock import Clock
 from drplatform.model.position import Position
 
@@ -53,9 +53,10 @@ class Capturing:
             capture.stop()
 
     def _from(self) -> Position:
-        """Where the backups of this very store end, or where a new full backup does."""
+        """Where the log of this very store ends (not an increment: the log goes on without a hole), or where a new full backup does."""
         try:
-            chain = backups.Catalogue(self.repository).chain_to(self.store.name)
+            listed = backups.Catalogue(self.repository).read(self.store.name).manifests
+            chain = chain_to([m for m in listed if m.kind is not BackupKind.INCREMENTAL], self.store.name)
         except errors.LogGap:
             self.tell(f"There is no full backup of {self.store.name} yet; one is taken first.")
             return self._back_up().end

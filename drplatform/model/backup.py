@@ -211,17 +211,18 @@ def newest_base(catalogue: Iterable[Manifest], store: str, until: Position | Non
 def chain_to(catalogue: Iterable[Manifest], store: str, until: Position | None = None) -> Chain:
     """The chain that reaches `until` (None: the latest position reachable without a gap from the newest base).
 
-    Raises LogGap when the logs do not lead to `until` without a hole. Never bridges one.
+    It goes by increments as far as they lead, then by the log: whatever the log reaches, that does too. Raises LogGap when the logs do not lead to `until` without a hole. Never bridges one.
     """
     manifests = [m for m in catalogue if m.store == store]
     base = newest_base(manifests, store, until)
-    logs = _contiguous_logs(manifests, base, until)
-    reached = logs[-1].end if logs else base.end
+    increments = _contiguous_increments(manifests, base, until)
+    logs = _contiguous_logs(manifests, (increments or (base,))[-1].end, until)
+    reached = (*increments, *logs)[-1].end if increments or logs else base.end
     if until is not None and reached < until:
         raise errors.LogGap(
             f"The log of {store} reaches {reached} but not {until}: a slice is missing; choose a recovery point up to the former."
         )
-    return Chain(base, (), tuple(logs), until)
+    return Chain(base, increments, tuple(logs), until)
 
 
 def chain_at(catalogue: Iterable[Manifest], store: str, when: datetime) -> Chain:
@@ -230,7 +231,7 @@ def chain_at(catalogue: Iterable[Manifest], store: str, when: datetime) -> Chain
     Raises LogGap when the backups begin later, or do not reach that far without a hole.
     """
     manifests, moment = [m for m in catalogue if m.store == store], when.timestamp()
-    earlier = [m for m in manifests if m.kind not in BASES or m.end.at <= moment]
+    earlier = [m for m in manifests if m.kind is BackupKind.LOG or m.end.at <= moment]
     whole = chain_to(earlier, store)
     if whole.end.at < moment:
         raise errors.LogGap(
@@ -258,10 +259,20 @@ def _not_after(position: Position, until: Position | None) -> bool:
     return until is None or (position.timeline == until.timeline and position <= until)
 
 
-def _contiguous_logs(manifests: list[Manifest], base: Manifest, until: Position | None) -> list[Manifest]:
-    """The slices that continue the base one after another; the first may begin before the base's end."""
-    slices = [m for m in manifests if m.kind is BackupKind.LOG and m.begin.timeline == base.end.timeline]
-    reached, chain = base.end, list[Manifest]()
+def _contiguous_increments(manifests: list[Manifest], base: Manifest, until: Position | None) -> tuple[Manifest, ...]:
+    """The increments that lead furthest from the base, each beginning exactly where the one before it ends."""
+    own = [m for m in manifests if m.kind is BackupKind.INCREMENTAL and m.begin.timeline == base.end.timeline and _not_after(m.end, until)]
+    leading: dict[tuple[int, ...], tuple[Manifest, ...]] = {base.end.sequence: ()}
+    for piece in sorted(own, key=lambda m: (m.begin.sequence, m.end.sequence, m.finished)):
+        if piece.begin.sequence in leading and piece.end > piece.begin:
+            leading.setdefault(piece.end.sequence, (*leading[piece.begin.sequence], piece))
+    return leading[max(leading)]
+
+
+def _contiguous_logs(manifests: list[Manifest], after: Position, until: Position | None) -> list[Manifest]:
+    """The slices that continue `after` one after another; the first may begin before it."""
+    slices = [m for m in manifests if m.kind is BackupKind.LOG and m.begin.timeline == after.timeline]
+    reached, chain = after, list[Manifest]()
     for piece in sorted(slices, key=lambda m: (m.begin.sequence, m.end.sequence)):
         if until is not None and reached >= until:
             break

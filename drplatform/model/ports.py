@@ -577,3 +577,14 @@ class Traffic(Protocol):
         """Where the name points, asked of the server. Raises StoreError when it does not answer or knows no such name."""
 
     def close(self) -> None: ...
+
+
+# -- increments ---------------------------------------------------------------------------------------------------------------
+
+
+@runtime_checkable
+class Incremental(Protocol):
+    """A store that can dump what changed since a position of its history. Its `Restore` loads that after the backup that ended there."""
+
+    def dump_since(self, since: Position) -> AbstractContextManager[Dump]:
+        """Begin an incremental dump; its `begin` is `since`. Raises LogGap when the history does not reach back there any more."""

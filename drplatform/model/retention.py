@@ -8,11 +8,11 @@ given up, and nothing goes when even the newest backup seems to be long expired.
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from drplatform.model import backup, errors
-from drplatform.model.backup import BASES, Manifest
+from drplatform.model.backup import BASES, BackupKind, Manifest
 from drplatform.model.policy import Policy
 
 SKEW = timedelta(minutes=10)
@@ -121,12 +121,17 @@ class Reach:
 
 
 def reachable(manifests: Iterable[Manifest], store: str) -> tuple[Reach, ...]:
-    """By base, oldest first, which moments its chain reaches. A base without a log reaches one moment."""
+    """By base, oldest first, which moments its chain reaches. Where the log has a hole, increments reach the moments of their ends."""
     own = [m for m in manifests if m.store == store]
     found = []
+    logs = [m for m in own if m.kind is BackupKind.LOG]
     for base in (m for m in own if m.kind in BASES):
-        chain = backup.chain_to([base, *(m for m in own if m.kind not in BASES)], store)
-        found.append(Reach(base.id, _moment(base.end.at), _moment(chain.end.at)))
+        whole = backup.chain_to([base, *(m for m in own if m.kind not in BASES)], store)
+        reached = base.end
+        for point in (base, *whole.increments):
+            if point is base or point.end > reached:
+                reached = backup.chain_to([replace(point, kind=base.kind), *logs], store).end
+                found.append(Reach(base.id, _moment(point.end.at), _moment(reached.at)))
     return tuple(sorted(found, key=lambda r: (r.since, r.base)))
 
 

@@ -52,6 +52,23 @@ def test_from_capture_to_just_before_a_drop(home, configured, mongodb_endpoint_p
     assert refused.code == 2 and "not empty" in refused.err
 
 
+def test_an_incremental_backup_continues_a_full_one(home, configured, mongodb_endpoint_pair):
+    source, target = mongodb_endpoint_pair
+    alone = home("backups", "take", "mongodb", "--kind", "incremental")
+    assert alone.code == 1 and "no full backup" in alone.err
+    with real_servers.mongodb_client(source) as client:
+        client.shop.orders.insert_many([{"_id": n} for n in range(50)])
+        assert home("backups", "take", "mongodb", "full").code == 0
+        client.shop.orders.delete_many({"_id": {"$lt": 20}})
+        client.shop.orders.insert_one({"_id": "later"})
+    assert home("backups", "take", "mongodb", "incremental").code == 0
+    assert [b["kind"] for b in json.loads(home("backups", "list", "--json").out)["backups"]] == ["full", "incremental"]
+    restored = home("backups", "restore", "mongodb", "--yes", "--config", configured)
+    assert restored.code == 0, restored.err
+    with real_servers.mongodb_client(target) as client:
+        assert client.shop.orders.count_documents({}) == 31 and client.shop.orders.find_one({"_id": "later"})
+
+
 def test_a_moment_that_is_not_reached_is_refused(home, configured):
     assert home("backups", "take", "mongodb", "full").code == 0
     late = home("backups", "restore", "mongodb", "--yes", "--config", configured, "--to", "2999-01-01T00:00:00Z")

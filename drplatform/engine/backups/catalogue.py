@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from drplatform.engine.backups import sealing
 from drplatform.model import backup, errors, ports
-from drplatform.model.backup import Chain, Manifest
+from drplatform.model.backup import BackupKind, Chain, Manifest
 from drplatform.model.position import Position
 
 READERS = 8
@@ -52,6 +52,11 @@ class Catalogue:
     def chain_to(self, store: str, until: Position | None = None) -> Chain:
         """The chain that leads to `until` (None: as far as there is no gap). Raises LogGap."""
         return backup.chain_to(self.read(store).manifests, store, until)
+
+    def last_of_chain(self, store: str) -> Manifest:
+        """The newest base, or the last increment that continues it. Raises LogGap when there is no base."""
+        chain = backup.chain_to([m for m in self.read(store).manifests if m.kind is not BackupKind.LOG], store)
+        return chain.backups[-1]
 
     def _read(self, key: str) -> Manifest | errors.DrplatformError:
         try:

@@ -5,12 +5,15 @@ import random
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from drplatform.engine.backups import sealing
+from drplatform.engine.backups.catalogue import Catalogue
 from drplatform.engine.backups.sealing import DataKey
-from drplatform.model import ports
+from drplatform.model import errors, ports
 from drplatform.model.backup import BackupKind, ChunkRef, Manifest
 from drplatform.model.clock import Clock
 
@@ -34,12 +37,14 @@ def back_up(
 ) -> Manifest:
     """Dump the store into the repository and return the manifest, which is written last.
 
+    An incremental backup continues the store's newest chain in the repository, or raises LogGap when there is none to continue.
     Raises what the store or the repository raises; what was written by then is no backup. Recipients are checked before anything is read.
     """
     key = DataKey.make(recipients)
+    begin = _dump(store, kind, repository)
     started = clock.utc()
     backup = _Backup(store.name, kind, sealing.new_id(started, generator), key, repository)
-    with store.dump() as dump:
+    with begin() as dump:
         chunks = _write_all(backup, dump.parts(), workers)
         end = dump.finish()
     manifest = Manifest(
@@ -60,6 +65,18 @@ def back_up(
         versions={"server": store.version()},
     )
     return _finish(backup, manifest)
+
+
+def _dump(store: ports.DataStore, kind: BackupKind, repository: ports.Repository) -> Callable[[], AbstractContextManager[ports.Dump]]:
+    """How the dump for a backup of this kind begins. Raises SettingsError, LogGap."""
+    if kind is not BackupKind.INCREMENTAL:
+        return store.dump
+    if not isinstance(store, ports.Incremental):
+        raise errors.SettingsError(f"{store.name} has no incremental backups; take a full one.")
+    last = Catalogue(repository).last_of_chain(store.name)
+    if last.identity != store.identity():
+        raise errors.LogGap(f"The backups of {store.name} are of another server, {last.identity}; take a full backup first.")
+    return partial(store.dump_since, last.end)
 
 
 def seal_log(

@@ -25,6 +25,7 @@ from bson.timestamp import Timestamp
 from drplatform.model import errors
 from drplatform.model.backup import Multiset
 from drplatform.model.ports import BLOCK_BYTES, DumpEnd, Part
+from drplatform.model.position import Position
 from drplatform.stores.mongodb import catalogue, digest, members, namespaces, oplog, ranges, raw
 from drplatform.stores.mongodb import wire as wires
 from drplatform.stores.mongodb.catalogue import Collection
@@ -34,7 +35,7 @@ from drplatform.stores.mongodb.wire import Wire
 
 CATALOGUE, LOG = "catalogue", "oplog"
 STAGE_CATALOGUE, STAGE_DATA, STAGE_LOG = 0, 1, 2
-_KILLED = frozenset({175, 26, 43, 237, 11601})
+KILLED = frozenset({175, 26, 43, 237, 11601})
 """QueryPlanKilled, NamespaceNotFound, CursorNotFound, CursorKilled, Interrupted: a drop or a rename does this to a reader."""
 
 
@@ -63,37 +64,42 @@ class MongoDump:
     def __init__(self, of: Members, wire: Wire) -> None:
         self._wire, self._clock = wire, of.clock
         self.closed = threading.Event()
-        self._timeline = members.identity(wire)
-        base = members.position(wire, of.clock, self._timeline).sequence
+        self.timeline = members.identity(wire)
+        base = members.position(wire, of.clock, self.timeline).sequence
         self._from, self._inclusive = _log_start(wire, (base[0], base[1]))
-        self._begin = members.position(wire, of.clock, self._timeline)
-        self._collections = catalogue.read(wire)
-        self._tallies = {c.uuid: Tally() for c in self._collections}
+        self.begin = members.position(wire, of.clock, self.timeline)
+        self.collections = catalogue.read(wire)
+        self._tallies = {c.uuid: Tally() for c in self.collections}
         self._lock = threading.Condition()
         self._unread = 0
-        self._touched: set[bytes] = set()
-        self._end: Stamp | None = None
+        self.touched: set[bytes] = set()
+        self.end: Stamp | None = None
 
     # -- parts ----------------------------------------------------------------------------------------------------------------
 
     def parts(self) -> Iterator[Part]:
-        yield self._counted(CATALOGUE, STAGE_CATALOGUE, self._catalogue_blocks)
-        for number, collection in enumerate(self._collections):
+        yield self.counted(CATALOGUE, STAGE_CATALOGUE, self._catalogue_blocks)
+        for number, collection in enumerate(self.collections):
             for piece, each in enumerate(self._ranges(collection)):
                 name = f"data/{collection.namespace}/{number:05}-{piece:05}"
-                yield self._counted(name, STAGE_DATA, partial(self._read, collection, each))
-        yield Part(LOG, STAGE_LOG, self._log_blocks)
+                yield self.counted(name, STAGE_DATA, partial(self._read, collection, each))
+        yield Part(LOG, STAGE_LOG, self.log_blocks)
 
     def finish(self) -> DumpEnd:
-        if self._end is None:
-            raise errors.StoreError("The dump of MongoDB was not read to its end; take another one.")
-        calm = [c for c in self._collections if c.uuid not in self._touched and namespaces.content(c.namespace)]
+        end = self.require_end()
+        calm = [c for c in self.collections if c.uuid not in self.touched and namespaces.content(c.namespace)]
         contents = {c.namespace: self._tallies[c.uuid].content.digest() for c in calm}
         structures = {name: found for c in calm for name, found in digest.of_structure(c).items()}
         counts = {name: found.items for name, found in contents.items()}
-        return DumpEnd(self._begin, members.at(self._timeline, self._end), {**contents, **structures}, counts)
+        return DumpEnd(self.begin, end, {**contents, **structures}, counts)
 
-    def _counted(self, name: str, stage: int, blocks: Callable[[], Iterator[bytes]]) -> Part:
+    def require_end(self) -> Position:
+        """Where the dump ended. Raises StoreError when its last part was not read."""
+        if self.end is None:
+            raise errors.StoreError("The dump of MongoDB was not read to its end; take another one.")
+        return members.at(self.timeline, self.end)
+
+    def counted(self, name: str, stage: int, blocks: Callable[[], Iterator[bytes]]) -> Part:
         """A part that tells when it was read."""
         with self._lock:
             self._unread += 1
@@ -107,56 +113,56 @@ class MongoDump:
         return Part(name, stage, read)
 
     def _catalogue_blocks(self) -> Iterator[bytes]:
-        yield from _gathered(c.to_bson() for c in self._collections)
+        yield from gathered(c.to_bson() for c in self.collections)
 
     # -- documents ------------------------------------------------------------------------------------------------------------
 
-    def _dial(self) -> Wire:
+    def dial(self) -> Wire:
         return self._wire.another().within(wires.LONG)
 
     def _ranges(self, collection: Collection) -> tuple[Range, ...]:
-        with self._dial() as wire:
+        with self.dial() as wire:
             return ranges.split(wire, collection)
 
     def _read(self, collection: Collection, piece: Range) -> Iterator[bytes]:
         """The documents of a range. One that is renamed meanwhile is read on from where it was; one that is dropped has ended."""
         tally, last = Multiset(), b""
-        with self._dial() as wire:
+        with self.dial() as wire:
             while True:
                 try:
-                    for block in ranges.read(wire, collection, piece, self._concern()):
+                    for block in ranges.read(wire, collection, piece, self.concern()):
                         digest.add(tally, block)
                         last = block or last
                         if block:
                             yield block
                     break
                 except wires.ServerError as error:
-                    if error.code not in _KILLED or collection.capped:
+                    if error.code not in KILLED or collection.capped:
                         raise
-                    if not self._exists(wire, collection):
+                    if not self.exists(wire, collection):
                         break
                     piece = piece.after(last)
         with self._lock:
             self._tallies[collection.uuid].content.merge(tally)
             self._tallies[collection.uuid].last_block = last
 
-    def _concern(self) -> Mapping[str, Any]:
-        return {"level": "majority", "afterClusterTime": Timestamp(*self._begin.sequence)}
+    def concern(self) -> Mapping[str, Any]:
+        return {"level": "majority", "afterClusterTime": Timestamp(*self.begin.sequence)}
 
-    def _exists(self, wire: Wire, collection: Collection) -> bool:
+    def exists(self, wire: Wire, collection: Collection) -> bool:
         database, _ = namespaces.split(collection.namespace)
         command = {"listCollections": 1, "filter": {"info.uuid": collection.selector}}
         return any(True for _ in wire.documents(database, command))
 
     # -- the log --------------------------------------------------------------------------------------------------------------
 
-    def _log_blocks(self) -> Iterator[bytes]:
+    def log_blocks(self) -> Iterator[bytes]:
         self._await_others()
-        with self._dial() as wire:
-            end = members.position(wire, self._clock, self._timeline).sequence
-            self._end = end[0], end[1]
-            yield self._head(wire, self._end)
-            yield from self._log(wire, self._end)
+        with self.dial() as wire:
+            end = members.position(wire, self._clock, self.timeline).sequence
+            self.end = end[0], end[1]
+            yield self._head(wire, self.end)
+            yield from self._log(wire, self.end)
 
     def _await_others(self) -> None:
         with self._lock:
@@ -167,7 +173,7 @@ class MongoDump:
 
     def _head(self, wire: Wire, end: Stamp) -> bytes:
         cuts = [{"uuid": bson.Binary(uuid, 4), "until": Timestamp(*cut)} for uuid, cut in self._cuts(wire, end).items()]
-        fields = {"drplatform": "overlay", "timeline": self._timeline, "begin": Timestamp(*self._begin.sequence)}
+        fields = {"drplatform": "overlay", "timeline": self.timeline, "begin": Timestamp(*self.begin.sequence)}
         encoded: bytes = bson.encode({**fields, "end": Timestamp(*end), "cuts": cuts})
         return encoded
 
@@ -176,10 +182,10 @@ class MongoDump:
 
         What was pushed out before it was read would come back at the end otherwise, and push others out.
         """
-        last = {c.uuid: _last_id(self._tallies[c.uuid].last_block) for c in self._collections if c.capped}
+        last = {c.uuid: _last_id(block) for c in self.collections if c.capped and (block := self._tallies[c.uuid].last_block)}
         if not last:
             return {}
-        window = {"$gt": Timestamp(*self._begin.sequence), "$lte": Timestamp(*end)}
+        window = {"$gt": Timestamp(*self.begin.sequence), "$lte": Timestamp(*end)}
         wanted = {"ts": window, "op": "i", "ui": {"$in": [bson.Binary(uuid, 4) for uuid in last]}}
         found = dict[bytes, Stamp]()
         for batch in wire.batches("local", {"find": "oplog.rs", "filter": wanted, "readConcern": {"level": "majority"}}):
@@ -198,7 +204,7 @@ class MongoDump:
                 reached, documents = self._first(documents)
             entries, last = oplog.without_noops(documents)
             self._note(entries)
-            yield oplog.framed(self._timeline, reached, last or reached, entries)
+            yield oplog.framed(self.timeline, reached, last or reached, entries)
             reached = last or reached
         if reached is None or reached < end:
             raise errors.LogGap("The MongoDB oplog could not be read up to the end of the dump; take another one.")
@@ -215,13 +221,13 @@ class MongoDump:
     def _note(self, entries: list[bytes]) -> None:
         """Remember the collections whose content was still changing: what was read of them is not what they are at the end."""
         for entry in map(oplog.Entry, entries):
-            self._touched.add(entry.ui)
+            self.touched.add(entry.ui)
             if entry.op == oplog.COMMAND:
                 command = entry.command
                 if "applyOps" in command:
-                    self._touched.update(inner.ui for inner in oplog.inner_operations(entry))
+                    self.touched.update(inner.ui for inner in oplog.inner_operations(entry))
                 elif isinstance(dropped := command.get("dropTarget"), bytes):
-                    self._touched.add(bytes(dropped))  # the collection that had the name before a rename
+                    self.touched.add(bytes(dropped))  # the collection that had the name before a rename
 
 
 def _log_start(wire: Wire, base: Stamp) -> tuple[Stamp, bool]:
@@ -237,7 +243,7 @@ def _last_id(block: bytes) -> bytes | None:
     return raw.id_of(documents[-1]) if documents else None
 
 
-def _gathered(documents: Iterator[bytes]) -> Iterator[bytes]:
+def gathered(documents: Iterator[bytes]) -> Iterator[bytes]:
     """Documents joined to blocks."""
     waiting, size = list[bytes](), 0
     for document in documents:

@@ -123,3 +123,8 @@ def settled(wire: Wire, clock: Clock, timeline: str, stamp: Stamp) -> Position:
 
 def at(timeline: str, stamp: Stamp) -> Position:
     return Position(timeline, stamp, float(stamp[0]))
+
+
+def stamp(position: Position) -> Stamp:
+    seconds, ordinal = position.sequence
+    return seconds, ordinal

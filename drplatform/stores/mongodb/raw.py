@@ -115,6 +115,12 @@ def string(name: bytes, content: str) -> bytes:
     return b"\x02" + name + b"\0" + _INT.pack(len(encoded)) + encoded
 
 
+def timestamp(name: bytes, stamp: tuple[int, int]) -> bytes:
+    """An element that is a timestamp of (seconds, ordinal)."""
+    seconds, ordinal = stamp
+    return b"\x11" + name + b"\0" + _STAMP.pack(ordinal, seconds)
+
+
 def elements(document: Mapping[str, Any]) -> bytes:
     """The elements of a document, encoded, to assemble with others."""
     encoded: bytes = bson.encode(document)

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import chain
+from typing import Any
 
 import bson
 
@@ -15,7 +17,7 @@ from drplatform.model import errors
 from drplatform.model.backup import BackupKind
 from drplatform.model.ports import RestoreEnd
 from drplatform.model.position import Position
-from drplatform.stores.mongodb import digest, dump, loading, members, namespaces, oplog, raw
+from drplatform.stores.mongodb import digest, dump, increment, loading, members, namespaces, oplog, raw
 from drplatform.stores.mongodb import wire as wires
 from drplatform.stores.mongodb.catalogue import Collection
 from drplatform.stores.mongodb.members import Members, Stamp
@@ -58,14 +60,20 @@ class MongoRestore:
     # -- the backup -----------------------------------------------------------------------------------------------------------
 
     def load(self, kind: BackupKind, part: str, blocks: Iterator[bytes]) -> None:
-        if kind is not BackupKind.FULL:
-            raise errors.RecoveryFailed(f"MongoDB cannot load a backup of kind {kind.value}; use a full one and logs.")
+        what, _, rest = part.partition("/")
+        place = rest.rpartition("/")[0]
+        if kind not in (BackupKind.FULL, BackupKind.INCREMENTAL):
+            raise errors.RecoveryFailed(f"MongoDB cannot load a backup of kind {kind.value}; use a full one, increments and logs.")
         if part == dump.CATALOGUE:
             self._create(blocks)
         elif part == dump.LOG:
             self._settle(blocks)
+        elif part == increment.WINDOW:
+            self._repeat_window(blocks)
+        elif what == increment.TOUCHED:
+            self._remove(self._target.names[bytes.fromhex(place)], blocks)
         else:
-            self._load(part.removeprefix("data/").rpartition("/")[0], blocks)
+            self._load(place if what == "data" else self._target.names[bytes.fromhex(place)], blocks)
 
     def _create(self, blocks: Iterator[bytes]) -> None:
         with self._lock:
@@ -78,25 +86,47 @@ class MongoRestore:
         with self._dial() as wire:
             loading.Loader(wire, namespace).load(blocks)
 
+    def _remove(self, namespace: str, blocks: Iterator[bytes]) -> None:
+        """Remove the documents that were touched: those that are still there are loaded again."""
+        database, name = namespaces.split(namespace)
+        with self._dial() as wire:
+            for block in blocks:
+                for ids in increment.reads([raw.id_of(document) or b"" for document in raw.documents(block)]):
+                    change = {"q": increment.among(ids), "limit": 0}
+                    answer = wire.call(database, {"delete": name, "deletes": [change], "writeConcern": {"w": 1}})
+                    if "writeErrors" in answer:
+                        raise errors.RecoveryFailed(f"Loading {namespace} failed: {answer['writeErrors'][0].get('errmsg')}.")
+
+    def _repeat_window(self, blocks: Iterator[bytes]) -> None:
+        """Apply what an increment holds as operations, onto the state that the backup before it ended with."""
+        head, frames = _headed(blocks, increment.WINDOW)
+        since, reached = _stamp(head["since"]), self._require_reached()
+        if (head["timeline"], since) != (reached.timeline, members.stamp(reached)):
+            raise errors.RecoveryFailed(f"The increment continues {since} and not {reached}; a backup between them is missing.")
+        with self._lock:
+            replay, reader, transactions = Replay(self._target, self._indexes), oplog.Reader(since), Assembly()
+            for entry, _ in reader.entries(frames):
+                for unit in transactions.feed(entry):
+                    replay.apply(unit)
+            replay.end()
+        if reader.reached != _stamp(head["until"]):
+            raise errors.IntegrityError("The operations of this MongoDB increment end before it does; do not trust it.")
+
     def _settle(self, blocks: Iterator[bytes]) -> None:
         """Apply the dump's own log, which makes the documents consistent as of its end."""
-        whole = iter(blocks)
-        first = next(whole, b"")
-        head = bson.decode(next(raw.documents(first), b"\5\0\0\0\0"), wires.OPTIONS)
-        if head.get("drplatform") != "overlay":
-            raise errors.IntegrityError("The log of this MongoDB backup has no head; do not trust it.")
-        size = int.from_bytes(first[:4], "little")
+        head, frames = _headed(blocks, "overlay")
         begin, end = _stamp(head["begin"]), _stamp(head["end"])
         cuts = {bytes(cut["uuid"]): _stamp(cut["until"]) for cut in head["cuts"]}
         with self._lock:
             self._target.tolerant = True
-            self._repeat(Replay(self._target, self._indexes, cuts), [first[size:]], whole, begin, end)
+            self._transactions = Assembly()  # a log holds again what was open at the end of the backup before
+            self._repeat(Replay(self._target, self._indexes, cuts), frames, begin, end)
             self._target.tolerant = False
             self._reached = members.at(head["timeline"], end)
 
-    def _repeat(self, replay: Replay, first: list[bytes], rest: Iterator[bytes], begin: Stamp, end: Stamp) -> None:
+    def _repeat(self, replay: Replay, frames: Iterator[bytes], begin: Stamp, end: Stamp) -> None:
         reader = oplog.Reader()
-        for entry, _ in reader.entries(_chained(first, rest)):
+        for entry, _ in reader.entries(frames):
             for unit in self._transactions.feed(entry):
                 if unit.ts > begin:
                     replay.apply(unit)
@@ -130,14 +160,14 @@ class MongoRestore:
         loaded = self._require_reached()
         if until is not None and until < loaded:
             raise errors.RecoveryFailed(f"The backup already holds what came up to {loaded}, after {until}; choose an earlier backup.")
-        bound = _sequence(until) if until else None
-        replay, reader = Replay(self._target), oplog.Reader(_sequence(loaded), loaded.timeline)
+        bound = members.stamp(until) if until else None
+        replay, reader = Replay(self._target), oplog.Reader(members.stamp(loaded), loaded.timeline)
         beyond = False
         for entry, _ in reader.entries(blocks):
             if bound and entry.ts > bound:
                 beyond = True
                 break
-            if entry.ts > _sequence(loaded):
+            if entry.ts > members.stamp(loaded):
                 for unit in self._transactions.feed(entry):
                     replay.apply(unit)
         replay.end()
@@ -147,7 +177,7 @@ class MongoRestore:
         assert reader.reached is not None  # it began with what was loaded
         if until is None:
             return members.at(loaded.timeline, reader.reached)
-        if not beyond and reader.reached < _sequence(until):
+        if not beyond and reader.reached < members.stamp(until):
             raise errors.LogGap(f"The log ends at {reader.reached}, before {until}; recover to a position that it holds.")
         return until
 
@@ -166,15 +196,15 @@ class MongoRestore:
         return self._reached
 
 
-def _chained(first: list[bytes], rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield from first
-    yield from rest
+def _headed(blocks: Iterator[bytes], what: str) -> tuple[dict[str, Any], Iterator[bytes]]:
+    """The head of a log in a backup, and the frames after it. Raises IntegrityError when it is another's."""
+    whole = iter(blocks)
+    first = next(whole, b"")
+    head = bson.decode(next(raw.documents(first), b"\5\0\0\0\0"), wires.OPTIONS)
+    if head.get("drplatform") != what:
+        raise errors.IntegrityError("The log of this MongoDB backup has no head; do not trust it.")
+    return head, chain([first[int.from_bytes(first[:4], "little") :]], whole)
 
 
 def _stamp(timestamp: bson.timestamp.Timestamp) -> Stamp:
     return timestamp.time, timestamp.inc
-
-
-def _sequence(position: Position) -> Stamp:
-    seconds, ordinal = position.sequence
-    return seconds, ordinal

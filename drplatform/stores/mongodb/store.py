@@ -10,7 +10,7 @@ from drplatform.model.ledger import Mark
 from drplatform.model.ports import Address, Dump, Endpoint, LogBatch, Marker, Operation, Prober, Restore
 from drplatform.model.position import Position
 from drplatform.model.replication import Replication
-from drplatform.stores.mongodb import catalogue, digest, dump, follow, marks, members, namespaces, oplog, replication, restore
+from drplatform.stores.mongodb import catalogue, digest, dump, follow, increment, marks, members, namespaces, oplog, replication, restore
 from drplatform.stores.mongodb import seed as seeds
 from drplatform.stores.mongodb import wire as wires
 from drplatform.stores.mongodb.members import Members
@@ -49,6 +49,9 @@ class MongoStore:
 
     def dump(self) -> AbstractContextManager[Dump]:
         return dump.dump(self._members)
+
+    def dump_since(self, since: Position) -> AbstractContextManager[Dump]:
+        return increment.increment(self._members, since)
 
     def restore(self) -> AbstractContextManager[Restore]:
         return restore.restore(self._members)

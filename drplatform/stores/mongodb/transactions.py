@@ -46,6 +46,14 @@ class Assembly:
         else:
             yield Unit(entry.ts, (entry,))
 
+    def before(self, entry: Entry) -> Stamp | None:
+        """Where the entry lies that this one continues, when it belongs to a transaction whose beginning was not fed."""
+        if entry.op != oplog.COMMAND or _verb(entry) not in ("applyOps", "commitTransaction") or entry.transaction is None:
+            return None
+        previous = entry.value(b"prevOpTime")
+        began_earlier = previous and previous["ts"].time and _session(entry) not in self._open
+        return (previous["ts"].time, previous["ts"].inc) if began_earlier else None
+
     def _operations(self, entry: Entry) -> Iterator[Unit]:
         if entry.transaction is None:
             yield Unit(entry.ts, tuple(oplog.inner_operations(entry)))

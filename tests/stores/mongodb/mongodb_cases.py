@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -64,16 +64,16 @@ def differences(expected: dict[str, Any], found: dict[str, Any]) -> list[str]:
     return [name for name in sorted({*expected, *found}) if expected.get(name) != found.get(name)]
 
 
-def take(store: MongoStore, between: Callable[[], None] = lambda: None) -> tuple[Parts, DumpEnd]:
-    """A dump, read in one thread; `between` is called before each part and after each block."""
+def take(store: MongoStore, between: Callable[[], None] = lambda: None, since: Position | None = None) -> tuple[Parts, DumpEnd]:
+    """A dump (since a position: an incremental one), read in one thread; `between` is called before each part and after each block."""
     parts: Parts = []
-    with store.dump() as dump:
+    with store.dump_since(since) if since else store.dump() as dump:
         for part in dump.parts():
             between()
             blocks = []
             for block in part.blocks():
                 blocks.append(block)
-                if part.stage < 2:
+                if part.name != "oplog":
                     between()
             parts.append((part.name, part.stage, blocks))
         return parts, dump.finish()
@@ -112,10 +112,13 @@ def reach(store: MongoStore, last: Callable[[], Position], thread: threading.Thr
     )
 
 
-def restore(store: MongoStore, parts: Parts, blocks: list[bytes] | None = None, until: Position | None = None) -> RestoreEnd:
+def restore(
+    store: MongoStore, parts: Parts, blocks: list[bytes] | None = None, until: Position | None = None, increments: Sequence[Parts] = ()
+) -> RestoreEnd:
     with store.restore() as target:
-        for name, _, content in parts:
-            target.load(BackupKind.FULL, name, iter(content))
+        for kind, backup in ((BackupKind.FULL, parts), *((BackupKind.INCREMENTAL, each) for each in increments)):
+            for name, _, content in sorted(backup, key=lambda part: part[1]):
+                target.load(kind, name, iter(content))
         target.loaded()
         if blocks is not None:
             target.replay(iter(blocks), until)
