@@ -10,6 +10,7 @@ import pkgutil
 import platform as machine
 import random
 import secrets
+import signal
 import tempfile
 import threading
 import time
@@ -27,6 +28,7 @@ import drplatform
 from drplatform import faults as fault_folder
 from drplatform.engine import attest, audit, backups, drill, moves, phrases
 from drplatform.engine.audit import AuditLog
+from drplatform.engine.killswitch import KillSwitch
 from drplatform.engine.kit import Keys, Kit
 from drplatform.model import compliance, config, errors, evidence, policy, ports, strategy, timeline
 from drplatform.model import drill as drills
@@ -210,6 +212,10 @@ class Environment:
                 f"{error} Nothing is done that could not be recorded after it: keep {self.audit.path} as evidence, and move it aside."
             ) from error
 
+    def kill_switch(self) -> KillSwitch:
+        """Pulled, it interrupts this process as Ctrl-C does, so that everything heals on the way out."""
+        return KillSwitch(self.settings.state / "stop.json", lambda: os.kill(os.getpid(), signal.SIGINT))
+
     def platform(self, wanted: frozenset[str] = frozenset()) -> ports.Platform:
         """A platform of its own for one run; enter it to start it. `wanted`: see `drill.Steady`; what it cannot have, the plan says."""
         return embedded.EmbeddedPlatform.create(self.clock, self.settings.scratch, self.settings.servers, os.environ, wanted)
@@ -221,7 +227,11 @@ class Environment:
     def up(self, wanted: frozenset[str] = frozenset()) -> embedded.Status:
         """Start a platform that stays. `wanted`: see `drill.Steady`."""
         self.sweep()
-        return embedded.up(self.clock, self.settings.scratch, self.settings.servers, os.environ, wanted)
+        status = embedded.up(self.clock, self.settings.scratch, self.settings.servers, os.environ, wanted)
+        if drills.NAMES in wanted:
+            with self.moving(status.id, lambda event: None) as moving:
+                moving.name_all()
+        return status
 
     def statuses(self) -> list[embedded.Status]:
         return embedded.statuses(self.clock, self.settings.scratch)
@@ -253,7 +263,7 @@ class Environment:
         self.sweep()
         generator = random.Random(self.seed)
         run_id = f"{self.clock.utc():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-        with prepared as platform:
+        with self.kill_switch().obeyed(self.clock), prepared as platform:
             directory = platform.directory / "run"  # below the platform's own, so that a sweep clears it too
             directory.mkdir()
             stores = self.stores(platform)

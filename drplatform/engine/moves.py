@@ -31,6 +31,9 @@ class Move:
     begun: str
 
 
+_UNDER_WAY = "A move between regions was begun and not ended; bring it to its end first: drplatform failover resume"
+
+
 class Note:
     """At most one move at a time."""
 
@@ -42,14 +45,17 @@ class Note:
         try:
             descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
-            raise errors.SettingsError(
-                "A move between regions was begun and not ended; bring it to its end first: drplatform failover resume"
-            ) from None
+            raise errors.SettingsError(_UNDER_WAY) from None
         with os.fdopen(descriptor, "w") as out:
             json.dump(asdict(move), out)
             out.flush()
             os.fsync(out.fileno())
         self._sync_directory()
+
+    def require_free(self) -> None:
+        """Raises SettingsError while another move is under way."""
+        if self.unfinished():
+            raise errors.SettingsError(_UNDER_WAY)
 
     def unfinished(self) -> Move | None:
         """The move that was begun and not ended. A torn note is of a move of which no step was done: it is taken away."""
@@ -88,20 +94,24 @@ class Moving:
         approve: Callable[[Mapping[str, float | None]], bool],
         recorded: Recorded,
     ) -> None:
-        self._kit, self._recorded, self._note = kit, recorded, Note(kit.directory / FILE)
+        self._kit, self._recorded, self._approve, self._note = kit, recorded, approve, Note(kit.directory / FILE)
         unfinished = self._note.unfinished()
         self.serving = unfinished.source if unfinished else failover.serving(kit, stores)
         watch = DirectWatch(self._user, kit.clock, f"failover-{kit.clock.utc():%Y%m%dT%H%M%S%f}")
-        self._regions = failover.Regions(kit, timeline, watch, stores, self.serving, approve)
+        self._regions = failover.Regions(kit, timeline, watch, stores, self.serving, lambda costs: True)
 
     def fail_over(self, region: str) -> None:
+        """Noted when it is decided: what is resumed was decided. Raises SettingsError when a move is under way, or it is not approved."""
         self._require_other(region)
-        self._name_all()
-        self._do(FAILOVER, region)
+        self._note.require_free()
+        self.name_all()
+        move = self._move(FAILOVER, region)
+        self._regions.approve = lambda costs: self._decided(move, costs)
+        self._run(move)
 
     def switch_over(self, region: str) -> None:
         self._require_other(region)
-        self._name_all()
+        self.name_all()
         self._do(SWITCHOVER, region)
 
     def rejoin(self, region: str) -> None:
@@ -122,14 +132,23 @@ class Moving:
         self._regions.close()
 
     def _do(self, what: str, region: str) -> None:
-        move = Move(what, self.serving, region, self._kit.clock.utc().isoformat())
+        move = self._move(what, region)
         self._note.begin(move)
         self._run(move)
+
+    def _move(self, what: str, region: str) -> Move:
+        return Move(what, self.serving, region, self._kit.clock.utc().isoformat())
+
+    def _decided(self, move: Move, costs: Mapping[str, float | None]) -> bool:
+        approved = self._approve(costs)
+        if approved:
+            self._note.begin(move)
+        return approved
 
     def _run(self, move: Move, *, resumed: bool = False) -> None:
         with self._recorded(move.what, source=move.source, region=move.region, resumed=resumed):
             if move.what == FAILOVER:
-                self._unless_declined(move, resumed)
+                self._regions.fail_over(move.region, resumed=resumed)
             elif move.what == SWITCHOVER:
                 self._regions.switch_over(move.region)
                 self._regions.turn_round(move.source, followed=False)
@@ -138,21 +157,14 @@ class Moving:
         self._note.end()
         self.serving = self._regions.serving
 
-    def _unless_declined(self, move: Move, resumed: bool) -> None:
-        try:
-            self._regions.fail_over(move.region, resumed=resumed)
-        except errors.NothingTouched:
-            self._note.end()
-            raise
-
     def _require_other(self, region: str) -> None:
         names = [r.name for r in self._kit.platform.regions]
         if region not in names or region == self.serving:
             others = ", ".join(n for n in names if n != self.serving)
             raise errors.SettingsError(f"The {self.serving} region serves; name another: {others}.")
 
-    def _name_all(self) -> None:
-        """Names that were never set point to where the stores are served."""
+    def name_all(self) -> None:
+        """Public names that were never set point to where the stores are served."""
         for store in failover.named(self._kit, self._regions.stores):
             assert self._kit.traffic
             try:

@@ -58,6 +58,13 @@ class Pid:
             finally:
                 os.close(handle)
 
+    def directory(self) -> Path | None:
+        """Its working directory; None when it is not for us to read."""
+        try:
+            return Path(f"/proc/{self.number}/cwd").readlink()
+        except OSError:
+            return None
+
     def tag(self) -> str:
         """The platform directory that the process names in its environment; empty if none, or not for us to read."""
         try:
@@ -165,6 +172,15 @@ class ServerProcess:
                 restore_signals=False,  # a file that cannot grow is then an error of the write, as on a full disk, and no SIGXFSZ
             )
             self.pid = Pid.of(self._child.pid)
+
+    def clear(self) -> None:
+        """Kill what another process started here without living to note it."""
+        strays = [pid for pid, tag in tagged() if tag == self._environment[TAG] and pid != self.pid and pid.directory() == self._directory]
+        for stray in strays:
+            stray.signal(signal.SIGKILL)
+        clocks.wait_for(
+            self._waits.clock, f"strays of {self.name} to end", lambda: not any(s.alive() for s in strays), within=SECONDS_TO_DIE
+        )
 
     def alive(self) -> bool:
         """Is the process there? Takes the remains of a dead child away."""

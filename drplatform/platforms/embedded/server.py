@@ -71,6 +71,7 @@ class Server(Hurtable):
             raise errors.StoreError(f"{self.name} is fenced: it may hold a history of its own. Let it rejoin, or resume it on purpose.")
         if not self._process.alive():
             self._door.kill()
+            self._process.clear()
             self._disk.mkdir(mode=0o700, parents=True, exist_ok=True)
             port = self.listens_at.port
             command = self._recipe.command(self.place, port, self._disk, self._state.settings)

@@ -61,11 +61,13 @@ def hand_over(of: Members, to: tuple[Address, ...], within: float) -> Address:
     if old is None:
         raise errors.RecoveryFailed("MongoDB has no primary that could hand over; fail over instead.")
     if old not in to:
-        for other in (s.address for s in seen if s.role is Role.SECONDARY and s.address not in to):
-            _ask(of, other, {"replSetFreeze": _FROZEN_SECONDS})
+        for other in (s.address for s in seen if s.role is Role.SECONDARY):
+            _ask(of, other, {"replSetFreeze": 0 if other in to else _FROZEN_SECONDS})
         _ask(of, old, {"replSetStepDown": _FROZEN_SECONDS, "secondaryCatchUpPeriodSecs": max(1, int(within))})
     new = _await_primary(of, to)
     _prefer(of, to)
+    for other in (s.address for s in _all_seen(of, of.endpoint.addresses) if s.role is Role.SECONDARY):
+        _ask(of, other, {"replSetFreeze": 0})  # whoever stepped down may stand again: the next failure may be the new primary's
     return new
 
 
