@@ -135,7 +135,8 @@ PHRASES = (
         "given",
         "{store} has a {kind} backup",
         lambda store, kind: drill.BackUp(stores_in(store)[0], _kind(kind)),
-        "A backup of this kind (full, snapshot) is taken to the vault, encrypted.",
+        "A backup of this kind (full, incremental, snapshot) is taken to the vault, encrypted; an incremental one continues the last.",
+        ("{store} has an {kind} backup",),
     ),
     Phrase(
         "given",

@@ -14,6 +14,8 @@ Feature: Database recovery
     And the log of MongoDB is captured continuously
     And Redis has a snapshot backup
     And clients have written 50 more times to each store
+    And MongoDB has an incremental backup
+    And clients have written 50 more times to each store
     When a collection of MongoDB is dropped by mistake
     And clients have written 50 more times to each store
     And the MongoDB and Redis servers of the primary region are killed and their disks are lost
