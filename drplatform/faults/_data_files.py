@@ -24,6 +24,7 @@ class OnDataFiles:
     how: str = FLIPPED
 
     store = ""
+    lasting = True
 
     def affects(self) -> frozenset[str]:
         return frozenset({self.store})

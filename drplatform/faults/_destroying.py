@@ -10,7 +10,9 @@ from drplatform.model import ports
 
 
 class Destroying:
-    """`heal` and `healed` of a fault that is over when it has been applied."""
+    """`heal` and `healed` of a fault that is over when it has been applied. `lasting`: only a recovery ends what it has done."""
+
+    lasting = True
 
     def heal(self, scene: ports.Scene, before: Mapping[str, Any]) -> None:
         """Nothing can be undone: only the recovery brings the content back."""

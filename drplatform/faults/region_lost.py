@@ -14,6 +14,7 @@ class RegionLost:
 
     region: str = "primary"
 
+    lasting = True
     kind = "region-lost"
 
     def affects(self) -> frozenset[str]:

@@ -15,6 +15,7 @@ class ServersLost:
     region: str = "primary"
     stores: tuple[str, ...] = ("mongodb", "redis")
 
+    lasting = True
     kind = "servers-lost"
 
     def affects(self) -> frozenset[str]:
