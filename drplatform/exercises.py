@@ -12,7 +12,8 @@ from drplatform.engine import gameday, handbook, phrases
 from drplatform.engine.drill import Drill
 from drplatform.engine.kit import Keys, Kit
 from drplatform.environment import Environment
-from drplatform.model import errors, history, instructions
+from drplatform.model import compliance, errors, gate, history, instructions
+from drplatform.model import coverage as matrices
 from drplatform.platforms.memory import MemoryPlatform
 from drplatform.repositories.memory import MemoryRepository
 
@@ -63,3 +64,41 @@ def game_day(env: Environment, person: gameday.Person, within: float) -> Iterato
     day = gameday.GameDay(incident, person, env.clock)
     with env.drill(gameday.scenario(incident), day.listen) as running:
         yield day, running
+
+
+def coverage(env: Environment) -> matrices.Matrix:
+    """What the drills in the audit log have tested of all that the faults here may do."""
+    faults = {kind: stores for kind in environment.fault_kinds() if (stores := _hurt_by(kind))}
+    return matrices.matrix(faults, env.verified_log(), env.policy, env.clock.utc())
+
+
+def _hurt_by(kind: str) -> tuple[str, ...]:
+    """The stores that a fault hurts when nothing is said; those of the vault and of backups hurt backups."""
+    try:
+        found = sorted(environment.fault(kind)().affects())
+    except TypeError:  # it must be told something
+        found = []
+    return tuple(found) or ("backups",)
+
+
+def proposal(cell: matrices.Cell) -> str:
+    """Which drill would test the cell, and how to begin it."""
+    words = {
+        "backups": "recovery from backups",
+        "point in time": "a recovery to just before it",
+        "one moment": "a recovery of all stores as of one moment",
+        "restart": "healing it and starting what died",
+        "failover": "a failover to the other region",
+        "detection": "a check that it is found before anything is restored",
+    }
+    return f"cause {cell.fault} on {cell.store}, then {words.get(cell.recovery, cell.recovery)}; `drplatform steps` has the sentences"
+
+
+def gate_items(env: Environment, assessment: compliance.Assessment, newest: int) -> list[gate.Item]:
+    """All that the gate looks at, but for what is required by name."""
+    return [
+        *gate.clauses(assessment),
+        *gate.drills(assessment),
+        *gate.regressions(past(env), newest),
+        *gate.coverage(coverage(env)),
+    ]

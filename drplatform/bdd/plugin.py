@@ -4,12 +4,14 @@ Every pytest run loads this module, so the composition with its servers' clients
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from pytest_bdd import parsers, step
 from pytest_bdd.parser import Feature, Scenario, Step
+from pytest_bdd.scenario import scenario_wrapper_template_registry
 
 from drplatform.bdd import allure_steps
 from drplatform.engine import phrases
@@ -33,7 +35,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--platform", help="Where to drill.  [default: embedded]")
     group.addoption("--policy", type=Path, help="A policy in YAML.  [default: the one that comes with drplatform]")
     group.addoption("--seed", type=int, help="Repeats a run with the same data.  [default: random, printed]")
+    group.addoption("--trials", type=int, default=1, help="Runs every drill so many times, each with data of its own.  [default: 1]")
     group.addoption("--drill-reports", type=Path, help="Where reports of drills go.  [default: reports]")
+
+
+@pytest.fixture
+def drill_trial(request: pytest.FixtureRequest) -> int:
+    """Which of the trials of a drill this is, from 0 on."""
+    return int(getattr(request, "param", 0))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    trials = metafunc.config.getoption("--trials")
+    if trials > 1 and metafunc.function in scenario_wrapper_template_registry:
+        metafunc.fixturenames.append("drill_trial")
+        metafunc.parametrize("drill_trial", range(trials), indirect=True, ids=lambda number: f"trial-{number + 1}")
 
 
 # -- the drill ------------------------------------------------------------------------------------------------------------------
@@ -45,6 +61,8 @@ def drill(request: pytest.FixtureRequest) -> Iterator["Drill"]:
     from drplatform.environment import Environment
 
     env = Environment.open(_settings(request.config))
+    if request.config.getoption("--trials") > 1:
+        env = replace(env, seed=env.seed + request.getfixturevalue("drill_trial"))
     with env.drill(request.node.stash[SCENARIO], _listener(request)) as running:
         request.node.stash[RUNNING] = running
         yield running

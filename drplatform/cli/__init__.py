@@ -16,8 +16,10 @@ from drplatform.cli import (
     catalogue,
     compliance,
     configuration,
+    coverage,
     drills,
     failover,
+    faults,
     gameday,
     platforms,
     retention,
@@ -48,6 +50,7 @@ cli.add_command(drills.heal)
 cli.add_command(drills.evidence)
 cli.add_command(compliance.group)
 cli.add_command(compliance.gate)
+cli.add_command(coverage.coverage)
 cli.add_command(runbook.group)
 cli.add_command(gameday.gameday)
 cli.add_command(runbook.review)
@@ -61,7 +64,8 @@ vault.group.add_command(retention.recoverability)
 cli.add_command(schedule.group)
 cli.add_command(vault.keys)
 cli.add_command(catalogue.steps)
-cli.add_command(catalogue.faults)
+cli.add_command(faults.group)
+cli.add_command(faults.stop)
 cli.add_command(catalogue.policy)
 
 

@@ -1,15 +1,22 @@
 """`drplatform compliance` and `gate`: what the evidence says of the strategy, for auditors and for CI."""
 
+import re
 from datetime import datetime
+from pathlib import Path
 
 import click
 
+from drplatform import exercises
 from drplatform.cli import options
 from drplatform.environment import Environment
-from drplatform.model import deficiency, errors
+from drplatform.model import deficiency, errors, trials
+from drplatform.model import gate as gates
 from drplatform.model.compliance import Assessment, Status
-from drplatform.reports import compliance
+from drplatform.model.gate import Level
+from drplatform.reports import compliance, documents
+from drplatform.reports import gate as reports
 
+LEVEL_COLOURS = {Level.PASSED: "green", Level.DOUBT: "yellow", Level.FAILED: "red"}
 COLOURS = {Status.PROVEN: "green", Status.STALE: "yellow", Status.NEVER_TESTED: "yellow", Status.FAILED: "red"}
 
 
@@ -19,12 +26,18 @@ def group() -> None:
 
 
 @group.command()
+@click.option("--at-size", "at_size", multiple=True, metavar="STORE=SIZE", help="Project the recovery time to a size, e.g. mongodb=500GiB.")
 @options.settings_options
-def report(**told: object) -> int:
-    """Write the compliance report: each clause proven, stale, never tested or failed, with its evidence."""
+def report(at_size: tuple[str, ...], **told: object) -> int:
+    """Write the compliance report: each clause proven, stale, never tested or failed, with its evidence; trends of all measurements.
+
+    \b
+    drplatform compliance report
+    drplatform compliance report --at-size mongodb=500GiB --at-size files=2TiB
+    """
     env = Environment.open(options.settings(**told))
     assessment = env.assessment()
-    written = compliance.write(assessment, env.settings.reports)
+    written = compliance.write(assessment, env.settings.reports, exercises.past(env), dict(map(_size, at_size)))
     for status in Status:
         count = sum(f.status is status for f in assessment.findings)
         click.secho(f"{count:3} clauses {status.value}", fg=COLOURS[status] if count else None)
@@ -39,6 +52,14 @@ def report(**told: object) -> int:
     click.echo(f"Data:   {written['json'].resolve()}")
     click.echo(f"OSCAL:  {written['oscal'].resolve()}")
     return 0
+
+
+def _size(text: str) -> tuple[str, float]:
+    """`mongodb=500GiB` as store and bytes."""
+    match = re.fullmatch(r"(\w+)=(\d+(?:\.\d+)?)(B|KiB|MiB|GiB|TiB)", text)
+    if not match:
+        raise click.BadParameter(f"expected STORE=SIZE such as mongodb=500GiB, not {text!r}", param_hint="--at-size")
+    return match[1], float(match[2]) * 1024 ** ("B", "KiB", "MiB", "GiB", "TiB").index(match[3])
 
 
 @group.command()
@@ -68,37 +89,42 @@ def action(drill: str, text: str, owner: str, due: datetime) -> int:
     multiple=True,
     help="A clause or a drill that must be proven (see the report's JSON).  [default: those ever proven]",
 )
+@click.option("--newest", type=click.IntRange(min=1), default=trials.NEWEST, show_default=True, help="Runs compared with those before.")
+@click.option("--junit", type=options.PATH, help="Write JUnit XML here.")
+@click.option("--markdown", type=options.PATH, help="Write a summary in Markdown here, e.g. $GITHUB_STEP_SUMMARY.")
 @options.settings_options
-def gate(required: tuple[str, ...], **told: object) -> int:
-    """Say for CI whether what was proven still is: no clause failed, none gone stale, no drill overdue that has ever passed.
+def gate(required: tuple[str, ...], newest: int, junit: Path | None, markdown: Path | None, **told: object) -> int:
+    """Say for CI whether what was proven still is.
 
-    Exit code: 0 yes, 1 something failed, 2 something is stale, overdue or was never tested.
+    Fails when a clause failed, or when the newest runs (see `drill run --trials`) took longer, lost more or restored slower than those
+    before them, beyond noise: by a rank test, with the change that it could have seen. In doubt when evidence has expired, a drill is
+    overdue, or coverage has fallen.
+
+    Exit code: 0 yes, 1 something failed, 2 something is in doubt.
+
+    \b
+    drplatform gate --junit gate.xml --markdown gate.md
+    drplatform gate --require database-recovery --require rto-critical
     """
-    assessment = Environment.open(options.settings(**told)).assessment()
-    failed, doubtful = findings(assessment, required)
-    for line in failed:
-        click.secho(f"✗ {line}", fg="red")
-    for line in doubtful:
-        click.secho(f"? {line}", fg="yellow")
-    if not failed and not doubtful:
+    env = Environment.open(options.settings(**told))
+    assessment = env.assessment()
+    items = [*exercises.gate_items(env, assessment, newest), *_required(assessment, required)]
+    for path, content in ((junit, reports.junit(items)), (markdown, reports.markdown(items).encode())):
+        if path:
+            documents.write_whole(path, content)
+    for item in sorted(items, key=lambda i: -i.level):
+        if item.level is not Level.PASSED or item.group == "trend":
+            click.secho(f"{reports.SIGNS[item.level]} {item.name}: {item.text}", fg=LEVEL_COLOURS[item.level])
+    if not items:
+        click.secho("? There is no evidence at all; run a drill first.", fg="yellow")
+    code = gates.exit_code(items)
+    if code == 0:
         click.secho("✓ What was proven still is.", fg="green")
-    return 1 if failed else 2 if doubtful else 0
+    return code
 
 
-def findings(assessment: Assessment, required: tuple[str, ...]) -> tuple[list[str], list[str]]:
-    """What failed, and what is not proven any more (or never was, though required), in words."""
-    failed = [f"{f.clause.text}: failed; {f.reason}" for f in assessment.findings if f.status is Status.FAILED]
-    doubtful = [f"{f.clause.text}: stale; {f.reason}" for f in assessment.findings if f.status is Status.STALE]
-    doubtful += [f"The {d.cadence} drill {d.name} is overdue." for d in assessment.calendar if d.attempts and d.overdue(assessment.at)]
-    known = {f.clause.id: f for f in assessment.findings}
-    drills = {d.name: d for d in assessment.calendar}
-    for name in required:
-        if name not in known and name not in drills:
-            raise click.BadParameter(f"there is no clause or drill {name!r}", param_hint="--require")
-        if name in known and known[name].status is Status.NEVER_TESTED:
-            doubtful.append(f"{known[name].clause.text}: never tested; {known[name].reason}")
-        if name in drills and not drills[name].attempts:
-            doubtful.append(f"The {drills[name].cadence} drill {name} has never run.")
-    if not any(f.evidence for f in assessment.findings):
-        doubtful.append("There is no evidence at all; run a drill first.")
-    return failed, doubtful
+def _required(assessment: Assessment, names: tuple[str, ...]) -> list[gates.Item]:
+    try:
+        return list(gates.required(assessment, names))
+    except KeyError as error:
+        raise click.BadParameter(f"there is no clause or drill {error.args[0]!r}", param_hint="--require") from error

@@ -1,10 +1,11 @@
 """`drplatform drill`, `heal` and `evidence`."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from drplatform import environment
+from drplatform import environment, injection
 from drplatform.cli import options
 from drplatform.cli.progress import Progress
 from drplatform.engine import audit
@@ -27,8 +28,9 @@ def group() -> None:
 @group.command()
 @click.argument("feature", type=options.PATH)
 @click.option("--name", help="Only scenarios whose name contains this.")
+@click.option("--trials", type=click.IntRange(min=1), default=1, help="Run each so many times, each with data of its own, for `gate`.")
 @options.settings_options
-def run(feature: Path, name: str | None, **told: object) -> int:
+def run(feature: Path, name: str | None, trials: int, **told: object) -> int:
     """Run the scenarios of a Gherkin FEATURE and say whether the platform was recovered.
 
     Exit code: 0 passed, 1 failed, 2 inconclusive or could not run.
@@ -38,7 +40,8 @@ def run(feature: Path, name: str | None, **told: object) -> int:
     scenarios = [s for s in environment.read_feature(feature) if not name or name in s.name]
     if not scenarios:
         raise errors.SettingsError(f"{feature} has no scenario{f' with {name!r} in its name' if name else ''}; look at the file.")
-    return max((_run_one(env, scenario) for scenario in scenarios), key=lambda v: v).exit_code
+    envs = [replace(env, seed=env.seed + trial) for trial in range(trials)]
+    return max((_run_one(one, scenario) for one in envs for scenario in scenarios), key=lambda v: v).exit_code
 
 
 def _run_one(env: Environment, scenario: drills.Scenario) -> Verdict:
@@ -78,7 +81,10 @@ def _show(evidence: Evidence, reports: dict[str, Path]) -> None:
 def heal(**told: object) -> int:
     """Undo what killed runs have left behind: faults, servers, ports, directories."""
     settings = options.settings(**told)
-    cleared = Environment.open(settings).sweep()
+    env = Environment.open(settings)
+    for entry in injection.heal_everywhere(env):
+        click.echo(f"Healed {entry.kind}, and confirmed to be healed.")
+    cleared = env.sweep()
     click.echo(f"Cleared {cleared} abandoned platform{'s' if cleared != 1 else ''}." if cleared else "Nothing was left behind.")
     return 0
 

@@ -113,3 +113,10 @@ def series(found: Sequence[Point]) -> dict[tuple[str, str], list[Point]]:
     for point in found:
         grouped.setdefault((point.scenario, point.subject), []).append(point)
     return grouped
+
+
+def sized(found: Iterable[Point], store: str) -> list[tuple[float, float]]:
+    """(bytes restored, seconds until users were served) of the store, of each drill that passed and measured both."""
+    own = [p for p in found if p.subject == store and p.verdict == "PASSED"]
+    sizes = {p.drill: p.value for p in own if p.of == SIZE}
+    return [(sizes[p.drill], p.value) for p in own if p.of == RTO and p.drill in sizes]

@@ -5,34 +5,38 @@ One HTML page, the same as PDF, its JSON, and OSCAL for auditors' tools."""
 import base64
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
-from drplatform.model import controls
+from drplatform.model import controls, history, projection
 from drplatform.model.compliance import Assessment, Finding, Status
 from drplatform.model.deficiency import Deficiency
-from drplatform.reports import documents, oscal, pdf
+from drplatform.model.history import Point
+from drplatform.reports import documents, oscal, pdf, trends, wording
 
 BADGES = {Status.PROVEN: "passed", Status.STALE: "inconclusive", Status.NEVER_TESTED: "skipped", Status.FAILED: "failed"}
 """The style of each status."""
 
 
-def write(assessment: Assessment, directory: Path) -> dict[str, Path]:
-    """Write `compliance.html`, `.pdf`, `.json` and `.oscal.json`; the files by format. Drills whose report lies in the directory are links."""
+def write(assessment: Assessment, directory: Path, past: Sequence[Point] = (), sizes: Mapping[str, float] | None = None) -> dict[str, Path]:
+    """Write `compliance.html`, `.pdf`, `.json` and `.oscal.json`; the files by format. Drills whose report lies in the directory are links.
+
+    `past` are all measurements, for the trends; `sizes` the production sizes in bytes by store, to which recovery times are projected.
+    """
     known = [d for d in _cited(assessment) if (directory / d / f"{d}.html").is_file()]
     return {
-        "html": documents.write_whole(directory / "compliance.html", page(assessment, known)),
-        "pdf": pdf.write(assessment, directory),
+        "html": documents.write_whole(directory / "compliance.html", page(assessment, known, past, sizes)),
+        "pdf": pdf.write(assessment, directory, past),
         "oscal": oscal.write(assessment, directory),
-        "json": documents.write_whole(directory / "compliance.json", json.dumps(document(assessment), indent=2) + "\n"),
+        "json": documents.write_whole(directory / "compliance.json", json.dumps(document(assessment, past, sizes), indent=2) + "\n"),
     }
 
 
-def document(assessment: Assessment) -> dict[str, Any]:
+def document(assessment: Assessment, past: Sequence[Point] = (), sizes: Mapping[str, float] | None = None) -> dict[str, Any]:
     """The assessment as plain data. Times are UTC in ISO 8601."""
     return {
         "at": assessment.at.isoformat(),
@@ -44,7 +48,27 @@ def document(assessment: Assessment) -> dict[str, Any]:
         ],
         "deficiencies": [_deficiency(d, assessment) for d in assessment.deficiencies],
         "unfinished": list(assessment.unfinished),
+        "measurements": [{**vars(p), "at": p.at.isoformat()} for p in past if p.of != history.STEP],
+        "projections": [_projected(store, found) for store, found in projected(past, sizes or {}).items()],
     }  # fmt: skip
+
+
+def _projected(store: str, found: projection.Projection | str) -> dict[str, Any]:
+    """Marked as what it is: an estimate of seconds at a size, or why there is none."""
+    return {"store": store, "kind": "estimate", **({"unknown": found} if isinstance(found, str) else vars(found))}
+
+
+def projected(past: Sequence[Point], sizes: Mapping[str, float]) -> dict[str, projection.Projection | str]:
+    """The recovery time of each store at its production size, or why that cannot be said."""
+    return {store: projection.project(history.sized(past, store), size) for store, size in sizes.items()}
+
+
+def _projection_row(store: str, size: float, found: projection.Projection | str) -> tuple[str, str, str, str]:
+    if isinstance(found, str):
+        return store, "", wording.size(size), f"cannot be said: {found}"
+    measured = f"{found.runs} runs of {wording.size(found.smallest)} to {wording.size(found.largest)}"
+    told = f"{wording.duration(found.estimate)} (between {wording.duration(found.lower)} and {wording.duration(found.upper)})"
+    return store, measured, wording.size(size), f"{told}; {found.reach:,.0f} times the largest size measured"
 
 
 def _deficiency(found: Deficiency, assessment: Assessment) -> dict[str, Any]:
@@ -66,7 +90,9 @@ def _cited(assessment: Assessment) -> set[str]:
     return cited | {drill for d in assessment.deficiencies for drill in (d.drill, d.retest) if drill}
 
 
-def page(assessment: Assessment, reports: Collection[str] = ()) -> str:
+def page(
+    assessment: Assessment, reports: Collection[str] = (), past: Sequence[Point] = (), sizes: Mapping[str, float] | None = None
+) -> str:
     """The page's text. `reports` are the drills whose report lies beside the page, in a directory of the drill's name."""
     templates = jinja2.Environment(
         loader=jinja2.PackageLoader("drplatform.reports"),
@@ -82,6 +108,8 @@ def page(assessment: Assessment, reports: Collection[str] = ()) -> str:
         sections=dict.fromkeys(f.clause.section for f in assessment.findings),
         badges=BADGES,
         reports=reports,
+        trends=trends.trends(past),
+        projections=[_projection_row(store, (sizes or {})[store], found) for store, found in projected(past, sizes or {}).items()],
         asks={name: controls.control(name).asks for name in assessment.controls},
         day=_day,
         style=style,

@@ -12,7 +12,8 @@ from fpdf.enums import TableBordersLayout
 
 from drplatform.model import controls
 from drplatform.model.compliance import Assessment, Finding, Status
-from drplatform.reports import documents
+from drplatform.model.history import Point
+from drplatform.reports import documents, trends
 
 Row = Sequence[str | Status]
 
@@ -50,13 +51,13 @@ class _Pages(FPDF):
         self.cell(0, 5, plain(f"Recovery strategy, as of {self.at:%Y-%m-%d %H:%M} UTC. Page {self.page_no()} of {{nb}}"), align="C")
 
 
-def write(assessment: Assessment, directory: Path) -> Path:
+def write(assessment: Assessment, directory: Path, past: Sequence[Point] = ()) -> Path:
     """Write `compliance.pdf`."""
-    return documents.write_whole(directory / "compliance.pdf", content(assessment))
+    return documents.write_whole(directory / "compliance.pdf", content(assessment, past))
 
 
-def content(assessment: Assessment) -> bytes:
-    """The file's bytes."""
+def content(assessment: Assessment, past: Sequence[Point] = ()) -> bytes:
+    """The file's bytes. `past` are all measurements, for the trends."""
     pages = _Pages(assessment.at)
     pages.set_title("Backup and disaster recovery strategy, clause by clause")
     pages.set_creator("drplatform")
@@ -69,6 +70,8 @@ def content(assessment: Assessment) -> bytes:
     for section in dict.fromkeys(f.clause.section for f in assessment.findings):
         _clauses(pages, section, [f for f in assessment.findings if f.clause.section == section])
     _controls(pages, assessment)
+    for trend in trends.trends(past):
+        _trend(pages, trend)
     _meanings(pages)
     return bytes(pages.output())
 
@@ -160,6 +163,47 @@ def _some(texts: Sequence[str]) -> str:
     return "; ".join(texts[:SHOWN]) + more or "nothing"
 
 
+def _trend(pages: _Pages, trend: trends.Trend) -> None:
+    _title(pages, f"Trend: {trend.scenario}", f"{trend.runs} runs, the oldest at the left.", room=90)
+    for chart in trend.charts:
+        _chart(pages, chart)
+
+
+def _chart(pages: _Pages, chart: trends.Chart) -> None:
+    if pages.get_y() > pages.h - 55:
+        pages.add_page()
+    _text(pages, f"{chart.title} (top: {chart.top}; {chart.first} to {chart.last})", 9, INK)
+    left, top, width, height = pages.l_margin, pages.get_y() + 1, WIDTH, 26.0
+    pages.set_draw_color(*LINE)
+    pages.rect(left, top, width, height)
+    for block in chart.blocks:
+        pages.set_fill_color(block.colour)
+        x, y = left + width * block.x / 100, top + height * block.y / 100
+        pages.rect(x, y, width * block.width / 100, height * block.height / 100, style="F")
+    for line in chart.lines:
+        pages.set_draw_color(line.colour)
+        pages.set_fill_color(line.colour)
+        dots = [(left + width * x / 100, top + height * y / 100) for x, y, _ in line.dots]
+        pages.polyline(dots)
+        for x, y in dots:
+            pages.circle(x, y, 0.8, style="F")
+    pages.set_y(top + height + 1)
+    _legend(pages, chart.keys)
+
+
+def _legend(pages: _Pages, keys: Sequence[tuple[str, str]]) -> None:
+    pages.set_font("helvetica", size=8)
+    pages.set_text_color(*SOFT)
+    for name, colour in keys:
+        if pages.get_x() + pages.get_string_width(plain(name)) + 10 > pages.l_margin + WIDTH:
+            pages.ln(4.5)
+        pages.set_fill_color(colour)
+        pages.rect(pages.get_x(), pages.get_y() + 1, 2.5, 2.5, style="F")
+        pages.set_x(pages.get_x() + 3)
+        pages.cell(pages.get_string_width(plain(name)) + 4, 4.5, plain(name))
+    pages.ln(7)
+
+
 def _meanings(pages: _Pages) -> None:
     _title(pages, "How to read this")
     for status, meaning in MEANINGS.items():
@@ -178,8 +222,8 @@ MEANINGS = {
 # -- drawing --------------------------------------------------------------------------------------------------------------------
 
 
-def _title(pages: _Pages, text: str, lead: str = "") -> None:
-    if pages.get_y() > pages.h - 55:  # a title alone at the foot of a page belongs to nothing
+def _title(pages: _Pages, text: str, lead: str = "", room: float = 55) -> None:
+    if pages.get_y() > pages.h - room:  # a title alone at the foot of a page belongs to nothing
         pages.add_page()
     pages.ln(4)
     pages.start_section(plain(text))

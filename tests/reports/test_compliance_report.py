@@ -4,10 +4,9 @@ import dataclasses
 import json
 from datetime import UTC, datetime, timedelta
 
-import click
 import pytest
 
-from drplatform.cli import compliance as face
+from drplatform.model import gate, history
 from drplatform.model.compliance import Assessment, Clause, Due, Finding, Status
 from drplatform.reports import compliance
 
@@ -53,27 +52,42 @@ def test_the_data_holds_controls_and_calendar():
 
 
 @pytest.mark.parametrize(
-    ("found", "required", "failed", "doubtful"),
+    ("found", "required", "code"),
     [
-        (assessment(PROVEN), (), 0, 0),
-        (assessment(PROVEN, NEVER), (), 0, 0),
-        (assessment(PROVEN, NEVER), ("three",), 0, 1),
-        (assessment(PROVEN, STALE), (), 0, 1),
-        (assessment(PROVEN, FAILED), (), 1, 0),
-        (assessment(PROVEN, calendar=(OVERDUE,)), (), 0, 1),
-        (assessment(PROVEN, calendar=(NEW,)), (), 0, 0),
-        (assessment(PROVEN, calendar=(NEW,)), ("new-drill",), 0, 1),
-        (assessment(NEVER), (), 0, 1),
-        (assessment(), (), 0, 1),
+        (assessment(PROVEN), (), 0),
+        (assessment(PROVEN, NEVER), (), 0),
+        (assessment(PROVEN, NEVER), ("three",), 2),
+        (assessment(PROVEN, STALE), (), 2),
+        (assessment(PROVEN, STALE, FAILED), (), 1),
+        (assessment(PROVEN, calendar=(OVERDUE,)), (), 2),
+        (assessment(PROVEN, calendar=(NEW,)), (), 0),
+        (assessment(PROVEN, calendar=(NEW,)), ("new-drill",), 2),
+        (assessment(NEVER, calendar=()), (), 2),
+        (assessment(calendar=()), (), 2),
     ],
 )
-def test_the_gate_holds_what_was_proven(found, required, failed, doubtful):
-    assert tuple(map(len, face.findings(found, required))) == (failed, doubtful)
+def test_the_gate_holds_what_was_proven(found, required, code):
+    assert gate.exit_code([*gate.clauses(found), *gate.drills(found), *gate.required(found, required)]) == code
 
 
 def test_the_gate_refuses_to_require_what_there_is_not():
-    with pytest.raises(click.BadParameter, match="no clause or drill"):
-        face.findings(assessment(PROVEN), ("nothing",))
+    with pytest.raises(KeyError, match="nothing"):
+        list(gate.required(assessment(PROVEN), ("nothing",)))
+
+
+def test_trends_and_projections_are_in_page_pdf_and_data(tmp_path):
+    past = [
+        history.Point(f"drill-{n}", NOW, "S & <x>", "embedded", "h", "PASSED", of, "mongodb", value, value)
+        for n in range(6)
+        for of, value in ((history.RTO, 5.0 + n), (history.SIZE, 1e6 * 2**n), (history.PHASE, 3.0))
+    ]
+    written = compliance.write(assessment(PROVEN), tmp_path, past, {"mongodb": 1e10, "redis": 5e9})
+    page, data = written["html"].read_text(), json.loads(written["json"].read_text())
+    assert "Trend: S &amp; &lt;x&gt;" in page and page.count("<polyline") == 2 and page.count("<rect") >= 6
+    assert "estimate" in page.lower() and "cannot be said: 0 runs are too few" in page
+    assert data["projections"][0]["kind"] == "estimate" and "too few" in data["projections"][1]["unknown"]
+    assert len(data["measurements"]) == 18
+    assert written["pdf"].stat().st_size > compliance.write(assessment(PROVEN), tmp_path / "without")["pdf"].stat().st_size
 
 
 def test_statuses_are_in_order_of_concern():
