@@ -88,7 +88,7 @@ class Authority:
     def _save(self) -> None:
         fresh = self._file.with_suffix(".new")
         with fresh.open("w") as out:
-            self._zone.to_file(out, relativize=False)
+            self._zone.to_file(out, relativize=False, want_origin=True)
             out.flush()
             os.fsync(out.fileno())
         fresh.replace(self._file)
