@@ -20,6 +20,7 @@ from drplatform.cli import (
     drills,
     failover,
     faults,
+    faults,
     gameday,
     platforms,
     retention,

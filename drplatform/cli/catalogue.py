@@ -1,4 +1,4 @@
-"""`drplatform steps`, `faults` and `policy`: what there is to write drills with."""
+"""`drplatform steps` and `policy`: what there is to write drills with."""
 
 from pathlib import Path
 
@@ -16,20 +16,6 @@ def steps() -> int:
     for phrase in phrases.PHRASES:
         click.secho(f"{phrase.keyword.capitalize():5} {phrase.pattern}", bold=True)
         click.echo(f"      {phrase.meaning}")
-    return 0
-
-
-@click.group()
-def faults() -> None:
-    """The disasters there are."""
-
-
-@faults.command("list")
-def list_faults() -> int:
-    """List the disasters there are."""
-    for kind in environment.fault_kinds():
-        words = (environment.fault(kind).__doc__ or "").strip().splitlines()
-        click.echo(f"{kind:22} {words[0] if words else ''}")
     return 0
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from drplatform.model import errors, ports
+from drplatform.engine import scan
+from drplatform.model import errors, ports, powers
 from drplatform.model.clock import Clock, Interval, wait_for
 from drplatform.model.timeline import Timeline
 
@@ -38,7 +39,7 @@ class Faulting:
     def __init__(self, scene: ports.Scene, journal: Path, clock: Clock, timeline: Timeline) -> None:
         self._scene, self._journal, self._clock, self._timeline = scene, journal, clock, timeline
         self._active: list[tuple[int, ports.Fault, Mapping[str, Any]]] = []
-        self._count = 0
+        self._count = max((row["number"] for row in _rows(journal)), default=0)
 
     def __enter__(self) -> Self:
         return self
@@ -51,8 +52,12 @@ class Faulting:
                 raise
 
     def inflict(self, fault: ports.Fault) -> ports.FaultEffect:
-        """Cause the fault and have it confirmed. Raises FaultNotConfirmed when an independent look sees nothing of it."""
-        before = fault.capture(self._scene)
+        """Cause the fault and have it confirmed. Raises FaultNotConfirmed when an independent look sees nothing of it.
+
+        Raises Inconclusive when it has touched more servers than it had declared.
+        """
+        aim = fault.aim(self._scene) if isinstance(fault, powers.Aimed) else None
+        before, looked = fault.capture(self._scene), scan.look(self._scene.platform)
         self._count += 1
         number = self._count
         _append(self._journal, {"event": "fault", "number": number, "kind": fault.kind, "parameters": _parameters(fault), "before": before})
@@ -61,6 +66,8 @@ class Faulting:
         fault.apply(self._scene)
         receipt = self._confirm(fault, before)
         confirmed = self._timeline.add("fault.confirmed", fault=fault.kind, targets=list(receipt.targets), seen=receipt.seen)
+        if aim:
+            scan.require_declared(looked, scan.look(self._scene.platform), aim, fault.kind)
         return ports.FaultEffect(fault.kind, fault.affects(), Interval(begin, confirmed.at.monotonic), receipt)
 
     def _confirm(self, fault: ports.Fault, before: Mapping[str, Any]) -> ports.Receipt:

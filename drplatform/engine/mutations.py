@@ -70,6 +70,8 @@ class Trial:
 class _Nowhere:
     """The place of a scene without a platform: faults on backups keep aside there what they change."""
 
+    regions: tuple[ports.Region, ...] = ()
+
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
