@@ -20,7 +20,6 @@ from drplatform.cli import (
     drills,
     failover,
     faults,
-    faults,
     gameday,
     platforms,
     retention,
