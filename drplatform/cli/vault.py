@@ -140,10 +140,14 @@ def take(store: str, kind: str, named: str | None, recipients: tuple[str, ...], 
 @group.command()
 @click.argument("store")
 @click.option("--to", help="A moment (2026-11-23T16:00:00Z; UTC) or a position (as `backups operations` shows it).  [default: the latest]")
+@click.option("--resume", is_flag=True, help="Go on with a restore of the same recovery point that was cut off.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @vault_options
-def restore(store: str, to: str | None, yes: bool, where: Where) -> int:
+def restore(store: str, to: str | None, resume: bool, yes: bool, where: Where) -> int:
     """Restore a STORE from its backups into the (empty) store of the platform. A store that holds anything is refused.
+
+    A restore of MongoDB that was cut off is gone on with by --resume: what was loaded of the full backup is not loaded again; one that had
+    come further begins anew. Two restores at once are refused.
 
     \b
     drplatform backups restore mongodb
@@ -162,11 +166,11 @@ def restore(store: str, to: str | None, yes: bool, where: Where) -> int:
     with env.working(where) as (platform_store, repository):
         target = platform_store(store)
         lease = backups.Lease(store, target.identity())
-        backups.check_target(target, lease)
+        backups.check_target(target, lease, resume)
         if not yes:
             click.confirm(f"Restore backup {chain.base.id} into {store} {lease.identity}?", abort=True)
         with env.recorded("restore", store=store, target=lease.identity, backup=chain.base.id) as result:
-            end = backups.restore(chain, target, repository, vault.opener, lease, env.clock)
+            end = backups.restore(chain, target, repository, vault.opener, lease, env.clock, resume=resume)
             result.update(reached=str(end.reached), refused=len(end.refused))
     for refused in end.refused:
         click.secho(f"Not restored: {refused}", fg="red", err=True)

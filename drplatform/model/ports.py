@@ -588,3 +588,28 @@ class Incremental(Protocol):
 
     def dump_since(self, since: Position) -> AbstractContextManager[Dump]:
         """Begin an incremental dump; its `begin` is `since`. Raises LogGap when the history does not reach back there any more."""
+
+
+# -- restores that are cut off ------------------------------------------------------------------------------------------------
+
+
+@runtime_checkable
+class ResumedRestore(Restore, Protocol):
+    """A restore that knows what an earlier attempt loaded."""
+
+    def done(self, part: str) -> int:
+        """How many blocks of a part of the base are loaded: `load` is given those that follow. Asked after all lower stages are loaded."""
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """A store that keeps note of a restore, in itself, from its beginning to its end."""
+
+    def unfinished(self) -> str:
+        """The plan of a restore that has begun and not ended, whoever is at it; empty when there is none."""
+
+    def resume(self, plan: str, again: bool) -> AbstractContextManager[ResumedRestore]:
+        """Begin a restore; with `again`, or go on with one of the same plan that was cut off.
+
+        Raises TargetRefused when another is at work, or was cut off and is not to be gone on with.
+        """

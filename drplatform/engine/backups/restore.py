@@ -5,13 +5,14 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import groupby
 
 from drplatform.engine.backups.sealing import Opener
 from drplatform.engine.backups.verify import verify
 from drplatform.model import errors, ports
-from drplatform.model.backup import Chain, ChunkRef, Manifest
+from drplatform.model.backup import BASES, Chain, ChunkRef, Manifest
 from drplatform.model.clock import Clock
 
 WORKERS = 4
@@ -39,29 +40,39 @@ def restore(
     *,
     progress: Progress = lambda event, **detail: None,
     spool_bytes: int = SPOOL_BYTES,
+    resume: bool = False,
 ) -> ports.RestoreEnd:
-    """Restore the chain into the store.
+    """Restore the chain into the store; with `resume`, go on with a restore of the same chain that was cut off.
 
     Raises TargetRefused, KeyUnavailable or IntegrityError before the first byte is loaded; RecoveryFailed when the target does not take
     what is loaded. `progress` is told `fetch`, `restore` and `replay`, each with `.begin` and `.end`.
     """
-    check_target(store, lease)
+    check_target(store, lease, resume)
     with tempfile.TemporaryFile() as spool:
         progress("fetch.begin", backups=len(chain.backups))
         chunks = _Chunks(repository, opener, spool.fileno(), spool_bytes)
         for manifest in chain.backups:
             chunks.check(manifest)
         progress("fetch.end", bytes=sum(m.stored_bytes for m in chain.backups))
-        check_target(store, lease)
-        return _load(chain, store, chunks, progress)
+        check_target(store, lease, resume)
+        with _target(chain, store, resume) as target:
+            return _load(chain, target, chunks, progress)
 
 
-def check_target(store: ports.DataStore, lease: Lease) -> None:
-    """Raises TargetRefused unless the store is the leased one, and empty."""
+def check_target(store: ports.DataStore, lease: Lease, resume: bool = False) -> None:
+    """Raises TargetRefused unless the store is the leased one, and empty; with `resume` it may hold a restore that was cut off."""
     identity = store.identity()
     if identity != lease.identity:
         raise errors.TargetRefused(
             f"The target is {store.kind} {identity}, but the restore was prepared for {lease.identity}; nothing was touched."
+        )
+    plan = store.unfinished() if isinstance(store, ports.Resumable) else ""
+    if plan and resume:
+        return
+    if plan:
+        raise errors.TargetRefused(
+            f"The target {store.kind} {identity} holds a restore that is at work or was cut off ({plan}); wait for its end, or go on with "
+            "it by --resume. Nothing was touched."
         )
     if occupants := store.occupants():
         raise errors.TargetRefused(
@@ -123,30 +134,43 @@ def _write_all(descriptor: int, data: bytes, offset: int) -> None:
         rest, offset = rest[written:], offset + written
 
 
-def _load(chain: Chain, store: ports.DataStore, chunks: _Chunks, progress: Progress) -> ports.RestoreEnd:
-    with store.restore() as target:
-        progress("restore.begin")
-        for manifest in (chain.base, *chain.increments):
-            _load_backup(manifest, target, chunks)
-        target.loaded()
-        progress("restore.end")
-        if chain.logs:
-            progress("replay.begin", slices=len(chain.logs))
-            blocks = (block for manifest in chain.logs for block in chunks.blocks(manifest, manifest.chunks))
-            target.replay(blocks, chain.until)
-            progress("replay.end")
-        return target.finish()
+def _target(chain: Chain, store: ports.DataStore, resume: bool) -> AbstractContextManager[ports.Restore]:
+    if not isinstance(store, ports.Resumable):
+        return store.restore()
+    names = ", ".join(m.id for m in (chain.base, *chain.increments))
+    return store.resume(f"{names} to {chain.until or 'the end of the log'}", resume)
+
+
+def _load(chain: Chain, target: ports.Restore, chunks: _Chunks, progress: Progress) -> ports.RestoreEnd:
+    progress("restore.begin")
+    for manifest in (chain.base, *chain.increments):
+        _load_backup(manifest, target, chunks)
+    target.loaded()
+    progress("restore.end")
+    if chain.logs:
+        progress("replay.begin", slices=len(chain.logs))
+        blocks = (block for manifest in chain.logs for block in chunks.blocks(manifest, manifest.chunks))
+        target.replay(blocks, chain.until)
+        progress("replay.end")
+    return target.finish()
 
 
 def _load_backup(manifest: Manifest, target: ports.Restore, chunks: _Chunks) -> None:
     """Load the parts of a backup, stage by stage, those of a stage in parallel."""
     ordered = sorted(manifest.chunks, key=lambda c: (c.stage, c.part, c.number))
     for _, of_stage in groupby(ordered, key=lambda c: c.stage):
-        parts = [(name, tuple(refs)) for name, refs in groupby(of_stage, key=lambda c: c.part)]
+        parts = [(name, tuple(refs)[_done(target, manifest, name) :]) for name, refs in groupby(of_stage, key=lambda c: c.part)]
         with ThreadPoolExecutor(WORKERS, thread_name_prefix=f"restore-{manifest.store}") as pool:
-            running = [pool.submit(target.load, manifest.kind, name, chunks.blocks(manifest, refs)) for name, refs in parts]
+            running = [pool.submit(target.load, manifest.kind, name, chunks.blocks(manifest, refs)) for name, refs in parts if refs]
             done, waiting = wait(running, return_when=FIRST_EXCEPTION)
             for future in waiting:
                 future.cancel()
             for future in done:
                 future.result()
+
+
+def _done(target: ports.Restore, manifest: Manifest, part: str) -> int:
+    """How many chunks of the part an earlier attempt loaded."""
+    if manifest.kind not in BASES or not isinstance(target, ports.ResumedRestore):
+        return 0
+    return target.done(part)

@@ -39,6 +39,11 @@ KILLED = frozenset({175, 26, 43, 237, 11601})
 """QueryPlanKilled, NamespaceNotFound, CursorNotFound, CursorKilled, Interrupted: a drop or a rename does this to a reader."""
 
 
+def namespace_of(part: str) -> str:
+    """Which collection a part with documents is of."""
+    return part.removeprefix("data/").rpartition("/")[0]
+
+
 @contextmanager
 def dump(of: Members) -> Iterator["MongoDump"]:
     """Begin a dump of the member that is best to read from."""

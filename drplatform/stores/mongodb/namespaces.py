@@ -3,6 +3,8 @@
 LEDGER = "drplatform"
 MARKS = f"{LEDGER}.marks"
 PROBES = f"{LEDGER}.probes"
+RESTORING = f"{LEDGER}.restoring"
+"""Notes of a restore that is at work; part of no backup."""
 USERS = frozenset({"admin.system.users", "admin.system.roles"})
 _OURS = frozenset({"system.views", "system.js"})
 
@@ -16,7 +18,7 @@ def split(namespace: str) -> tuple[str, str]:
 def protected(namespace: str) -> bool:
     """Whether backups hold this namespace."""
     database, collection = split(namespace)
-    if database in ("local", "config"):
+    if database in ("local", "config") or namespace == RESTORING:
         return False
     if namespace in USERS or not collection.startswith("system."):
         return True

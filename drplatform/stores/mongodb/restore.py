@@ -18,8 +18,10 @@ from drplatform.model.backup import BackupKind
 from drplatform.model.ports import RestoreEnd
 from drplatform.model.position import Position
 from drplatform.stores.mongodb import digest, dump, increment, loading, members, namespaces, oplog, raw
+from drplatform.stores.mongodb import lease as leases
 from drplatform.stores.mongodb import wire as wires
 from drplatform.stores.mongodb.catalogue import Collection
+from drplatform.stores.mongodb.lease import Lease
 from drplatform.stores.mongodb.members import Members, Stamp
 from drplatform.stores.mongodb.replay import Indexes, Replay
 from drplatform.stores.mongodb.target import Target
@@ -31,31 +33,39 @@ _AUTH_SCHEMA = {"_id": "authSchema", "currentVersion": 5}
 
 
 @contextmanager
-def restore(of: Members) -> Iterator["MongoRestore"]:
-    with of.primary() as wire, _without_expiry(wire):
-        yield MongoRestore(of, wire.within(wires.LONG))
+def restore(of: Members, plan: str = "", resume: bool = False) -> Iterator["MongoRestore"]:
+    """Begin a restore, or go on with one of the same plan that was cut off. Raises TargetRefused."""
+    with of.primary() as wire, wire.another() as noting, leases.held(noting, of.clock, plan, resume) as lease, _without_expiry(wire, lease):
+        if lease.found and lease.found != leases.DATA:
+            leases.wipe(wire.within(wires.LONG))
+            lease.forget_blocks()
+        yield MongoRestore(of, wire.within(wires.LONG), lease)
 
 
 @contextmanager
-def _without_expiry(wire: Wire) -> Iterator[None]:
-    before = wire.call("admin", {"setParameter": 1, "ttlMonitorEnabled": False})["was"]
+def _without_expiry(wire: Wire, lease: Lease) -> Iterator[None]:
+    wire.call("admin", {"setParameter": 1, "ttlMonitorEnabled": False})
     try:
         yield
     finally:
         with wire.another() as fresh:
-            fresh.call("admin", {"setParameter": 1, "ttlMonitorEnabled": before})
+            fresh.call("admin", {"setParameter": 1, "ttlMonitorEnabled": lease.expiry})
 
 
 class MongoRestore:
     """See `ports.Restore`."""
 
-    def __init__(self, of: Members, wire: Wire) -> None:
-        self._members, self._wire = of, wire
+    def __init__(self, of: Members, wire: Wire, lease: Lease) -> None:
+        self._members, self._wire, self._lease = of, wire, lease
         self._target = Target(wire)
         self._indexes: Indexes = {}
         self._transactions = Assembly()
         self._lock = threading.Lock()
         self._reached: Position | None = None
+
+    def done(self, part: str) -> int:
+        """How many blocks of a part of the full backup an earlier attempt loaded: `load` gets those that follow."""
+        return self._lease.blocks.get(part, 0)
 
     # -- the backup -----------------------------------------------------------------------------------------------------------
 
@@ -73,22 +83,51 @@ class MongoRestore:
         elif what == increment.TOUCHED:
             self._remove(self._target.names[bytes.fromhex(place)], blocks)
         else:
-            self._load(place if what == "data" else self._target.names[bytes.fromhex(place)], blocks)
+            self._load(
+                dump.namespace_of(part) if what == "data" else self._target.names[bytes.fromhex(place)],
+                blocks,
+                part if what == "data" else "",
+            )
 
     def _create(self, blocks: Iterator[bytes]) -> None:
         with self._lock:
             for document in (document for block in blocks for document in raw.documents(block)):
                 collection = Collection.from_bson(document)
-                self._target.create(collection)
+                self._make(collection)
                 self._indexes[collection.uuid] = {spec["name"]: spec for spec in collection.indexes}
 
-    def _load(self, namespace: str, blocks: Iterator[bytes]) -> None:
+            self._lease.enter(leases.DATA)
+
+    def _make(self, collection: Collection) -> None:
+        """An attempt that goes on finds the collections; those that have an order of their own are loaded again from their beginning."""
+        if not self._lease.found:
+            self._target.create(collection)
+            return
+        self._target.names[collection.uuid] = collection.namespace
+        if collection.capped:
+            database, name = namespaces.split(collection.namespace)
+            self._target.command(database, {"drop": name})
+            self._target.create(collection)
+            self._lease.blocks = {p: n for p, n in self._lease.blocks.items() if dump.namespace_of(p) != collection.namespace}
+
+    def _load(self, namespace: str, blocks: Iterator[bytes], part: str) -> None:
         with self._dial() as wire:
-            loading.Loader(wire, namespace).load(blocks)
+            loader = loading.Loader(wire, namespace)
+            if not part:
+                loader.load(blocks)
+                return
+            before = self.done(part)
+            for number, block in enumerate(blocks, before):
+                if self._lease.found and number == before:
+                    self._remove(namespace, iter([block]))  # some of it may be in
+                loader.load(iter([block]))
+                self._lease.loaded(wire, part, number + 1)
 
     def _remove(self, namespace: str, blocks: Iterator[bytes]) -> None:
-        """Remove the documents that were touched: those that are still there are loaded again."""
+        """Remove the documents with the `_id`s of these, which are loaded again as far as they are still there."""
         database, name = namespaces.split(namespace)
+        if name.startswith("system."):
+            return  # those are put, not inserted
         with self._dial() as wire:
             for block in blocks:
                 for ids in increment.reads([raw.id_of(document) or b"" for document in raw.documents(block)]):
@@ -114,6 +153,7 @@ class MongoRestore:
 
     def _settle(self, blocks: Iterator[bytes]) -> None:
         """Apply the dump's own log, which makes the documents consistent as of its end."""
+        self._lease.enter(leases.SETTLING)
         head, frames = _headed(blocks, "overlay")
         begin, end = _stamp(head["begin"]), _stamp(head["end"])
         cuts = {bytes(cut["uuid"]): _stamp(cut["until"]) for cut in head["cuts"]}
@@ -186,8 +226,10 @@ class MongoRestore:
         reached = self._require_reached()
         note = {"appendOplogNote": 1, "data": {"drplatform": "restored"}, "writeConcern": {"w": "majority"}}
         self._target.call("admin", note)
+        self._lease.require()
         found = digest.digests(self._members)
         counts = {name: each.items for name, each in found.items() if "#" not in name}
+        self._lease.release()
         return RestoreEnd(reached, found, counts)
 
     def _require_reached(self) -> Position:

@@ -7,10 +7,23 @@ from contextlib import AbstractContextManager
 from drplatform.model.backup import Digest
 from drplatform.model.clock import Clock
 from drplatform.model.ledger import Mark
-from drplatform.model.ports import Address, Dump, Endpoint, LogBatch, Marker, Operation, Prober, Restore
+from drplatform.model.ports import Address, Dump, Endpoint, LogBatch, Marker, Operation, Prober, Restore, ResumedRestore
 from drplatform.model.position import Position
 from drplatform.model.replication import Replication
-from drplatform.stores.mongodb import catalogue, digest, dump, follow, increment, marks, members, namespaces, oplog, replication, restore
+from drplatform.stores.mongodb import (
+    catalogue,
+    digest,
+    dump,
+    follow,
+    increment,
+    lease,
+    marks,
+    members,
+    namespaces,
+    oplog,
+    replication,
+    restore,
+)
 from drplatform.stores.mongodb import seed as seeds
 from drplatform.stores.mongodb import wire as wires
 from drplatform.stores.mongodb.members import Members
@@ -55,6 +68,13 @@ class MongoStore:
 
     def restore(self) -> AbstractContextManager[Restore]:
         return restore.restore(self._members)
+
+    def resume(self, plan: str, again: bool) -> AbstractContextManager[ResumedRestore]:
+        return restore.restore(self._members, plan, again)
+
+    def unfinished(self) -> str:
+        with self._members.primary() as wire:
+            return lease.unfinished(wire)
 
     def digest(self) -> Mapping[str, Digest]:
         return digest.digests(self._members)
