@@ -10,7 +10,7 @@ from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Self
 
-from drplatform.engine import backups, capabilities, custody, failover, judgement, naming, recovery, runbook
+from drplatform.engine import backups, capabilities, configuration_drill, custody, damage, failover, judgement, naming, recovery, runbook
 from drplatform.engine.capture import Capture
 from drplatform.engine.faulting import Faulting
 from drplatform.engine.kit import Kit
@@ -28,7 +28,7 @@ from drplatform.model.verdict import Verdict
 
 REFERENCE_ITEMS = 120
 PROBE_PERIOD = 0.02
-FOLLOWED_PERIOD = 0.05
+FOLLOWED_PERIOD = 0.1
 """Seconds between a client's writes to a store that a follower of ours replicates from this very process: more, and it would fall behind."""
 OTHER_PERIOD = 0.2
 """Of further kinds of clients, which connect for every probe."""
@@ -127,7 +127,7 @@ class Drill:
     def _(self, activity: drill.Seed) -> None:
         for name in activity.stores:
             self.kit.stores[name].seed(self.plan.seed, REFERENCE_ITEMS)
-        self.record.reference = {name: self.kit.stores[name].digest() for name in activity.stores}
+        self.record.reference |= {name: self.kit.stores[name].digest() for name in activity.stores}
 
     @_perform.register
     def _(self, activity: drill.Write) -> None:
@@ -198,6 +198,16 @@ class Drill:
         self._await_answers(self.plan.stores, recovery.SECONDS_TO_SERVE)
 
     @_perform.register
+    def _(self, activity: drill.NoticeDamage) -> None:
+        try:
+            self._check_custody((activity.store,))
+            custody.verified(self.kit.repository, activity.store, backups.Opener(self.kit.keys.identities))
+        except (errors.IntegrityError, errors.LogGap, errors.KeyUnavailable) as error:
+            self.timeline.add("damage.noticed", store=activity.store, said=str(error))
+            return
+        raise errors.VerificationFailed(f"Nobody noticed that the backups of {activity.store} were changed.")
+
+    @_perform.register
     def _(self, activity: drill.Replicate) -> None:
         other = next(r.name for r in self.kit.platform.regions if r.name != activity.region)
         self._regions.follow(activity.store, other, activity.region)
@@ -224,6 +234,25 @@ class Drill:
     def _(self, activity: drill.Rejoin) -> None:
         self._regions.rejoin(activity.region)
         self._go_on(self.plan.stores)
+
+    @_perform.register
+    def _(self, activity: drill.RestoreConfiguration) -> None:
+        state = recovery.Recovered(configuration_drill.STORE, drill.LATEST)
+        self.record.recoveries = {**self.record.recoveries, state.store: state}
+        self.record.effects = configuration_drill.concerned(self.plan, self.record.effects)
+        run = configuration_drill.ConfigurationRecovery(self.kit, self.timeline, self.record.reference[state.store], state)
+        self.record.configuration = run
+        self._check_custody((state.store,))
+        run.follow()
+
+    @_perform.register
+    def _(self, activity: drill.FindDamage) -> None:
+        found = damage.found(self.kit, activity.store, functools.partial(self._check_custody, (activity.store,)))
+        self.timeline.add("damage.found", store=activity.store, found=found)
+        if not found:
+            raise errors.VerificationFailed(
+                f"The backups of {activity.store} were hurt, and nothing that a recovery looks at has found it."
+            )
 
     @_perform.register
     def _(self, activity: drill.Restart) -> None:
