@@ -7,7 +7,7 @@ from chaoslib.types import Configuration
 
 from drplatform.chaos import session
 
-__all__ = ["back_up", "capture", "go_on_writing", "inflict", "recover", "restart"]
+__all__ = ["back_up", "capture", "go_on_writing", "heal", "inflict", "notice_damage", "recover", "restart"]
 
 
 def back_up(store: str, kind: str = "full", configuration: Configuration = None) -> str:
@@ -30,8 +30,18 @@ def inflict(fault: str, parameters: Mapping[str, Any] | None = None, configurati
     return session.of(configuration).perform("inflict", fault=fault, parameters=parameters)
 
 
+def heal(configuration: Configuration = None) -> str:
+    """End every disaster, as far as it can be undone, and wait until users are served again."""
+    return session.of(configuration).perform("heal")
+
+
+def notice_damage(store: str, configuration: Configuration = None) -> str:
+    """Look at the backups of a store, as before a recovery. Fails unless it is seen that they are not as they were left."""
+    return session.of(configuration).perform("notice_damage", store=store)
+
+
 def recover(targets: Mapping[str, str], region: str = "primary", configuration: Configuration = None) -> str:
-    """Recover stores into new servers from their backups alone, each to `latest` or to `before the drop`."""
+    """Recover stores into new servers from their backups alone, each to `latest`, `before the drop` or `before the fault`."""
     return session.of(configuration).perform("recover", targets=targets, region=region)
 
 

@@ -1,7 +1,7 @@
 """The drill that runs while an experiment does, kept in the experiment's configuration."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ BUILDERS: Mapping[str, Callable[..., drills.Activity]] = {
     "capture": lambda store: drills.Capture(store, text=f"the log of {store} is captured continuously"),
     "go_on_writing": lambda writes=100: drills.GoOnWriting(int(writes), text=f"clients have written {writes} more times to each store"),
     "inflict": lambda fault, parameters=None: drills.Inflict(fault, parameters or {}, text=f"{fault} happens: {parameters or {}}"),
+    "heal": lambda: drills.Heal(text="the disaster is over, and what can be undone of it is undone"),
+    "notice_damage": lambda store: drills.NoticeDamage(store, text=f"the damage of the backups of {store} is noticed"),
     "recover": lambda targets, region="primary": drills.Recover(
         targets, region, text=f"recovery from backups brings back {', '.join(f'{s} ({t})' for s, t in targets.items())}"
     ),
@@ -104,10 +106,20 @@ def scenario(experiment: Mapping[str, Any], configuration: Mapping[str, Any]) ->
         drills.Seed(stores, text=f"{', '.join(stores)} hold reference data"),
         drills.Write(stores, text=f"clients write to {', '.join(stores)}"),
         *_method(experiment, configuration),
-        *(drills.Expect(judgement, text=f"judged: {judgement}") for judgement in drills.JUDGEMENTS),
     ]
-    resolved = phrases.with_needs(activities, environment.fault)
+    resolved = phrases.with_needs([*activities, *_expectations(activities)], environment.fault)
     return drills.Scenario("Chaos Toolkit", str(experiment["title"]), tuple(experiment.get("tags") or ()), resolved, "experiment")
+
+
+def _expectations(activities: Sequence[drills.Activity]) -> list[drills.Activity]:
+    """What is judged: everything of which the method leaves something to judge."""
+    effects = phrases.with_needs([a for a in activities if isinstance(a, drills.Inflict)], environment.fault)
+    judged = ["answers", "rpo", "accounted", "nothing before", "reference"]
+    if any(isinstance(a, drills.Inflict) and a.affects for a in effects):
+        judged.append("rto")
+    if any(isinstance(a, drills.Recover) for a in activities):
+        judged.append("backups")
+    return [drills.Expect(judgement, text=f"judged: {judgement}") for judgement in drills.JUDGEMENTS if judgement in judged]
 
 
 def _method(experiment: Mapping[str, Any], configuration: Mapping[str, Any]) -> list[drills.Activity]:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from drplatform.engine.backups.catalogue import Catalogue, Listing
+from drplatform.engine.backups.sealing import Opener
+from drplatform.engine.backups.verify import verify
 from drplatform.model import backup, errors, ports, retention
 from drplatform.model.backup import BASES, Manifest
 from drplatform.model.position import Position
@@ -53,3 +55,10 @@ def _lead_to(listing: Listing, store: str, position: Position) -> None:
             f"The captured log of {store} was sealed up to {position}, but the vault leads to {chain.end} only: a slice is missing; "
             "find out who removed it, and recover to the latter on purpose."
         )
+
+
+def verified(repository: ports.Repository, store: str, opener: Opener) -> None:
+    """Every backup of the store is whole and genuine. Raises IntegrityError with what is wrong, or KeyUnavailable."""
+    wrong = [p for m in Catalogue(repository).read(store).manifests for p in verify(m, repository, opener).problems]
+    if wrong:
+        raise errors.IntegrityError(f"The backups of {store} are not whole: {'; '.join(wrong[:5])}")

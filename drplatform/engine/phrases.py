@@ -194,6 +194,12 @@ PHRASES = (
         lambda fault, parameters: drill.Inflict(fault, _parameters_in(parameters)),
         "Any fault of the catalogue, with parameters: `the fault server-killed happens with stores: [redis], count: 1`.",
     ),
+    Phrase(
+        "then",
+        "the damage of the backups of {store} is noticed",
+        lambda store: drill.NoticeDamage(stores_in(store)[0]),
+        "A look at the vault, before anything is recovered from it, tells that the backups are not as they were left.",
+    ),
     Phrase("when", "the disaster is over", drill.Heal, "Every fault is healed, as far as it can be; what was destroyed is the recovery's."),
     Phrase(
         "when",

@@ -153,6 +153,16 @@ class Heal(Activity):
 
 
 @dataclass(frozen=True)
+class NoticeDamage(Activity):
+    """Somebody looks at the backups of the store, and sees that they are not as they were left."""
+
+    store: str
+
+    def needs(self) -> frozenset[str]:
+        return frozenset({f"store:{self.store}"})
+
+
+@dataclass(frozen=True)
 class Recover(Activity):
     """Recover stores into new servers of the region from their backups alone: each to LATEST, BEFORE_DROP or, all together, ONE_MOMENT."""
 
