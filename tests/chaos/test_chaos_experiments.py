@@ -72,7 +72,7 @@ def on_memory(monkeypatch, tmp_path):
     """Drills run on the memory platform; the platforms that were made, to see what was touched."""
     made = []
 
-    def platform(self):
+    def platform(self, *wanted):
         made.append(MemoryPlatform(tmp_path / f"platform-{len(made)}"))
         made[-1].directory.mkdir()
         return made[-1]
@@ -80,6 +80,8 @@ def on_memory(monkeypatch, tmp_path):
     def connect(endpoint, clock):
         return MemoryStore(lambda: made[-1].server(endpoint), clock, endpoint.kind)
 
+    monkeypatch.setattr("drplatform.engine.drill.SECONDS_TO_SETTLE", 3.0)  # nobody waits so long for what does not come
+    monkeypatch.setattr("drplatform.engine.faulting.SECONDS_TO_CONFIRM", 0.5)
     monkeypatch.setenv("DRPLATFORM_STATE", str(tmp_path / "state"))
     monkeypatch.setenv("DRPLATFORM_SCRATCH", str(tmp_path / "scratch"))
     monkeypatch.setattr(environment.Environment, "platform", platform)
