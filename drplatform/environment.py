@@ -248,6 +248,14 @@ class Environment:
         """The policy's stores that the platform has."""
         return {s.name: connect(e, self.clock) for s in self.policy.stores.values() if (e := self._endpoint(platform, s.kind))}
 
+    def _configuration(self, platform: ports.Platform) -> dict[str, ports.DataStore]:
+        """A directory of configuration of the run's own, where the policy has such a store and the platform has no server for it."""
+        found = [s for s in self.policy.stores.values() if s.kind == "configuration" and not self._endpoint(platform, s.kind)]
+        directory = platform.directory / "configuration"
+        for _ in found:
+            directory.mkdir(exist_ok=True)
+        return {s.name: connect(ports.Endpoint(s.kind, options={"directory": str(directory)}), self.clock) for s in found}
+
     def _endpoint(self, platform: ports.Platform, kind: str) -> ports.Endpoint | None:
         has = any(region.of(kind) for region in platform.regions)
         return platform.endpoint(kind) if has else None
@@ -266,7 +274,7 @@ class Environment:
         with self.kill_switch().obeyed(self.clock), prepared as platform:
             directory = platform.directory / "run"  # below the platform's own, so that a sweep clears it too
             directory.mkdir()
-            stores = self.stores(platform)
+            stores = {**self.stores(platform), **self._configuration(platform)}
             try:
                 plan = drills.plan(scenario, self.policy, self.seed, drill.offered(platform, stores, fault_kinds()))
                 self.record_operation(audit.DRILL_BEGUN, id=run_id, scenario=scenario.name, seed=self.seed, policy=self.policy.hash)

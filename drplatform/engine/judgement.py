@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from drplatform.engine import backups, consistency_checks, region_checks
+from drplatform.engine import backups, configuration_drill, consistency_checks, region_checks
 from drplatform.engine.divergence import Divergence
 from drplatform.engine.kit import Kit
 from drplatform.engine.probing import Probing
@@ -61,6 +61,7 @@ class Record:
     reference: dict[str, Mapping[str, Digest]] = field(default_factory=dict)
     recoveries: Mapping[str, Any] = field(default_factory=dict)
     divergences: list[Divergence] = field(default_factory=list)
+    configuration: configuration_drill.ConfigurationRecovery | None = None
     moves: list[Move] = field(default_factory=list)
     results: list[str] = field(default_factory=list)
     failures: list[tuple[Verdict, str]] = field(default_factory=list)
@@ -164,13 +165,14 @@ class _Examiner:
             "answers": tuple(self._answers(s) for s in self.plan.stores),
             "accounted": tuple(self._accounted(s, looks[s]) for s in self.plan.stores),
             "nothing before": tuple(self._nothing_before(s, losses.get(s)) for s in self.plan.stores if not self.plan.of(drill.FailOver)),
-            "reference": tuple(self._reference(s) for s in self.record.reference),
+            "reference": tuple(self._reference(s) for s in self.record.reference if s != configuration_drill.STORE),
             "backups": tuple(self._backups(s) for s in self.record.recoveries),
             "kept": tuple(c for s in hurt if s in outages and s in losses if (c := self._kept(s, losses[s], outages[s]))),
             **self._of_regions(losses),
             **consistency_checks.parts(self.plan, self.entries, {s: look[1] for s, look in looks.items() if look}, self.record.effects),
         }
-        return Findings(losses, outages, parts)
+        restored = configuration_drill.parts(self.plan, self.kit, self.record.configuration, self.record.effects, self.record.backups)
+        return Findings(losses, outages, {**parts, **{name: (*parts[name], *more) for name, more in restored.items()}})
 
     # -- measurements
 

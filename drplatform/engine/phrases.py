@@ -209,6 +209,18 @@ PHRASES = (
     ),
     Phrase(
         "when",
+        "the configuration is restored from its latest backup",
+        drill.RestoreConfiguration,
+        "The runbook restores the configuration beside, compares it with its backup, and puts it in its place.",
+    ),
+    Phrase(
+        "when",
+        "the damage of the backups of {store} is found before anything is restored",
+        lambda store: drill.FindDamage(stores_in(store)[0]),
+        "What a recovery looks at first (custody, checksums, seals, the chain) must name what a fault has done to the backups.",
+    ),
+    Phrase(
+        "when",
         "the servers of {stores} in the {region} region are started again",
         lambda stores, region: drill.Restart(stores_in(stores), region),
         "Servers that were killed start on the disks that they have.",

@@ -174,6 +174,24 @@ class Recover(Activity):
 
 
 @dataclass(frozen=True)
+class RestoreConfiguration(Activity):
+    """The configuration is restored beside, from its latest backup, compared, and put in its place."""
+
+    def needs(self) -> frozenset[str]:
+        return frozenset({"store:configuration"})
+
+
+@dataclass(frozen=True)
+class FindDamage(Activity):
+    """What happened to the backups of the store must be found, by what a recovery looks at before it restores anything."""
+
+    store: str
+
+    def needs(self) -> frozenset[str]:
+        return frozenset({f"store:{self.store}"})
+
+
+@dataclass(frozen=True)
 class Restart(Activity):
     """The servers of these stores in the region are started again on the disks that they have."""
 
