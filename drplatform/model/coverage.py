@@ -17,7 +17,7 @@ RECOVERIES = ("backups", "point in time", "one moment", "restart", "failover", "
 MAX_AGE = timedelta(days=92)
 
 RECOVERED_BY = (
-    ("damage of the backups is found", "detection"),
+    ("the damage of the backups", "detection"),
     ("fails over to", "failover"),
     ("just before the drop", "point in time"),
     ("as of one moment", "one moment"),

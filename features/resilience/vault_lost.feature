@@ -1,0 +1,25 @@
+@resilience @critical @database @redis
+Feature: The vault is lost for a while
+  While the vault does not answer, nothing new is protected, and users must not notice. When it is back, capture goes on from where it was,
+  and a disaster after that loses no more than one at any other time.
+
+  Scenario: The vault is away, comes back, and then the Redis servers are lost
+    Given the platform runs in two regions
+    And Redis holds reference data
+    And clients write to Redis
+    And Redis has a snapshot backup
+    And the log of Redis is captured continuously
+    And clients have written 50 more times to each store
+    When the fault vault-unreachable happens
+    And clients have written 50 more times to each store
+    And the disaster is over
+    And clients have written 100 more times to each store
+    And the Redis server of the primary region is killed and its disk is lost
+    And recovery from backups brings back Redis as of its latest backup
+    Then every store answers through its public name
+    And the backups used were whole
+    And the reference data is unchanged
+    And nothing acknowledged before the recovery point is missing
+    And every acknowledged write is accounted for
+    And the recovery time of each store meets its objective
+    And the data loss of each store meets its objective
