@@ -140,10 +140,12 @@ def take(store: str, kind: str, named: str | None, recipients: tuple[str, ...], 
 @group.command()
 @click.argument("store")
 @click.option("--to", help="A moment (2026-11-23T16:00:00Z; UTC) or a position (as `backups operations` shows it).  [default: the latest]")
+@click.option("--only", multiple=True, metavar="NAMESPACE", help="Only this collection (app.orders, or app.*), beside what is there.")
+@click.option("--rename", multiple=True, metavar="OLD=NEW", help="Under another name: app.orders=app.orders_recovered.")
 @click.option("--resume", is_flag=True, help="Go on with a restore of the same recovery point that was cut off.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @vault_options
-def restore(store: str, to: str | None, resume: bool, yes: bool, where: Where) -> int:
+def restore(store: str, to: str | None, only: tuple[str, ...], rename: tuple[str, ...], resume: bool, yes: bool, where: Where) -> int:
     """Restore a STORE from its backups into the (empty) store of the platform. A store that holds anything is refused.
 
     A restore of MongoDB that was cut off is gone on with by --resume: what was loaded of the full backup is not loaded again; one that had
@@ -153,7 +155,12 @@ def restore(store: str, to: str | None, resume: bool, yes: bool, where: Where) -
     drplatform backups restore mongodb
     drplatform backups restore mongodb --to 2026-11-23T16:00:00Z
     drplatform backups restore mongodb --to 1795450435.63
+    drplatform backups restore mongodb --only app.orders --rename app.orders=app.orders_recovered
+
+    With --only the store may hold other things, which are not touched; a name that is taken is refused. Views, users and roles are not
+    restored this way.
     """
+    choice = _choice(only, rename)
     env = Environment.open(options.settings())
     env.require_log()
     vault = env.vault(where)
@@ -166,11 +173,11 @@ def restore(store: str, to: str | None, resume: bool, yes: bool, where: Where) -
     with env.working(where) as (platform_store, repository):
         target = platform_store(store)
         lease = backups.Lease(store, target.identity())
-        backups.check_target(target, lease, resume)
+        backups.check_target(target, lease, resume, choice)
         if not yes:
-            click.confirm(f"Restore backup {chain.base.id} into {store} {lease.identity}?", abort=True)
+            click.confirm(f"Restore {choice or 'everything'} of backup {chain.base.id} into {store} {lease.identity}?", abort=True)
         with env.recorded("restore", store=store, target=lease.identity, backup=chain.base.id) as result:
-            end = backups.restore(chain, target, repository, vault.opener, lease, env.clock, resume=resume)
+            end = backups.restore(chain, target, repository, vault.opener, lease, env.clock, resume=resume, choice=choice)
             result.update(reached=str(end.reached), refused=len(end.refused))
     for refused in end.refused:
         click.secho(f"Not restored: {refused}", fg="red", err=True)
@@ -220,6 +227,18 @@ def moment(text: str) -> datetime:
     except ValueError:
         raise errors.SettingsError(f"{text!r} is no moment; write it like 2026-11-23T16:00:00Z.") from None
     return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _choice(only: tuple[str, ...], rename: tuple[str, ...]) -> ports.Choice | None:
+    """Raises SettingsError."""
+    pairs = [each.partition("=") for each in rename]
+    if wrong := [f"{old}{sign}{new}" for old, sign, new in pairs if "." not in old or "." not in new or old not in only]:
+        raise errors.SettingsError(
+            f"--rename {wrong[0]} is not OLD=NEW with an OLD that --only names; e.g. app.orders=app.orders_recovered."
+        )
+    if wrong := [name for name in only if "." not in name]:
+        raise errors.SettingsError(f"--only {wrong[0]} names no collection; write {wrong[0]}.* for all of a database.")
+    return ports.Choice(only, {old: new for old, _, new in pairs}) if only else None
 
 
 def _chain(manifests: Iterable[Manifest], store: str, to: str | None) -> Chain:

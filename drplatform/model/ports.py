@@ -613,3 +613,51 @@ class Resumable(Protocol):
 
         Raises TargetRefused when another is at work, or was cut off and is not to be gone on with.
         """
+
+
+# -- parts of a store ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Namespaces of a store: `app.orders`, or `app.*` for all of a database; and the other names that some get."""
+
+    only: tuple[str, ...]
+    rename: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} as {self.rename[name]}" if name in self.rename else name for name in self.only)
+
+
+@runtime_checkable
+class Selective(Protocol):
+    """A store of which chosen namespaces can be restored beside what it holds."""
+
+    def restore_only(self, choice: Choice, plan: str, again: bool) -> AbstractContextManager[Restore]:
+        """Begin a restore of the chosen namespaces; nothing else is touched. With `again`, what an earlier attempt made goes first.
+
+        `load` is called for all parts, and takes of them what is chosen. Raises TargetRefused when a name is taken.
+        """
+
+
+# -- alerts -------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What people are told of an alert: that it fires, fires still, or is over. `since` and `at` in UTC."""
+
+    name: str
+    subject: str
+    severity: str
+    text: str
+    state: str
+    since: datetime
+    at: datetime
+
+
+class Alerts(Protocol):
+    """Where notices go."""
+
+    def send(self, notice: Notice) -> None:
+        """Bounded in time and in repeats. Raises StoreError when it could not be delivered."""

@@ -108,3 +108,18 @@ def test_a_password_that_is_not_there_is_named_and_never_shown(home, configured,
     home.write("drplatform.yaml", json.dumps(body))
     told = home("backups", "take", "mongodb", "full")
     assert told.code == 2 and "NO_SUCH_VARIABLE" in told.err and "is not set" in told.err
+
+
+def test_one_collection_comes_back_beside_live_data(home, configured, mongodb_endpoint_pair):
+    with real_servers.mongodb_client(mongodb_endpoint_pair[0]) as client:
+        client.shop.orders.insert_many([{"_id": n} for n in range(50)])
+        client.shop.users.insert_one({"_id": 1})
+        assert home("backups", "take", "mongodb", "full").code == 0
+        client.shop.orders.delete_many({"_id": {"$lt": 30}})
+        told = home("backups", "restore", "mongodb", "--yes", "--only", "shop.orders")
+        assert told.code == 2 and "--rename shop.orders=shop.orders_recovered" in told.err
+        told = home("backups", "restore", "mongodb", "--yes", "--only", "shop.orders", "--rename", "shop.orders=shop.orders_recovered")
+        assert told.code == 0, told.err
+        assert (client.shop.orders.count_documents({}), client.shop.orders_recovered.count_documents({})) == (20, 50)
+    assert home("backups", "restore", "mongodb", "--only", "shop").code == 2
+    assert home("backups", "restore", "mongodb", "--only", "shop.a", "--rename", "shop.b=shop.c").code == 2

@@ -41,26 +41,31 @@ def restore(
     progress: Progress = lambda event, **detail: None,
     spool_bytes: int = SPOOL_BYTES,
     resume: bool = False,
+    choice: ports.Choice | None = None,
 ) -> ports.RestoreEnd:
-    """Restore the chain into the store; with `resume`, go on with a restore of the same chain that was cut off.
+    """Restore the chain into the store; with `resume`, go on with a restore of the same chain that was cut off; with `choice`, restore
+    these namespaces alone, beside what the store holds.
 
     Raises TargetRefused, KeyUnavailable or IntegrityError before the first byte is loaded; RecoveryFailed when the target does not take
     what is loaded. `progress` is told `fetch`, `restore` and `replay`, each with `.begin` and `.end`.
     """
-    check_target(store, lease, resume)
+    check_target(store, lease, resume, choice)
     with tempfile.TemporaryFile() as spool:
         progress("fetch.begin", backups=len(chain.backups))
         chunks = _Chunks(repository, opener, spool.fileno(), spool_bytes)
         for manifest in chain.backups:
             chunks.check(manifest)
         progress("fetch.end", bytes=sum(m.stored_bytes for m in chain.backups))
-        check_target(store, lease, resume)
-        with _target(chain, store, resume) as target:
+        check_target(store, lease, resume, choice)
+        with _target(chain, store, resume, choice) as target:
             return _load(chain, target, chunks, progress)
 
 
-def check_target(store: ports.DataStore, lease: Lease, resume: bool = False) -> None:
-    """Raises TargetRefused unless the store is the leased one, and empty; with `resume` it may hold a restore that was cut off."""
+def check_target(store: ports.DataStore, lease: Lease, resume: bool = False, choice: ports.Choice | None = None) -> None:
+    """Raises TargetRefused unless the store is the leased one, and empty; with `resume` it may hold a restore that was cut off.
+
+    With `choice` it need not be empty: whether the names are free is seen when the restore begins.
+    """
     identity = store.identity()
     if identity != lease.identity:
         raise errors.TargetRefused(
@@ -74,7 +79,7 @@ def check_target(store: ports.DataStore, lease: Lease, resume: bool = False) -> 
             f"The target {store.kind} {identity} holds a restore that is at work or was cut off ({plan}); wait for its end, or go on with "
             "it by --resume. Nothing was touched."
         )
-    if occupants := store.occupants():
+    if choice is None and (occupants := store.occupants()):
         raise errors.TargetRefused(
             f"The target {store.kind} {identity} is not empty: it holds {', '.join(occupants[:5])}; restore into a fresh one. Nothing was touched."
         )
@@ -134,11 +139,13 @@ def _write_all(descriptor: int, data: bytes, offset: int) -> None:
         rest, offset = rest[written:], offset + written
 
 
-def _target(chain: Chain, store: ports.DataStore, resume: bool) -> AbstractContextManager[ports.Restore]:
-    if not isinstance(store, ports.Resumable):
-        return store.restore()
-    names = ", ".join(m.id for m in (chain.base, *chain.increments))
-    return store.resume(f"{names} to {chain.until or 'the end of the log'}", resume)
+def _target(chain: Chain, store: ports.DataStore, resume: bool, choice: ports.Choice | None) -> AbstractContextManager[ports.Restore]:
+    plan = f"{', '.join(m.id for m in (chain.base, *chain.increments))} to {chain.until or 'the end of the log'}"
+    if choice is not None:
+        if not isinstance(store, ports.Selective):
+            raise errors.SettingsError(f"{store.name} is restored as a whole; leave out --only.")
+        return store.restore_only(choice, f"{choice} of {plan}", resume)
+    return store.resume(plan, resume) if isinstance(store, ports.Resumable) else store.restore()
 
 
 def _load(chain: Chain, target: ports.Restore, chunks: _Chunks, progress: Progress) -> ports.RestoreEnd:

@@ -5,6 +5,7 @@ index is named as such.
 """
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -43,10 +44,10 @@ def _canonical(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {name: spec[name] for name in sorted(spec) if name not in ("ns", "background")}
 
 
-def digests(members: Members) -> dict[str, Digest]:
-    """Digests of everything that is content, read from the primary as it is now."""
+def digests(members: Members, only: AbstractSet[str] | None = None) -> dict[str, Digest]:
+    """Digests of everything that is content, or of these collections alone, read from the primary as it is now."""
     with members.primary() as wire:
-        collections = [c for c in catalogue.read(wire) if namespaces.content(c.namespace)]
+        collections = [c for c in catalogue.read(wire) if (namespaces.content(c.namespace) if only is None else c.namespace in only)]
     found = {name: digest for c in collections for name, digest in of_structure(c).items()}
     with ThreadPoolExecutor(_READERS) as readers:
         found.update(readers.map(lambda c: (c.namespace, _of_content(members, c)), collections))

@@ -41,6 +41,10 @@ def held(wire: Wire, clock: Clock, plan: str, resume: bool) -> Iterator["Lease"]
     beating.start()
     try:
         yield lease
+    except errors.NothingTouched:
+        if not (lease.found or lease.made):
+            lease.release()
+        raise
     finally:
         stop.set()
         beating.join()
@@ -48,7 +52,8 @@ def held(wire: Wire, clock: Clock, plan: str, resume: bool) -> Iterator["Lease"]
 
 @dataclass
 class Lease:
-    """`found` is the stage in which an earlier attempt was cut off; empty when this is the first. `blocks`: by part, how many it loaded."""
+    """`found` is the stage in which an earlier attempt was cut off; empty when this is the first. `blocks`: by part, how many it loaded;
+    `made`: the collections that were made beside what was there."""
 
     wire: Wire
     clock: Clock
@@ -56,6 +61,7 @@ class Lease:
     found: str = ""
     expiry: bool = True
     blocks: dict[str, int] = field(default_factory=dict)
+    made: set[str] = field(default_factory=set)
     lost: bool = False
 
     def beat(self, stop: threading.Event) -> None:
@@ -83,6 +89,12 @@ class Lease:
         self.blocks.clear()
         self.found = ""
         self.wire.call(_DATABASE, {"delete": _COLLECTION, "deletes": [{"q": {"_id": {"$ne": _LEASE}}, "limit": 0}]})
+
+    def make(self, namespace: str) -> None:
+        """Note, before it is there, that a collection is made beside what was there."""
+        self.require()
+        self.made.add(namespace)
+        self._update(self.wire, {"$addToSet": {"made": namespace}})
 
     def loaded(self, wire: Wire, part: str, blocks: int) -> None:
         """Note that so many blocks of the part are in."""
@@ -124,14 +136,14 @@ def _take_over(wire: Wire, clock: Clock, plan: str, owner: str, resume: bool) ->
     if before["plan"] != plan:
         raise errors.TargetRefused(
             f"MongoDB at {wire.address} holds an unfinished restore of something else ({before['plan']}, not {plan}); name the same "
-            "recovery point with --to, or restore into a fresh one. Nothing was touched."
+            f"recovery point with --to, restore into a fresh one, or give it up by dropping {namespaces.RESTORING}. Nothing was touched."
         )
     old = {"q": {"_id": _LEASE, "owner": before["owner"], "beat": before["beat"]}, "u": {"$set": {"owner": owner}}}
     if not wire.call(_DATABASE, {"update": _COLLECTION, "updates": [old]})["n"]:
         raise _at_work(wire)
     parts = wire.documents(_DATABASE, {"find": _COLLECTION, "filter": {"_id": {"$ne": _LEASE}}})
     blocks = {part["_id"].removeprefix("part "): int(part["blocks"]) for part in parts}
-    return Lease(wire, clock, owner, before["stage"], before["expiry"], blocks)
+    return Lease(wire, clock, owner, before["stage"], before["expiry"], blocks, set(before.get("made", ())))
 
 
 def _still(wire: Wire, clock: Clock) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from drplatform.model import errors
-from drplatform.stores.mongodb import namespaces, oplog
+from drplatform.stores.mongodb import chosen, namespaces, oplog
 from drplatform.stores.mongodb.catalogue import Collection
+from drplatform.stores.mongodb.chosen import Chosen
 from drplatform.stores.mongodb.members import Stamp
 from drplatform.stores.mongodb.oplog import Entry
 from drplatform.stores.mongodb.target import Target
@@ -25,11 +26,13 @@ _ASIDE = "drplatform-aside-"
 
 @dataclass
 class Replay:
-    """`cuts`: by capped collection, up to where inserts are in the dump already."""
+    """`cuts`: by capped collection, up to where inserts are in the dump already. `made` is told of each collection before it is made."""
 
     target: Target
     indexes: Indexes | None = None
     cuts: Mapping[bytes, Stamp] = field(default_factory=dict)
+    chosen: Chosen | None = None
+    made: Callable[[str], None] = lambda namespace: None
 
     def apply(self, unit: Unit) -> None:
         for entry in unit.operations:
@@ -60,7 +63,7 @@ class Replay:
     def _name(self, entry: Entry) -> str | None:
         """Where the entry's collection is now; None when the dump holds it no more."""
         found = self.target.names.get(entry.ui)
-        if found is None and self.indexes is None:
+        if found is None and self.indexes is None and self.chosen is None:
             raise errors.RecoveryFailed(
                 f"The log at {entry.ns} concerns a collection that neither the backup nor the log before makes; take another backup."
             )
@@ -81,8 +84,11 @@ class Replay:
     def _create(self, entry: Entry, command: dict[str, Any]) -> None:
         if self.indexes is not None and entry.ui in self.target.names:
             return
-        namespace = oplog.subject(entry, command)
+        namespace = chosen.place(self.chosen, oplog.subject(entry, command))
+        if namespace is None:
+            return
         self._make_way(namespace)
+        self.made(namespace)
         options = {name: value for name, value in list(command.items())[1:] if name != "idIndex"}
         self.target.create(Collection(namespace, entry.ui, options, command.get("idIndex")))
         if self.indexes is not None:
@@ -92,8 +98,7 @@ class Replay:
         namespace = self._name(entry)
         if namespace is None:
             return
-        database, name = namespaces.split(namespace)
-        self.target.command(database, {"drop": name})
+        self.target.drop(namespace)
         self._forget(entry.ui)
 
     def _forget(self, uuid: bytes) -> None:
@@ -102,10 +107,15 @@ class Replay:
             self.indexes.pop(uuid, None)
 
     def _rename(self, entry: Entry, command: dict[str, Any]) -> None:
-        to, drop_target = str(command["to"]), command.get("dropTarget")
-        namespace = self._name(entry)
+        drop_target, namespace = command.get("dropTarget"), self._name(entry)
+        to = chosen.place(self.chosen, str(command["to"]))
+        if self.chosen and (namespace is None or to is None):
+            self._rename_across(entry, namespace, to, command)
+            return
+        assert to is not None  # everything has a place where nothing is chosen
+        self.made(to)
         if self.indexes is None:
-            self.target.rename(entry.ui, to, bool(drop_target))
+            self.target.rename(entry.ui, to, bool(drop_target) and (self.chosen is None or self.target.occupant(to) is not None))
             return
         if isinstance(drop_target, bytes) and bytes(drop_target) in self.target.names:
             self._drop_by_uuid(bytes(drop_target))
@@ -113,9 +123,17 @@ class Replay:
             self._make_way(to)
             self.target.rename(entry.ui, to, False)
 
+    def _rename_across(self, entry: Entry, namespace: str | None, to: str | None, command: dict[str, Any]) -> None:
+        """A rename out of the chosen collections, or into them."""
+        if namespace is not None:
+            self._drop_by_uuid(entry.ui)
+        elif to is not None:
+            raise errors.RecoveryFailed(
+                f"{oplog.subject(entry, command)} was renamed to {command['to']} on the way to this recovery point; choose it too."
+            )
+
     def _drop_by_uuid(self, uuid: bytes) -> None:
-        database, name = namespaces.split(self.target.names[uuid])
-        self.target.command(database, {"drop": name})
+        self.target.drop(self.target.names[uuid])
         self._forget(uuid)
 
     def _make_way(self, namespace: str) -> None:

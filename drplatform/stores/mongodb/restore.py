@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -17,10 +18,11 @@ from drplatform.model import errors
 from drplatform.model.backup import BackupKind
 from drplatform.model.ports import RestoreEnd
 from drplatform.model.position import Position
-from drplatform.stores.mongodb import digest, dump, increment, loading, members, namespaces, oplog, raw
+from drplatform.stores.mongodb import catalogue, chosen, digest, dump, increment, loading, members, namespaces, oplog, raw
 from drplatform.stores.mongodb import lease as leases
 from drplatform.stores.mongodb import wire as wires
 from drplatform.stores.mongodb.catalogue import Collection
+from drplatform.stores.mongodb.chosen import Chosen
 from drplatform.stores.mongodb.lease import Lease
 from drplatform.stores.mongodb.members import Members, Stamp
 from drplatform.stores.mongodb.replay import Indexes, Replay
@@ -33,13 +35,22 @@ _AUTH_SCHEMA = {"_id": "authSchema", "currentVersion": 5}
 
 
 @contextmanager
-def restore(of: Members, plan: str = "", resume: bool = False) -> Iterator["MongoRestore"]:
-    """Begin a restore, or go on with one of the same plan that was cut off. Raises TargetRefused."""
+def restore(of: Members, plan: str = "", resume: bool = False, only: Chosen | None = None) -> Iterator["MongoRestore"]:
+    """Begin a restore, or go on with one of the same plan that was cut off; `only`: beside what is there. Raises TargetRefused."""
     with of.primary() as wire, wire.another() as noting, leases.held(noting, of.clock, plan, resume) as lease, _without_expiry(wire, lease):
-        if lease.found and lease.found != leases.DATA:
-            leases.wipe(wire.within(wires.LONG))
-            lease.forget_blocks()
-        yield MongoRestore(of, wire.within(wires.LONG), lease)
+        if lease.found and (only or lease.found != leases.DATA):
+            _begin_anew(wire.within(wires.LONG), lease, only)
+        yield MongoRestore(of, wire.within(wires.LONG), lease, only)
+
+
+def _begin_anew(wire: Wire, lease: Lease, only: Chosen | None) -> None:
+    """Drop what an earlier attempt has left: all of it, or what it made beside what was there."""
+    if only is None:
+        leases.wipe(wire)
+    else:
+        for namespace in {c.namespace for c in catalogue.read(wire)} & lease.made:
+            chosen.drop(wire, namespace)
+    lease.forget_blocks()
 
 
 @contextmanager
@@ -55,9 +66,10 @@ def _without_expiry(wire: Wire, lease: Lease) -> Iterator[None]:
 class MongoRestore:
     """See `ports.Restore`."""
 
-    def __init__(self, of: Members, wire: Wire, lease: Lease) -> None:
+    def __init__(self, of: Members, wire: Wire, lease: Lease, only: Chosen | None = None) -> None:
         self._members, self._wire, self._lease = of, wire, lease
-        self._target = Target(wire)
+        self._only = only
+        self._target = Target(wire, beside=only is not None)
         self._indexes: Indexes = {}
         self._transactions = Assembly()
         self._lock = threading.Lock()
@@ -80,23 +92,41 @@ class MongoRestore:
             self._settle(blocks)
         elif part == increment.WINDOW:
             self._repeat_window(blocks)
-        elif what == increment.TOUCHED:
-            self._remove(self._target.names[bytes.fromhex(place)], blocks)
         else:
-            self._load(
-                dump.namespace_of(part) if what == "data" else self._target.names[bytes.fromhex(place)],
-                blocks,
-                part if what == "data" else "",
-            )
+            self._load_documents(what, part, place, blocks)
+
+    def _load_documents(self, what: str, part: str, place: str, blocks: Iterator[bytes]) -> None:
+        """Passes over, unread, what is not chosen."""
+        if what == "data":
+            namespace, part = chosen.place(self._only, dump.namespace_of(part)), part if self._only is None else ""
+        else:
+            namespace, part = self._target.names.get(bytes.fromhex(place)), ""
+        if namespace is None:
+            if self._only is None:
+                raise errors.IntegrityError(
+                    "This MongoDB increment holds documents of a collection that it does not know; do not trust it."
+                )
+        elif what == increment.TOUCHED:
+            self._remove(namespace, blocks)
+        else:
+            self._load(namespace, blocks, part)
 
     def _create(self, blocks: Iterator[bytes]) -> None:
         with self._lock:
-            for document in (document for block in blocks for document in raw.documents(block)):
-                collection = Collection.from_bson(document)
+            listed = [Collection.from_bson(document) for block in blocks for document in raw.documents(block)]
+            placed = [replace(c, namespace=to) for c in listed if (to := chosen.place(self._only, c.namespace))]
+            if self._only:
+                chosen.refuse_taken(self._wire, [c.namespace for c in placed], self._lease.made)
+            for collection in placed:
+                self._made(collection.namespace)
                 self._make(collection)
                 self._indexes[collection.uuid] = {spec["name"]: spec for spec in collection.indexes}
 
             self._lease.enter(leases.DATA)
+
+    def _made(self, namespace: str) -> None:
+        if self._only and namespace not in self._lease.made:
+            self._lease.make(namespace)
 
     def _make(self, collection: Collection) -> None:
         """An attempt that goes on finds the collections; those that have an order of their own are loaded again from their beginning."""
@@ -143,7 +173,7 @@ class MongoRestore:
         if (head["timeline"], since) != (reached.timeline, members.stamp(reached)):
             raise errors.RecoveryFailed(f"The increment continues {since} and not {reached}; a backup between them is missing.")
         with self._lock:
-            replay, reader, transactions = Replay(self._target, self._indexes), oplog.Reader(since), Assembly()
+            replay, reader, transactions = self._replay(indexes=self._indexes), oplog.Reader(since), Assembly()
             for entry, _ in reader.entries(frames):
                 for unit in transactions.feed(entry):
                     replay.apply(unit)
@@ -160,7 +190,7 @@ class MongoRestore:
         with self._lock:
             self._target.tolerant = True
             self._transactions = Assembly()  # a log holds again what was open at the end of the backup before
-            self._repeat(Replay(self._target, self._indexes, cuts), frames, begin, end)
+            self._repeat(self._replay(indexes=self._indexes, cuts=cuts), frames, begin, end)
             self._target.tolerant = False
             self._reached = members.at(head["timeline"], end)
 
@@ -173,6 +203,9 @@ class MongoRestore:
         replay.end()
         if reader.reached != end:
             raise errors.IntegrityError("The log of this MongoDB backup ends before the backup does; do not trust it.")
+
+    def _replay(self, **more: Any) -> Replay:
+        return Replay(self._target, chosen=self._only, made=self._made, **more)
 
     def loaded(self) -> None:
         """Build the indexes, those of several collections at once."""
@@ -201,7 +234,7 @@ class MongoRestore:
         if until is not None and until < loaded:
             raise errors.RecoveryFailed(f"The backup already holds what came up to {loaded}, after {until}; choose an earlier backup.")
         bound = members.stamp(until) if until else None
-        replay, reader = Replay(self._target), oplog.Reader(members.stamp(loaded), loaded.timeline)
+        replay, reader = self._replay(), oplog.Reader(members.stamp(loaded), loaded.timeline)
         beyond = False
         for entry, _ in reader.entries(blocks):
             if bound and entry.ts > bound:
@@ -227,10 +260,18 @@ class MongoRestore:
         note = {"appendOplogNote": 1, "data": {"drplatform": "restored"}, "writeConcern": {"w": "majority"}}
         self._target.call("admin", note)
         self._lease.require()
-        found = digest.digests(self._members)
+        found = digest.digests(self._members, self._restored_only())
         counts = {name: each.items for name, each in found.items() if "#" not in name}
         self._lease.release()
         return RestoreEnd(reached, found, counts)
+
+    def _restored_only(self) -> frozenset[str] | None:
+        """What was restored beside what is there. Raises RecoveryFailed when that is nothing."""
+        if self._only is None:
+            return None
+        if not self._target.names:
+            raise errors.RecoveryFailed(f"At {self._reached} there is no {self._only.choice}; choose another recovery point.")
+        return frozenset(self._target.names.values())
 
     def _require_reached(self) -> Position:
         if self._reached is None:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from drplatform.model.backup import Digest
 from drplatform.model.clock import Clock
 from drplatform.model.ledger import Mark
-from drplatform.model.ports import Address, Dump, Endpoint, LogBatch, Marker, Operation, Prober, Restore, ResumedRestore
+from drplatform.model.ports import Address, Choice, Dump, Endpoint, LogBatch, Marker, Operation, Prober, Restore, ResumedRestore
 from drplatform.model.position import Position
 from drplatform.model.replication import Replication
 from drplatform.stores.mongodb import (
@@ -26,6 +26,7 @@ from drplatform.stores.mongodb import (
 )
 from drplatform.stores.mongodb import seed as seeds
 from drplatform.stores.mongodb import wire as wires
+from drplatform.stores.mongodb.chosen import Chosen
 from drplatform.stores.mongodb.members import Members
 
 _NAMESPACE_NOT_FOUND = 26
@@ -71,6 +72,9 @@ class MongoStore:
 
     def resume(self, plan: str, again: bool) -> AbstractContextManager[ResumedRestore]:
         return restore.restore(self._members, plan, again)
+
+    def restore_only(self, choice: Choice, plan: str, again: bool) -> AbstractContextManager[Restore]:
+        return restore.restore(self._members, plan, again, Chosen(choice))
 
     def unfinished(self) -> str:
         with self._members.primary() as wire:

@@ -11,7 +11,7 @@ from typing import Any
 import bson
 
 from drplatform.model import errors
-from drplatform.stores.mongodb import namespaces, raw
+from drplatform.stores.mongodb import chosen, namespaces, raw
 from drplatform.stores.mongodb import wire as wires
 from drplatform.stores.mongodb.catalogue import Collection
 from drplatform.stores.mongodb.oplog import Entry
@@ -37,11 +37,13 @@ class Target:
     """Used by one thread at a time. `names` maps the source's UUIDs to namespaces here.
 
     `tolerant`: operations of the dump's own log, which repeat what is there already: an update of a document that is gone is no error.
+    `beside`: other collections are there, so that views of time series are made one by one.
     """
 
     wire: Wire
     names: dict[bytes, str] = field(default_factory=dict)
     tolerant: bool = False
+    beside: bool = False
     _pending: list[Pending] = field(default_factory=list)
     _bytes: int = 0
 
@@ -107,6 +109,11 @@ class Target:
     def create(self, collection: Collection) -> None:
         """Make an empty collection with all its options. Users and roles may be there already."""
         database, name = namespaces.split(collection.namespace)
+        if self.beside and "timeseries" in collection.options:
+            self.flush()
+            chosen.create_time_series(self.wire, collection.namespace, collection.options)
+            self.names[collection.uuid] = collection.namespace
+            return
         options = dict(collection.options)
         if collection.id_index:
             options["idIndex"] = collection.id_index
@@ -116,6 +123,14 @@ class Target:
             if error.code != _NAMESPACE_EXISTS or collection.namespace not in namespaces.USERS:
                 raise
         self.names[collection.uuid] = collection.namespace
+
+    def drop(self, namespace: str) -> None:
+        if self.beside:
+            self.flush()
+            chosen.drop(self.wire, namespace)
+            return
+        database, name = namespaces.split(namespace)
+        self.command(database, {"drop": name})
 
     def command(self, database: str, command: Mapping[str, Any]) -> None:
         """Apply a command entry in the log's own form."""
