@@ -9,7 +9,7 @@ import click
 from drplatform import exercises
 from drplatform.cli import options
 from drplatform.environment import Environment
-from drplatform.model import deficiency, errors, trials
+from drplatform.model import deficiency, errors, strategy, trials
 from drplatform.model import gate as gates
 from drplatform.model.compliance import Assessment, Status
 from drplatform.model.gate import Level
@@ -79,6 +79,25 @@ def action(drill: str, text: str, owner: str, due: datetime) -> int:
         raise errors.SettingsError(f"No failed drill {drill!r} is in the audit log; failed are: {', '.join(known) or 'none'}.")
     env.record_operation(deficiency.ACTION, drill=drill, text=text, owner=owner, due=f"{due:%Y-%m-%d}")
     click.echo(f"Planned. It is closed when the scenario {known[drill].scenario!r} passes again.")
+    return 0
+
+
+@group.command("sign-off")
+@click.argument("drill", default="latest")
+@click.option("--who", required=True, help="Who has looked.")
+@click.option("--statement", required=True, help="What was looked at, and found.")
+def sign_off(drill: str, who: str, statement: str) -> int:
+    """Sign that critical functionality was verified by a person after a DRILL (an id; default: the newest).
+
+    \b
+    drplatform compliance sign-off --who "Grace Hopper" --statement "orders can be placed, invoices open"
+    """
+    env = Environment.open(options.settings())
+    record = exercises.drill_record(env, drill)
+    if record["verdict"] != "PASSED":
+        raise errors.SettingsError(f"Drill {record['id']} is {record['verdict']}; what did not pass cannot be signed off.")
+    env.record_operation(strategy.SIGN_OFF, drill=record["id"], signed_by=who, statement=statement)
+    click.echo(f"Signed off: {record['id']}, {record['scenario']['name']}.")
     return 0
 
 

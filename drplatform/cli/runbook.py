@@ -7,11 +7,9 @@ import click
 from drplatform import exercises
 from drplatform.cli import options
 from drplatform.environment import Environment
-from drplatform.model import errors, history
+from drplatform.model import errors, history, strategy
 from drplatform.reports import review as review_report
 from drplatform.reports import runbook as runbook_report
-
-REVIEWED = "post-incident review"
 
 
 @click.group("runbook")
@@ -60,7 +58,7 @@ def review(drill: str, **told: object) -> int:
     record = exercises.drill_record(env, drill)
     found = next((d for d in env.assessment().deficiencies if d.drill == record["id"]), None)
     written = review_report.write(record, found, env.settings.reports / "reviews")
-    env.record_operation(REVIEWED, drill=record["id"])
+    env.record_operation(strategy.REVIEW, drill=record["id"])
     click.echo(f"Review:   {written['html'].resolve()}")
     click.echo(f"Markdown: {written['markdown'].resolve()}")
     return 0

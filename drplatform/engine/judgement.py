@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from drplatform.engine import backups, configuration_drill, consistency_checks, region_checks
+from drplatform.engine import backups, configuration_drill, consistency_checks, region_checks, retention_checks
 from drplatform.engine.divergence import Divergence
 from drplatform.engine.kit import Kit
 from drplatform.engine.probing import Probing
@@ -169,6 +169,7 @@ class _Examiner:
             "backups": tuple(self._backups(s) for s in self.record.recoveries),
             "kept": tuple(c for s in hurt if s in outages and s in losses if (c := self._kept(s, losses[s], outages[s]))),
             **self._of_regions(losses),
+            **retention_checks.parts(self.plan, self.kit),
             **consistency_checks.parts(self.plan, self.entries, {s: look[1] for s, look in looks.items() if look}, self.record.effects),
         }
         restored = configuration_drill.parts(self.plan, self.kit, self.record.configuration, self.record.effects, self.record.backups)

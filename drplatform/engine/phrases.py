@@ -272,6 +272,12 @@ PHRASES = (
     ),
     Phrase(
         "then",
+        "the backups are kept for as long as the policy says",
+        _expect("retention"),
+        "What prunes the vault would keep each backup in it until its retention is over, and let it go after. Nothing is deleted.",
+    ),
+    Phrase(
+        "then",
         "the stores hold one consistent moment",
         _expect("consistent"),
         "No write is there that may refer to one lost in another store; by how many seconds the stores are apart is measured.",

@@ -96,11 +96,20 @@ def assess(
 ) -> Assessment:
     """Hold the clauses against the evidence among the records, which may be in any order."""
     log = list(records)
-    evidence = sorted((r for r in log if "verdict" in r and "scenario" in r), key=lambda r: str(r["finished"]), reverse=True)
+    evidence = sorted(_with_what_was_said(log), key=lambda r: str(r["finished"]), reverse=True)
     findings = tuple(_finding(clause, evidence, policy, now) for clause in clauses)
     calendar = tuple(_due(rule.name, rule.cadence, evidence) for rule in policy.drills)
     found = deficiencies.deficiencies(log, policy.hash, lambda record: _concerned(clauses, record, policy))
     return Assessment(now, findings, calendar, unfinished, found)
+
+
+def _with_what_was_said(log: Sequence[Record]) -> Iterable[Record]:
+    """The drills, each with what people did about it later: `about` are the kinds of the records that name it."""
+    about: dict[str, list[str]] = {}
+    for record in log:
+        if "drill" in record and "verdict" not in record:
+            about.setdefault(str(record["drill"]), []).append(str(record.get("kind")))
+    return ({**r, "about": about.get(str(r["id"]), [])} for r in log if "verdict" in r and "scenario" in r)
 
 
 def _concerned(clauses: Sequence[Clause], record: Record, policy: Policy) -> tuple[str, ...]:

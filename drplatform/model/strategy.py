@@ -56,6 +56,16 @@ def met(measurement: str, group: Callable[[Policy, str], bool]) -> Proof:
     return proof
 
 
+def met_all(measurement: str) -> Proof:
+    """Every measurement of this name met its target."""
+
+    def proof(record: Record, policy: Policy) -> bool | None:
+        of = [m for m in record["measurements"] if m["name"] == measurement]
+        return all(m["verdict"] == "PASSED" for m in of) if of else None
+
+    return proof
+
+
 def everything(*proofs: Proof) -> Proof:
     """All of the proofs, by one drill."""
 
@@ -91,6 +101,58 @@ def chained(record: Record, policy: Policy) -> bool | None:
     return "hash" in record and "previous" in record
 
 
+def said(words: str, *proofs: Proof) -> Proof:
+    """A sentence of the scenario holds these words and passed, and the proofs hold."""
+
+    def proof(record: Record, policy: Policy) -> bool | None:
+        if not any(words in s["text"] and s["result"] == "passed" for s in record["scenario"]["sentences"]):
+            return None
+        shown = [proof(record, policy) for proof in proofs]
+        return None if None in shown else all(shown)
+
+    return proof
+
+
+def either(*proofs: Proof) -> Proof:
+    """Those of the proofs that concern the drill, if any does."""
+
+    def proof(record: Record, policy: Policy) -> bool | None:
+        shown = [found for p in proofs if (found := p(record, policy)) is not None]
+        return all(shown) if shown else None
+
+    return proof
+
+
+def stepped(words: str) -> Proof:
+    """A step of the runbook whose name begins so was done."""
+    return lambda record, policy: True if any(str(s["step"]).startswith(words) for s in record["spans"]) else None
+
+
+def within(store: str, seconds: float) -> Proof:
+    """No more of the store was lost than so many seconds."""
+
+    def proof(record: Record, policy: Policy) -> bool | None:
+        of = [m for m in record["measurements"] if (m["name"], m["subject"]) == ("rpo", store) and m["upper"] is not None]
+        return all(m["upper"] < seconds for m in of) if of else None
+
+    return proof
+
+
+def signed_off(record: Record, policy: Policy) -> bool | None:
+    """A person has looked at critical functionality after the recovery, and signed."""
+    signed = [e for e in record.get("timeline", ()) if e["name"] == "gameday.signed" and e["detail"]["role"] == "verified"]
+    return True if signed or SIGN_OFF in record.get("about", ()) else None
+
+
+def practised(record: Record, policy: Policy) -> bool | None:
+    """People recovered by the runbook on a game day, or a review was held."""
+    return True if "gameday" in record["scenario"].get("tags", ()) or REVIEW in record.get("about", ()) else None
+
+
+SIGN_OFF, REVIEW = "manual sign-off", "post-incident review"
+"""Kinds of records about a drill: critical functionality was verified by a person; a review was held."""
+
+
 def _sound(record: Record, store: str) -> bool:
     return all(_good(c) for c in record["checks"] if f" {store} " in f" {c['name']} ")
 
@@ -113,16 +175,16 @@ CLAUSES = (
     Clause("mongodb-full", "Database backups", "MongoDB: daily full backups of all databases", BACKUPS, recovered("mongodb", "full")),
     Clause("mongodb-incremental", "Database backups", "MongoDB: hourly incremental backups", BACKUPS, recovered("mongodb", "incremental")),
     Clause("mongodb-oplog", "Database backups", "MongoDB: continuous oplog backups for point-in-time recovery", BACKUPS, to_a_point("mongodb")),
-    Clause("mongodb-retention", "Database backups", "MongoDB: 30 days for daily backups, 7 days for hourly backups", BACKUPS),
+    Clause("mongodb-retention", "Database backups", "MongoDB: 30 days for daily backups, 7 days for hourly backups", BACKUPS, checked("mongodb keeps its backups")),
     Clause("redis-rdb", "Database backups", "Redis: hourly RDB snapshots", BACKUPS, recovered("redis", "snapshot")),
-    Clause("redis-aof", "Database backups", "Redis: AOF persistence with fsync every second", BACKUPS),
-    Clause("redis-retention", "Database backups", "Redis: 7 days", BACKUPS),
+    Clause("redis-aof", "Database backups", "Redis: AOF persistence with fsync every second", BACKUPS, said("server of Redis in the primary region is started again", within("redis", 2.0))),
+    Clause("redis-retention", "Database backups", "Redis: 7 days", BACKUPS, checked("redis keeps its backups")),
     Clause("files", "File storage backups", "Daily backups of user uploads and generated PDFs", BACKUPS, recovered("files", "full")),
-    Clause("files-retention", "File storage backups", "File storage: 30 days", BACKUPS),
+    Clause("files-retention", "File storage backups", "File storage: 30 days", BACKUPS, checked("files keeps its backups")),
     Clause("manifests", "Configuration backups", "Daily backups of all Kubernetes manifests", BACKUPS, recovered("configuration", "full")),
     Clause("environment", "Configuration backups", "Daily backups of all environment configurations", BACKUPS, recovered("configuration", "full")),
     Clause("secrets", "Configuration backups", "Daily backups of all secrets (encrypted)", BACKUPS, recovered("configuration", "full")),
-    Clause("configuration-retention", "Configuration backups", "Configuration: 90 days", BACKUPS),
+    Clause("configuration-retention", "Configuration backups", "Configuration: 90 days", BACKUPS, checked("configuration keeps its backups")),
     Clause("rto-critical", "Recovery time objective", "Critical services: below 1 hour", RECOVERY, met("rto", _tier("critical"))),
     Clause("rto-other", "Recovery time objective", "Non-critical services: below 4 hours", RECOVERY, met("rto", _tier("non-critical"))),
     Clause("rpo-database", "Recovery point objective", "Database data: below 5 minutes", RECOVERY, met("rpo", _data("database"))),
@@ -131,24 +193,24 @@ CLAUSES = (
     Clause("recover-mongodb", "Database recovery", "MongoDB: latest full backup, incremental backups, oplog to the desired point in time, verify integrity", RECOVERY, everything(recovered("mongodb", "incremental"), to_a_point("mongodb"))),
     Clause("recover-redis", "Database recovery", "Redis: restore the latest RDB snapshot, verify cache state", RECOVERY, recovered("redis", "snapshot")),
     Clause("recover-redis-log", "Database recovery", "Redis: apply AOF logs if available", RECOVERY, recovered("redis", "log")),
-    Clause("recover-cluster", "Infrastructure recovery", "Provision a new Kubernetes cluster, apply manifests, restore secrets, verify cluster health", RECOVERY),
-    Clause("recover-services", "Infrastructure recovery", "Deploy services in order of dependencies, verify health and connectivity, run integration tests", RECOVERY),
+    Clause("recover-cluster", "Infrastructure recovery", "Provision a new Kubernetes cluster, apply manifests, restore secrets, verify cluster health", RECOVERY, recovered("kubernetes", "full")),
+    Clause("recover-services", "Infrastructure recovery", "Deploy services in order of dependencies, verify health and connectivity, run integration tests", RECOVERY, checked("services came up in order")),
     Clause("verify-data", "Data verification", "Run data integrity checks", RECOVERY, checked("reference data unchanged")),
     Clause("verify-ledger", "Data verification", "Account for every acknowledged write after recovery", RECOVERY, checked("holds what was written and nothing else")),
-    Clause("verify-services", "Data verification", "Verify service-to-service communication", RECOVERY),
-    Clause("verify-end-to-end", "Data verification", "Run end-to-end tests", RECOVERY),
+    Clause("verify-services", "Data verification", "Verify service-to-service communication", RECOVERY, checked("services reach each other")),
+    Clause("verify-end-to-end", "Data verification", "Run end-to-end tests", RECOVERY, checked("end to end")),
     Clause("verify-answers", "Data verification", "Read old data and write new data through the public name of every store", RECOVERY, checked("answers at the end")),
-    Clause("verify-manually", "Data verification", "Manual verification of critical functionality", RECOVERY),
-    Clause("replicas", "Multi-region strategy", "Database and file replicas in the secondary region, in sync with the primary", REGIONS),
-    Clause("promote", "Failover process", "Promote database replicas in the secondary region", REGIONS),
-    Clause("dns", "Failover process", "Update DNS records to point to the secondary region", REGIONS),
-    Clause("activate", "Failover process", "Activate services in the secondary region and verify functionality", REGIONS),
+    Clause("verify-manually", "Data verification", "Manual verification of critical functionality", RECOVERY, signed_off),
+    Clause("replicas", "Multi-region strategy", "Database and file replicas in the secondary region, in sync with the primary", REGIONS, said("is replicated to the secondary region", said("over to the secondary region", met_all("rpo")))),
+    Clause("promote", "Failover process", "Promote database replicas in the secondary region", REGIONS, said("fails over to the secondary region", stepped("Promote"), checked("exactly one server that accepts writes"))),
+    Clause("dns", "Failover process", "Update DNS records to point to the secondary region", REGIONS, said("over to the secondary region", stepped("Point the "), checked("answers at the end"))),
+    Clause("activate", "Failover process", "Activate services in the secondary region and verify functionality", REGIONS, said("fails over to the secondary region", checked("services came up in order"))),
     Clause("monthly", "Testing and validation", "Monthly: test database recovery procedures", TESTING, drilled("monthly")),
     Clause("quarterly", "Testing and validation", "Quarterly: full disaster recovery drill", TESTING, drilled("quarterly")),
     Clause("biannual", "Testing and validation", "Bi-annually: multi-region failover test", TESTING, drilled("biannual")),
     Clause("alerts", "Monitoring and alerting", "Alerts on backup success and failure, size anomalies, recovery time, integrity results", OVERSIGHT),
     Clause("runbooks", "Documentation and training", "Detailed recovery runbooks for each component", OVERSIGHT, followed_runbook),
-    Clause("training", "Documentation and training", "Regular training; post-incident reviews", OVERSIGHT),
+    Clause("training", "Documentation and training", "Regular training; post-incident reviews", OVERSIGHT, practised),
     Clause("encryption", "Compliance and auditing", "Backup encryption for data at rest", BACKUPS, checked("was recovered from are whole")),
     Clause("access", "Compliance and auditing", "Access controls for backup storage", BACKUPS),
     Clause("audit", "Compliance and auditing", "Audit logs for all backup and recovery operations", OVERSIGHT, chained),

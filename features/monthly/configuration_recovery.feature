@@ -15,6 +15,7 @@ Feature: Configuration recovery
     And the configuration is restored from its latest backup
     Then the reference data is unchanged
     And the backups used were whole
+    And the backups are kept for as long as the policy says
     And every store answers through its public name
     And the recovery time of each store meets its objective
     And the data loss of each store meets its objective
@@ -24,6 +25,7 @@ Feature: Configuration recovery
     And the configuration is restored from its latest backup
     Then the reference data is unchanged
     And the backups used were whole
+    And the backups are kept for as long as the policy says
     And every store answers through its public name
     And the recovery time of each store meets its objective
     And the data loss of each store meets its objective

@@ -13,6 +13,7 @@ Feature: File storage recovery
     And recovery from backups brings back file storage as of its latest backup
     Then every store answers through its public name
     And the backups used were whole
+    And the backups are kept for as long as the policy says
     And the reference data is unchanged
     And nothing acknowledged before the recovery point is missing
     And every acknowledged write is accounted for

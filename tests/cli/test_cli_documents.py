@@ -47,6 +47,17 @@ def test_a_review_of_an_unknown_drill_says_what_to_do(home):
     assert told.code == 2 and "No drill 'nothing' is in the audit log" in told.err
 
 
+def test_only_a_drill_that_passed_is_signed_off(home, failed):
+    told = home("compliance", "sign-off", "--who", "Grace", "--statement", "all well")
+    assert told.code == 2 and "cannot be signed off" in told.err
+    AuditLog(home.state / "audit.jsonl").append({**failed, "id": "drill-2", "verdict": "PASSED", "finished": "2026-06-02T12:00:00+00:00"})
+    assert home("compliance", "sign-off", "--who", "Grace", "--statement", "all well").code == 0
+    assert home("review").code == 0
+    assert home("compliance", "report").code == 0
+    found = {c["id"]: c["evidence"] for c in json.loads((home.directory / "reports/compliance.json").read_text())["clauses"]}
+    assert found["verify-manually"] == ["drill-2"] and found["training"] == ["drill-2"]
+
+
 def test_an_action_belongs_to_a_drill_that_failed(home, failed):
     assert home("compliance", "action", "other", "mend", "--owner", "me", "--due", "2026-12-31").code == 2
     told = home("compliance", "action", "drill-1", "mend it", "--owner", "me", "--due", "2026-12-31")
