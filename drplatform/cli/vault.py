@@ -82,13 +82,19 @@ def show(backup_id: str, where: Where) -> int:
 @group.command()
 @click.argument("backup_ids", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Verify every backup.")
+@click.option("--restore", "restoring", is_flag=True, help="Also restore each into a server made for that, and compare (mongodb, redis).")
 @vault_options
-def verify(backup_ids: tuple[str, ...], everything: bool, where: Where) -> int:
+def verify(backup_ids: tuple[str, ...], everything: bool, restoring: bool, where: Where) -> int:
     """Check every object of the backups: present, unchanged and, with a private key, genuine and readable.
 
-    Exit code 1 when anything is damaged.
+    Exit code 1 when anything is damaged, or does not come back as it was.
+
+    \b
+    drplatform backups verify --all
+    drplatform backups verify 20261123T1405 --restore
     """
-    vault = _vault(where)
+    env = Environment.open(options.settings())
+    vault = env.vault(where)
     catalogue = backups.Catalogue(vault.repository)
     listing = catalogue.read()
     chosen = list(listing.manifests) if everything else [catalogue.show(i) for i in backup_ids]
@@ -106,7 +112,25 @@ def verify(backup_ids: tuple[str, ...], everything: bool, where: Where) -> int:
     problems = listing.problems if everything else ()
     for problem in problems:
         click.secho(problem, fg="red", err=True)
-    return 1 if problems or not all(r.whole for r in results) else 0
+    damaged = bool(problems) or not all(r.whole for r in results)
+    proved = not restoring or damaged or not [m for m in chosen if not _proved(env, vault, m, listing.manifests)]
+    return 1 if damaged or not proved else 0
+
+
+def _proved(env: Environment, vault: Vault, manifest: Manifest, manifests: Iterable[Manifest]) -> bool:
+    """Restore the backup into a scratch server, and say what came of it."""
+    if vault.opener is None:
+        raise errors.KeyUnavailable("A private key is needed to restore; name it with --identity.")
+    chain = backups.chain_of(manifest, manifests)
+    with env.scratch(manifest.store_kind) as scratch, env.recorded("proof", store=manifest.store, backup=manifest.id) as result:
+        proof = backups.prove(chain, scratch, vault.repository, vault.opener, env.clock)
+        result.update(proved=proof.proved, reached=str(proof.reached))
+    state = "PROVED by a restore" if proof.proved else "NOT what was backed up"
+    told = f"{manifest.id}  {state}: {proof.items:,} items at {proof.reached}, {proof.compared} digests compared"
+    click.secho(told, fg=None if proof.proved else "red")
+    for problem in proof.problems:
+        click.echo(f"    {problem}")
+    return proof.proved
 
 
 @group.command()

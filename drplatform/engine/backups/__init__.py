@@ -5,6 +5,7 @@ What is imported here is for the outside.
 
 from drplatform.engine.backups.catalogue import Catalogue
 from drplatform.engine.backups.keys import generate, public, read_identities, read_recipients, write_identity, write_private
+from drplatform.engine.backups.proof import Proof, chain_of, prove
 from drplatform.engine.backups.restore import Lease, check_target, log_blocks, restore
 from drplatform.engine.backups.sealing import DataKey, Opener, new_id
 from drplatform.engine.backups.verify import Verification, verify
@@ -15,12 +16,15 @@ __all__ = [
     "DataKey",
     "Lease",
     "Opener",
+    "Proof",
     "Verification",
     "back_up",
+    "chain_of",
     "check_target",
     "generate",
     "log_blocks",
     "new_id",
+    "prove",
     "public",
     "read_identities",
     "read_recipients",
