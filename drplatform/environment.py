@@ -236,6 +236,17 @@ class Environment:
     def statuses(self) -> list[embedded.Status]:
         return embedded.statuses(self.clock, self.settings.scratch)
 
+    @contextmanager
+    def scratch(self, kind: str) -> Iterator[ports.DataStore]:
+        """A new, empty server of that kind on this machine, gone afterwards. Raises SettingsError for a kind that has none."""
+        self.sweep()
+        with embedded.scratch(kind, self.clock, self.settings.scratch, self.settings.servers, os.environ) as endpoint:
+            store = connect(endpoint, self.clock)
+            try:
+                yield store
+            finally:
+                store.close()
+
     def down(self, platform_id: str | None) -> str:
         """Stop and remove a platform that was started by hand; its id."""
         return embedded.down(self.clock, self.settings.scratch, platform_id)

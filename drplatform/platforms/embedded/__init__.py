@@ -3,5 +3,6 @@
 from drplatform.platforms.embedded.by_hand import ServerStatus, Status, attach, down, statuses, up
 from drplatform.platforms.embedded.lease import sweep
 from drplatform.platforms.embedded.platform import EmbeddedPlatform
+from drplatform.platforms.embedded.scratch import scratch
 
-__all__ = ["EmbeddedPlatform", "ServerStatus", "Status", "attach", "down", "statuses", "sweep", "up"]
+__all__ = ["EmbeddedPlatform", "ServerStatus", "Status", "attach", "down", "scratch", "statuses", "sweep", "up"]

@@ -20,7 +20,7 @@ from drplatform.platforms.embedded.server import Recipe, Server
 
 BUCKETS = ("uploads", "pdfs")
 VAULT_BUCKET = "backups"
-_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ")
+INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ")
 
 
 class EmbeddedPlatform:
@@ -38,7 +38,7 @@ class EmbeddedPlatform:
     ) -> None:
         self.id = ""
         self._clock, self._base, self._programs = clock, base.absolute(), programs
-        self._environment = {name: environment[name] for name in _INHERITED if name in environment}  # no secrets of ours
+        self._environment = {name: environment[name] for name in INHERITED if name in environment}  # no secrets of ours
         self._waits = Waits(clock, threading.Event())
         self._lease: lease.Lease | None = None
         self._groups: dict[str, Group] = {}
