@@ -25,19 +25,24 @@ from typing import Any
 import yaml
 
 import drplatform
+from drplatform import application
 from drplatform import faults as fault_folder
-from drplatform.engine import attest, audit, backups, drill, moves, phrases
+from drplatform.engine import agent as agents
+from drplatform.engine import attest, audit, backups, drill, monitor, moves, phrases, schedule
+from drplatform.engine.alerting import Alerting
 from drplatform.engine.audit import AuditLog
+from drplatform.engine.backups import pruning
 from drplatform.engine.killswitch import KillSwitch
 from drplatform.engine.kit import Keys, Kit
-from drplatform.model import compliance, config, errors, evidence, policy, ports, strategy, timeline
+from drplatform.model import compliance, config, errors, evidence, policy, ports, retention, strategy, timeline
 from drplatform.model import drill as drills
+from drplatform.model.backup import BackupKind
 from drplatform.model.clock import Clock
 from drplatform.model.evidence import Evidence
 from drplatform.model.secret import Secret
 from drplatform.platforms import embedded
 from drplatform.reports import allure as allure_report
-from drplatform.reports import documents, html, json
+from drplatform.reports import documents, html, json, metrics
 
 PLATFORMS = ("embedded",)
 PATH_OPTIONS = ("directory", "kubeconfig", "tls_ca", "tls_certificate", "tls_key")
@@ -74,6 +79,8 @@ class Settings:
     scratch: Path = Path()
     servers: Mapping[str, str] = field(default_factory=dict)
     operator: str = ""
+    sign_off: Callable[[], str] = lambda: ""
+    """Asks who has looked at critical functionality when the services are back."""
 
     @classmethod
     def read(cls, variables: Mapping[str, str] | None = None, **told: Any) -> "Settings":
@@ -340,6 +347,8 @@ class Environment:
             operator=self.settings.operator,
             versions=versions(stores) if asked else {},
             listener=listener,
+            application=lambda endpoints: application.connect(endpoints, self.clock),
+            sign_off=self.settings.sign_off,
             traffic=traffic(platform.names(), self.clock) if isinstance(platform, ports.Named) and platform.named else None,
         )
 
@@ -450,6 +459,84 @@ class Environment:
 
     def _configured_stores(self, configured: config.Config, where: "Where") -> dict[str, ports.DataStore]:
         return {name: connect(_endpoint(place, where), self.clock) for name, place in configured.stores.items()}
+
+    def agent(self, where: "Where", tell: Callable[[str], object]) -> agents.Agent:
+        """The agent of a configuration. Reads everything that can be wrong before anything runs. Raises SettingsError."""
+        configured = self.configured(where)
+        if configured is None:
+            raise errors.SettingsError("The agent needs a configuration: name it with --config, or set DRPLATFORM_CONFIG.")
+        self.require_log()
+        stores = self._configured_stores(configured, where)
+        recipients, place = self.recipients((), where), repository(self._vault_place(where, configured), self.clock)
+        jobs = schedule.plan(self.policy, frozenset(BackupKind) - {BackupKind.LOG}).jobs
+        own = [job for job in jobs if not job.stores or set(job.stores) <= stores.keys()]
+        captured = {store: monitor.base_kind(self.policy, store) for job in own if job.is_continuous for store in job.stores}
+        duties = agents.Duties(
+            policy=self.policy,
+            stores=stores,
+            captured=captured,
+            jobs=own,
+            perform=lambda job: self._perform(job, stores, place, recipients, where),
+            repository=place,
+            recipients=recipients,
+            clock=self.clock,
+            random=self.random(),
+            alerting=Alerting(self._alert_ways(configured, where), self.settings.state / "alerts.json", tell),
+            records=self.audit.read,
+            holder=f"{machine.node()}-{os.getpid()}-{secrets.token_hex(4)}",
+            tell=tell,
+            capacity=configured.capacity,
+        )
+        return agents.Agent(duties)
+
+    def _perform(
+        self, job: schedule.Job, stores: Mapping[str, ports.DataStore], place: ports.Repository, recipients: tuple[str, ...], where: "Where"
+    ) -> None:
+        """One job of the schedule, recorded. Raises what goes wrong."""
+        match job.arguments:
+            case ("backups", "take", store, kind):
+                with self.recorded("backup", store=store, backup_kind=kind) as result:
+                    made = backups.back_up(stores[store], BackupKind(kind), place, recipients, self.clock, self.random())
+                    result.update(backup=made.id, bytes=made.stored_bytes)
+            case ("backups", "prune", *_):
+                self._prune(place)
+            case ("backups", "verify", *_):
+                self._verify(self.vault(where))
+            case unknown:
+                raise errors.SettingsError(f"The agent does not know how to do {' '.join(unknown)}.")
+
+    def _prune(self, place: ports.Repository) -> None:
+        listing = backups.Catalogue(place).read()
+        plan = retention.prune(listing.manifests, self.policy, self.clock.utc())
+        rubbish = pruning.garbage(listing.manifests, listing.problems, place, self.clock.utc())
+        with self.recorded("prune", backups=[m.id for m in plan.delete], garbage=len(rubbish.keys)):
+            pruning.apply(plan, place)
+            pruning.collect(rubbish, place)
+        if plan.refused:
+            raise errors.IntegrityError("; ".join(f"{store}: nothing is deleted; {why}" for store, why in plan.refused.items()))
+
+    def _verify(self, vault: "Vault") -> None:
+        listing = backups.Catalogue(vault.repository).read()
+        with self.recorded("verification", backups=len(listing.manifests)) as result:
+            results = [backups.verify(m, vault.repository, vault.opener) for m in listing.manifests]
+            result["problems"] = [*listing.problems, *(f"{r.backup}: {p}" for r in results for p in r.problems)][:100]
+        if result["problems"]:
+            raise errors.IntegrityError(f"{len(result['problems'])} backups are damaged, first {result['problems'][0]}")
+
+    def _alert_ways(self, configured: config.Config, where: "Where") -> list[ports.Alerts]:
+        found = []
+        for way in configured.alerts:
+            told = {name: _secret(ref, where) for name, ref in way.secrets.items()}
+            options = {name: str(where.beside(value)) if name == "file" else value for name, value in way.options.items()}
+            found.append(importlib.import_module(f"drplatform.alerts.{way.kind}").connect(options, told, self.clock))
+        return found
+
+    def metrics(self, agent: agents.Agent) -> tuple[str, bytes]:
+        """The page for Prometheus: its content type, and its text. Empty before the agent has looked."""
+        if agent.observed is None:
+            return metrics.CONTENT_TYPE, b""
+        firing = agent.duties.alerting.firing
+        return metrics.CONTENT_TYPE, metrics.page(agent.observed, self.policy, firing, agent.failures, agent.performed)
 
     def record_operation(self, kind: str, **detail: Any) -> None:
         """Note an operation on backups in the audit log: who, what, when."""

@@ -12,6 +12,8 @@ import click
 
 import drplatform
 from drplatform.cli import (
+    agent,
+    anomalies,
     capture,
     catalogue,
     compliance,
@@ -22,6 +24,7 @@ from drplatform.cli import (
     faults,
     gameday,
     platforms,
+    report,
     retention,
     runbook,
     schedule,
@@ -51,6 +54,7 @@ cli.add_command(drills.evidence)
 cli.add_command(compliance.group)
 cli.add_command(compliance.gate)
 cli.add_command(coverage.coverage)
+cli.add_command(report.group)
 cli.add_command(runbook.group)
 cli.add_command(gameday.gameday)
 cli.add_command(runbook.review)
@@ -58,8 +62,10 @@ cli.add_command(platforms.group)
 cli.add_command(failover.group)
 cli.add_command(vault.group)
 cli.add_command(capture.capture)
+cli.add_command(agent.agent)
 cli.add_command(configuration.group)
 vault.group.add_command(retention.prune)
+vault.group.add_command(anomalies.anomalies)
 vault.group.add_command(retention.recoverability)
 cli.add_command(schedule.group)
 cli.add_command(vault.keys)

@@ -5,11 +5,9 @@ import threading
 import click
 
 from drplatform.cli import options, vault
+from drplatform.engine import monitor
 from drplatform.engine.capturing import Capturing
 from drplatform.environment import Environment, Where
-from drplatform.model import errors
-from drplatform.model.backup import BASES, BackupKind
-from drplatform.model.policy import Policy
 
 TELL_SECONDS = 10.0
 
@@ -28,7 +26,7 @@ def capture(store: str, recipients: tuple[str, ...], seconds: float | None, wher
     interrupted; what came until then is sealed.
     """
     env = Environment.open(options.settings())
-    base = base_kind(env.policy, store)
+    base = monitor.base_kind(env.policy, store)
     stop = threading.Event()
     with env.working(where) as (platform_store, repository):
         service = Capturing(platform_store(store), base, repository, env.recipients(recipients, where), env.clock, env.random(), _tell)
@@ -42,14 +40,6 @@ def capture(store: str, recipients: tuple[str, ...], seconds: float | None, wher
     if service.capture:
         click.echo(f"Captured {store} up to {service.capture.reached}.")
     return 0
-
-
-def base_kind(policy: Policy, store: str) -> BackupKind:
-    """What the policy restores the store from. Raises SettingsError."""
-    found = [rule.kind for rule in policy.backups if rule.store == store and rule.kind in BASES]
-    if not found:
-        raise errors.SettingsError(f"The policy has no full backup or snapshot of {store!r}; add one to its backups.")
-    return found[0]
 
 
 class _Worker:

@@ -98,9 +98,14 @@ def assess(
     log = list(records)
     evidence = sorted(_with_what_was_said(log), key=lambda r: str(r["finished"]), reverse=True)
     findings = tuple(_finding(clause, evidence, policy, now) for clause in clauses)
-    calendar = tuple(_due(rule.name, rule.cadence, evidence) for rule in policy.drills)
     found = deficiencies.deficiencies(log, policy.hash, lambda record: _concerned(clauses, record, policy))
-    return Assessment(now, findings, calendar, unfinished, found)
+    return Assessment(now, findings, calendar(policy, log), unfinished, found)
+
+
+def calendar(policy: Policy, records: Iterable[Record]) -> tuple[Due, ...]:
+    """The drills of the policy: when they passed, and when they must pass again."""
+    evidence = sorted((r for r in records if "verdict" in r and "scenario" in r), key=lambda r: str(r["finished"]), reverse=True)
+    return tuple(_due(rule.name, rule.cadence, evidence) for rule in policy.drills)
 
 
 def _with_what_was_said(log: Sequence[Record]) -> Iterable[Record]:

@@ -3,6 +3,7 @@
 Holds no secret: a password is named by the environment variable or the file that holds it. Parsed strictly; knows nothing of files.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -49,12 +50,28 @@ class Config:
     recipients: tuple[str, ...] = ()
     identity: str = ""
     policy: str = ""
+    alerts: tuple["AlertWay", ...] = ()
+    capacity: int | None = None
+    """Bytes that the repository has room for."""
+
+
+@dataclass(frozen=True)
+class AlertWay:
+    """Where notices of alerts go: the kind of the way, its options, and its secrets by name."""
+
+    kind: str
+    options: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, SecretRef] = field(default_factory=dict)
+
+
+ALERT_WAYS = {"log": (frozenset({"file"}), frozenset[str]()), "webhook": (frozenset[str](), frozenset({"url", "token"}))}
+"""By kind: its options and its secrets."""
 
 
 def parse(document: object) -> Config:
     """The configuration in the document. Raises SettingsError with every problem found."""
     reader = Reader()
-    root = reader.mapping(document, "configuration", {"stores", "repository", "recipients", "identity", "policy"})
+    root = reader.mapping(document, "configuration", {"stores", "repository", "recipients", "identity", "policy", "alerts", "capacity"})
     kinds = set(OPTIONS) - {"s3"}
     stores = {
         kind: _place(reader, kind, body, f"stores.{kind}") for kind, body in reader.mapping(root.get("stores"), "stores", kinds).items()
@@ -65,6 +82,8 @@ def parse(document: object) -> Config:
         tuple(map(str, reader.sequence(root.get("recipients", []), "recipients"))),
         reader.text(root, "identity", "configuration") if "identity" in root else "",
         reader.text(root, "policy", "configuration") if "policy" in root else "",
+        tuple(_alert_way(reader, i, body) for i, body in enumerate(reader.sequence(root.get("alerts", []), "alerts"))),
+        _bytes(reader, root["capacity"]) if "capacity" in root else None,
     )
     if reader.problems:
         raise errors.SettingsError(f"The configuration is not usable: {'; '.join(reader.problems)}.")
@@ -91,6 +110,28 @@ def _place(reader: Reader, kind: str, body: object, path: str) -> Place:
     if bool(user) != bool(password):
         reader.problems.append(f"{path}: user and password go together")
     return Place(kind, addresses, {name: _plain(value) for name, value in options.items()}, user, password)
+
+
+def _alert_way(reader: Reader, index: int, body: object) -> AlertWay:
+    path = f"alerts[{index}]"
+    kind = str(body.get("kind", "")) if isinstance(body, Mapping) else ""
+    options, secrets = ALERT_WAYS.get(kind, (frozenset[str](), frozenset[str]()))
+    root = reader.mapping(body, path, {"kind", *options, *secrets})
+    reader.choice(root, "kind", path, tuple(ALERT_WAYS))
+    found = {name: _secret(reader, root[name], f"{path}.{name}") for name in sorted(secrets & root.keys())}
+    return AlertWay(kind, {name: _plain(root[name]) for name in sorted(options & root.keys())}, {n: s for n, s in found.items() if s})
+
+
+_UNITS = {"": 1, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+
+
+def _bytes(reader: Reader, value: object) -> int | None:
+    """`500 GiB` -> bytes."""
+    match = re.fullmatch(r"(\d+)\s*(MiB|GiB|TiB|)", str(value).strip())
+    if not match or int(match[1]) == 0:
+        reader.problems.append(f"capacity: expected bytes, or e.g. 500 GiB, not {value!r}")
+        return None
+    return int(match[1]) * _UNITS[match[2]]
 
 
 def _plain(value: object) -> str:

@@ -1,0 +1,197 @@
+"""The agent: captures logs, runs the policy's schedule, watches, and alerts, until it is told to stop. For those without CronJobs.
+
+Whatever fails is told, counted, and tried again; one thread a store, one for the schedule, one for the watch.
+"""
+
+import random
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from drplatform.engine import backups, monitor
+from drplatform.engine.alerting import Alerting
+from drplatform.engine.backups.catalogue import Listing
+from drplatform.engine.capturing import Capturing
+from drplatform.engine.leases import TERM, Lease
+from drplatform.engine.schedule import Job
+from drplatform.model import errors, monitoring, ports
+from drplatform.model.backup import BackupKind
+from drplatform.model.clock import Clock
+from drplatform.model.monitoring import Observed
+from drplatform.model.policy import Policy
+
+WATCH_SECONDS = 15.0
+AGAIN_SECONDS = (1.0, 5.0, 15.0, 60.0)
+"""Pauses before something that failed is tried again; the last one from then on."""
+SECONDS_TO_END = 120.0
+
+Tell = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Duties:
+    """What the agent does and with what. `perform` carries out one scheduled job and raises what goes wrong.
+
+    `records` reads the audit log. `holder` tells this process from any other.
+    """
+
+    policy: Policy
+    stores: Mapping[str, ports.DataStore]
+    captured: Mapping[str, BackupKind]
+    jobs: Sequence[Job]
+    perform: Callable[[Job], object]
+    repository: ports.Repository
+    recipients: Sequence[str]
+    clock: Clock
+    random: random.Random
+    alerting: Alerting
+    records: Callable[[], Sequence[Mapping[str, object]]]
+    holder: str
+    tell: Tell
+    capacity: int | None = None
+    watch_seconds: float = WATCH_SECONDS
+
+
+@dataclass
+class _Following:
+    """One capture: `service` while it runs, `problem` what it ended with last."""
+
+    service: Capturing | None = None
+    problem: str = "it has not begun"
+
+
+@dataclass
+class Agent:
+    """`run` returns when `stop` is set; what came until then is sealed."""
+
+    duties: Duties
+    stop: threading.Event = field(default_factory=threading.Event)
+    observed: Observed | None = None
+    failures: dict[str, int] = field(default_factory=dict)
+    performed: dict[str, int] = field(default_factory=dict)
+    _captures: dict[str, _Following] = field(default_factory=dict)
+    _listing: Listing | None = None
+    _looked: float | None = None
+
+    def run(self) -> None:
+        self._captures = {store: _Following() for store in self.duties.captured}
+        bodies: list[tuple[str, Callable[[], None]]] = [(f"capture {s}", lambda s=s: self._capture(s)) for s in self._captures]  # type: ignore[misc]
+        bodies += [(job.name, lambda job=job: self._schedule(job)) for job in self.duties.jobs if not job.is_continuous]  # type: ignore[misc]
+        bodies.append(("watch", self._watch))
+        threads = [threading.Thread(target=self._kept_up, args=body, name=body[0], daemon=True) for body in bodies]
+        for thread in threads:
+            thread.start()
+        self.stop.wait()
+        for thread in threads:
+            thread.join(SECONDS_TO_END)
+
+    def healthy(self) -> str:
+        """Empty when it works; else what does not. The watch must have looked lately, and every capture must run."""
+        if self._looked is None:
+            return "starting"
+        silent = self.duties.clock.monotonic() - self._looked
+        if silent > 4 * self.duties.watch_seconds + 60:
+            return f"the watch has not looked for {silent:.0f} s"
+        down = [f"{store}: {c.problem}" for store, c in self._captures.items() if c.problem]
+        return "; ".join(down)
+
+    # -- what its threads do ----------------------------------------------------------------------------------------------------
+
+    def _kept_up(self, name: str, body: Callable[[], None]) -> None:
+        """Do it until we stop; when it fails, tell, wait, and do it again."""
+        failed = 0
+        while not self.stop.is_set():
+            began = self.duties.clock.monotonic()
+            try:
+                body()
+            except Exception as error:  # noqa: BLE001  the body of a thread: told, counted, tried again
+                failed = 1 if self.duties.clock.monotonic() - began > 2 * AGAIN_SECONDS[-1] else failed + 1
+                self._failed(name, error)
+                self.duties.clock.wait(self.stop, AGAIN_SECONDS[min(failed, len(AGAIN_SECONDS)) - 1])
+
+    def _failed(self, name: str, error: Exception) -> None:
+        self.failures[name] = self.failures.get(name, 0) + 1
+        words = str(error) if isinstance(error, errors.DrplatformError) else f"{type(error).__name__}: {error}"
+        store = name.removeprefix("capture ")
+        if store in self._captures:
+            self._captures[store] = _Following(problem=words)
+        self.duties.tell(f"{name}: {words}")
+
+    def _capture(self, store: str) -> None:
+        """While we hold the lease of the store. Another agent that holds it captures in our place."""
+        d = self.duties
+        lease = Lease(f"capture-{store}", d.holder, d.repository, d.clock)
+        if not lease.acquire():
+            self._captures[store] = _Following(problem="")
+            d.clock.wait(self.stop, TERM.total_seconds() / 3)
+            return
+        ended = threading.Event()
+        keeper = threading.Thread(target=self._keep, args=(lease, ended), name=f"lease {store}", daemon=True)
+        keeper.start()
+        try:
+            service = Capturing(d.stores[store], d.captured[store], d.repository, d.recipients, d.clock, d.random, d.tell)
+            self._captures[store] = _Following(service, "")
+            service.run(ended)
+        finally:
+            ended.set()
+            keeper.join(SECONDS_TO_END)
+            lease.release()
+
+    def _keep(self, lease: Lease, ended: threading.Event) -> None:
+        """Renew the lease until the capture ends, or we stop; a lease that is lost ends the capture."""
+        while not ended.is_set() and not self.stop.is_set():
+            try:
+                held = lease.acquire()
+            except errors.DrplatformError as error:
+                self.duties.tell(f"{lease.name}: {error}")
+                held = True  # the vault does not answer: nobody else can take the lease either, and nothing can be sealed
+            if not held:
+                self.duties.tell(f"{lease.name}: another agent has taken over.")
+                break
+            self.duties.clock.wait(self.stop if not ended.is_set() else ended, TERM.total_seconds() / 3)
+        ended.set()
+
+    def _schedule(self, job: Job) -> None:
+        """Wait for the job's next time and do it, if nobody else does. What fails is told and waits for its next time."""
+        clock = self.duties.clock
+        due = monitor.next_due(job.schedule, clock.utc())
+        while not self.stop.is_set() and (left := (due - clock.utc()).total_seconds()) > 0:
+            clock.wait(self.stop, min(left, 60.0))
+        if self.stop.is_set() or not Lease(_at(job, due), self.duties.holder, self.duties.repository, clock).acquire():
+            return
+        try:
+            self.duties.perform(job)
+            self.performed[job.name] = self.performed.get(job.name, 0) + 1
+        except errors.DrplatformError as error:
+            self._failed(job.name, error)
+
+    def _watch(self) -> None:
+        self.look()
+        self.duties.clock.wait(self.stop, self.duties.watch_seconds)
+
+    def look(self) -> Observed:
+        """Observe, and tell of what begins and ends to be wrong."""
+        d = self.duties
+        self._listing = backups.Catalogue(d.repository).read()
+        now = d.clock.utc()
+        self.observed = monitor.observe(d.records(), self._listing, self._seen(), d.policy, d.stores, now, self._since(now), d.capacity)
+        d.alerting.update(monitoring.alerts(self.observed, d.policy), now)
+        self._looked = d.clock.monotonic()
+        return self.observed
+
+    def _since(self, now: datetime) -> datetime:
+        """Backups that were due before the first one was taken are not missed."""
+        taken = [m.started for m in self._listing.manifests] if self._listing else []
+        return min(taken, default=now)
+
+    def _seen(self) -> list[monitoring.Capture]:
+        return [
+            monitoring.Capture(store, c.service.behind() if c.service and c.service.capture else (None if c.problem else 0.0), c.problem)
+            for store, c in self._captures.items()
+        ]
+
+
+def _at(job: Job, due: datetime) -> str:
+    """A job is done once at each of its times, whichever agent does it."""
+    return f"job-{job.name}-{due:%Y%m%dT%H%M}"
