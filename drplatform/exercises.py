@@ -1,6 +1,7 @@
 """The composition of what is done with drills beside running them: runbooks, reviews, histories. Names edges, as `environment` does."""
 
 import random
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,6 +16,7 @@ from drplatform.environment import Environment
 from drplatform.model import compliance, errors, gate, history, instructions
 from drplatform.model import coverage as matrices
 from drplatform.platforms.memory import MemoryPlatform
+from drplatform.reports import allure_html
 from drplatform.repositories.memory import MemoryRepository
 
 
@@ -102,3 +104,11 @@ def gate_items(env: Environment, assessment: compliance.Assessment, newest: int)
         *gate.regressions(past(env), newest),
         *gate.coverage(coverage(env)),
     ]
+
+
+def allure_command() -> str:
+    """The command of Allure on PATH. Raises SettingsError saying how to get one."""
+    found = shutil.which("allure")
+    if not found:
+        raise errors.SettingsError(allure_html.HOW)
+    return found
