@@ -225,17 +225,75 @@ def run_chaos(tmp_path, *arguments, **options):
     )
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_a_shipped_experiment_passes_on_real_servers(tmp_path, path):
-    with run_chaos(tmp_path, "run", str(path), stderr=subprocess.PIPE) as chaos:
-        told = chaos.communicate(timeout=240)[1]
-    assert chaos.returncode == 0, told
-    journal = json.loads((tmp_path / "journal.json").read_text())
-    assert green(journal)
-    evidence = journal["drplatform"]["evidence"]
-    hurt = {store for fault in evidence["faults"] for store in fault["affects"]}
-    assert {m["subject"] for m in evidence["measurements"] if m["name"] == "rto"} == hurt != set()
+def some_in_soak(*small):
+    """All shipped experiments, those that are not named only in `make soak`."""
+    marks = {path: () if path.stem in small else (pytest.mark.soak,) for path in SHIPPED}
+    return [pytest.param(path, id=path.stem, marks=marks[path]) for path in SHIPPED]
+
+
+def run_shipped(tmp_path, experiment):
+    """The exit code of `chaos run`, and the journal."""
+    with run_chaos(tmp_path, "run", str(experiment), stderr=subprocess.PIPE) as chaos:
+        told = chaos.communicate(timeout=280)[1]
     assert left_of(tmp_path) == []
+    assert (tmp_path / "journal.json").exists(), told
+    return chaos.returncode, json.loads((tmp_path / "journal.json").read_text())
+
+
+def hurt_by(shipped):
+    """The stores of whose users an experiment says that they may notice something."""
+    inflicted = [a["provider"]["arguments"] for a in shipped["method"] if a["provider"]["func"] == "inflict"]
+    region = shipped["configuration"]["region"]
+    region = region if isinstance(region, str) else region["default"]
+    return {s for a in inflicted for s in environment.fault(a["fault"])(**{**(a.get("parameters") or {}), **_in(a, region)}).affects()}
+
+
+def _in(arguments, region):
+    return {"region": region} if "region" in (arguments.get("parameters") or {}) else {}
+
+
+def test_there_are_experiments_enough_over_the_catalogue():
+    faults = {
+        a["provider"]["arguments"]["fault"]
+        for e in SHIPPED
+        for a in load_experiment(str(e))["method"]
+        if a["provider"]["func"] == "inflict"
+    }
+    assert len(SHIPPED) >= 20 and len(faults) >= 20
+    assert faults <= set(environment.fault_kinds())
+
+
+@pytest.mark.parametrize("path", some_in_soak("drop-collection", "hang-redis", "flip-bit-in-backup"))
+def test_a_shipped_experiment_passes_on_real_servers(tmp_path, path):
+    code, journal = run_shipped(tmp_path, path)
+    assert code == 0 and green(journal), journal.get("drplatform", journal)["summary"]
+    evidence = journal["drplatform"]["evidence"]
+    assert {m["subject"] for m in evidence["measurements"] if m["name"] == "rto"} == hurt_by(load_experiment(str(path)))
+    assert {m["subject"] for m in evidence["measurements"] if m["name"] == "rpo"} >= set(
+        load_experiment(str(path))["configuration"]["stores"]
+    )
+
+
+DESTROYERS = {"mongodb": "documents-deleted", "redis": "redis-flushed", "files": "bucket-emptied"}
+
+
+@pytest.mark.parametrize("path", some_in_soak("hang-redis"))
+def test_a_shipped_experiment_is_red_when_its_expectation_is_false(tmp_path, path):
+    """Planted: no recovery is fast enough; or, where nobody is to notice anything, acknowledged writes are destroyed in the end."""
+    shipped = load_experiment(str(path))
+    policy = yaml.safe_load((ROOT / "drplatform/policy.yaml").read_text())
+    if hurt_by(shipped):
+        policy["objectives"]["rto"] = dict.fromkeys(policy["objectives"]["rto"], "0.001s")
+    else:
+        fault = DESTROYERS[shipped["configuration"]["stores"][0]]
+        shipped["method"].append(action("inflict", fault=fault))
+    (tmp_path / "policy.yaml").write_text(yaml.safe_dump(policy))
+    shipped["configuration"]["policy"] = str(tmp_path / "policy.yaml")
+    (tmp_path / "planted.json").write_text(json.dumps(shipped))
+    code, journal = run_shipped(tmp_path, tmp_path / "planted.json")
+    assert code != 0 and not green(journal)
+    assert journal["drplatform"]["verdict"] in ("FAILED", "INCONCLUSIVE")
+    assert journal["drplatform"]["evidence"]["faults"], "it is red for what was measured, and not because nothing ran"
 
 
 def test_an_interrupted_experiment_leaves_nothing_and_is_not_green(tmp_path, clock):
