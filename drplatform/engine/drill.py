@@ -126,7 +126,7 @@ class Drill:
     @_perform.register
     def _(self, activity: drill.Seed) -> None:
         for name in activity.stores:
-            self.kit.stores[name].seed(self.plan.seed, REFERENCE_ITEMS)
+            self.kit.stores[name].seed(self.plan.seed, activity.items or REFERENCE_ITEMS)
         self.record.reference |= {name: self.kit.stores[name].digest() for name in activity.stores}
 
     @_perform.register

@@ -120,6 +120,13 @@ PHRASES = (
     ),
     Phrase(
         "given",
+        "{stores} hold {items:d} items of reference data",
+        lambda stores, items: drill.Seed(stores_in(stores), items),
+        "As below, with so many items: what is measured at several sizes is projected to the size of production.",
+        ("{stores} holds {items:d} items of reference data",),
+    ),
+    Phrase(
+        "given",
         "{stores} hold reference data",
         lambda stores: drill.Seed(stores_in(stores)),
         "The stores are filled with varied content that no client changes; its digests are taken.",

@@ -41,9 +41,10 @@ class Steady(Activity):
 
 @dataclass(frozen=True)
 class Seed(Activity):
-    """The stores hold reference content, which no client changes."""
+    """The stores hold reference content, which no client changes: so many `items` (0: as many as is usual)."""
 
     stores: tuple[str, ...]
+    items: int = 0
 
     def needs(self) -> frozenset[str]:
         return frozenset(f"store:{store}" for store in self.stores)
