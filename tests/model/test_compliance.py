@@ -163,3 +163,56 @@ def test_the_calendar_asks_for_every_scenario_of_a_drill():
 
 def test_records_that_are_no_evidence_are_passed_over():
     assert status("audit", {"kind": "backup", "hash": "1"}) is Status.NEVER_TESTED
+
+
+# -- what other drills show -------------------------------------------------------------------------------------------------------
+
+
+def drill(*sentences, checks=(), spans=(), **changes):
+    told = [{"text": s, "result": "passed"} for s in sentences]
+    return record(
+        scenario={**record()["scenario"], "sentences": told}, checks=[check(name) for name in checks], spans=list(spans), **changes
+    )
+
+
+SERVICE = "the service api is healthy and reaches what it depends on"
+
+
+@pytest.mark.parametrize(
+    ("clause", "made"),
+    [
+        ("mongodb-retention", drill(checks=["mongodb keeps its backups for as long as the policy says"])),
+        ("configuration-retention", drill(checks=["configuration keeps its backups for as long as the policy says"])),
+        ("redis-aof", drill("the server of Redis in the primary region is started again")),
+        ("dns", drill("the platform fails over to the secondary region", checks=["redis answers at the end"], spans=[{"step": "Point the name of redis to the secondary region"}])),
+        ("promote", drill("the platform fails over to the secondary region", checks=["mongodb has exactly one server that accepts writes"], spans=[{"step": "Promote mongodb in the secondary region"}])),
+        ("replicas", drill("file storage is replicated to the secondary region", "the platform fails over to the secondary region")),
+        ("recover-services", drill("the services are brought up in order", checks=[SERVICE])),
+        ("verify-services", drill(checks=[SERVICE])),
+        ("verify-end-to-end", drill(checks=["an upload becomes a PDF"])),
+        ("activate", drill("the platform fails over to the secondary region", "the services are brought up in order in the secondary region", checks=[SERVICE])),
+        ("rto-other", drill(spans=[{"step": "Start the service reporting", "begin": 8.0, "end": 9.0}], faults=[{"fault": "x", "affects": [], "began": 2.0}])),
+        ("verify-manually", drill(timeline=[{"name": "gameday.signed", "detail": {"role": "verified", "who": "Ada"}}])),
+        ("training", record(scenario={**record()["scenario"], "tags": ["gameday"]})),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_drills_of_other_kinds_prove_their_own_clauses(clause, made):
+    assert status(clause, made) is Status.PROVEN
+    assert status(clause, record()) is Status.NEVER_TESTED, "and a drill without it does not"
+    assert status(clause, {**made, "verdict": "FAILED"}) is Status.FAILED
+
+
+def test_a_late_service_and_a_lossy_restart_are_red():
+    late = drill(
+        spans=[{"step": "Start the service reporting", "begin": 8.0, "end": 20_000.0}], faults=[{"fault": "x", "affects": [], "began": 2.0}]
+    )
+    assert status("rto-other", late) is Status.FAILED
+    lossy = drill("the server of Redis in the primary region is started again", measurements=[{**measured("rpo", "redis"), "upper": 5.0}])
+    assert status("redis-aof", lossy) is Status.FAILED
+
+
+def test_what_people_did_about_a_drill_belongs_to_it():
+    said = [{"kind": strategy.SIGN_OFF, "drill": "drill-1"}, {"kind": strategy.REVIEW, "drill": "other"}]
+    assert status("verify-manually", record(), *said) is Status.PROVEN
+    assert status("training", record(), *said) is Status.NEVER_TESTED
