@@ -10,6 +10,8 @@ from drplatform.model.timeline import Timeline
 
 WHEN = "Users of {store} are not served, and its servers do not come back by themselves; or its data are wrong."
 
+WHICH_POINT = "The latest, unless the data were wrong before the outage: then the moment just before they became so."
+
 
 def books(kit: Kit, stores: Iterable[str]) -> tuple[Book, ...]:
     """One runbook for each store: its recovery from backups alone."""
@@ -32,7 +34,8 @@ def _instructions(entries: Iterable[runbook.Step | runbook.Together], store: str
         for number, lane in enumerate(lanes(entry)):
             for place, step in enumerate(lane):
                 together = number > 0 and place == 0
-                yield instructions.instruction(step.name, step.phase, step.why, step.timeout, store, together=together)
+                why = WHICH_POINT if step.phase == "decide" else step.why
+                yield instructions.instruction(step.name, step.phase, why, step.timeout, store, together=together)
 
 
 def lanes(entry: runbook.Step | runbook.Together) -> tuple[tuple[runbook.Step, ...], ...]:
