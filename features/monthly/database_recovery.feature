@@ -28,13 +28,3 @@ Feature: Database recovery
     And every acknowledged write is accounted for
     And the recovery time of each store meets its objective
     And the data loss of each store meets its objective
-
-  Scenario: The Redis server is killed under load and starts again from its own append-only file
-    When the fault server-killed happens with stores: [redis], region: primary
-    And the server of Redis in the primary region is started again
-    Then every store answers through its public name
-    And the reference data is unchanged
-    And nothing acknowledged before the recovery point is missing
-    And every acknowledged write is accounted for
-    And the recovery time of each store meets its objective
-    And the data loss of each store meets its objective

@@ -13,12 +13,18 @@ Feature: Full disaster recovery
     And the log of Redis is captured continuously
 
   # The databases come back to the last entry of their continuously captured logs, file storage to its last backup: the least is lost.
+  # Then the services, in the order of their dependencies.
   Scenario: A region is lost with everything in it
-    Given file storage has a full backup
+    Given the services are deployed
+    And file storage has a full backup
     And clients have written 50 more times to each store
     When the MongoDB, Redis and file storage servers of the primary region are killed and their disks are lost
     And recovery from backups brings back MongoDB as of its latest backup, Redis as of its latest backup and file storage as of its latest backup
+    And the services are brought up in order
     Then every store answers through its public name
+    And every service is healthy and reaches what it depends on
+    And an upload becomes a PDF
+    And no reference between the stores dangles
     And the backups used were whole
     And the reference data is unchanged
     And nothing acknowledged before the recovery point is missing
