@@ -1,14 +1,41 @@
-"""The composition of detection: generations of backups, read as their stores wrote them. Names edges, as `environment` does."""
+"""The composition of detection: generations of backups, read as their stores wrote them, and how well damage of backups is caught.
+
+Names edges, as `environment` does.
+"""
 
 import hashlib
+import tempfile
 from collections.abc import Iterable, Iterator
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
-from drplatform.engine import generations
-from drplatform.environment import Vault
+from drplatform import environment
+from drplatform.engine import backups, generations, mutations
+from drplatform.environment import Environment, Vault
 from drplatform.model import anomaly, errors
+from drplatform.repositories.memory import MemoryRepository
 from drplatform.stores.files import framing
 from drplatform.stores.files.content import End, Header, Void
+
+ON_BACKUPS = ("backup-", "manifest-", "log-", "retention-")
+"""How the faults on backups are called."""
+
+
+def score(env: Environment, vault: Vault, stores: tuple[str, ...], bytes_at_most: int) -> list[mutations.Mutation]:
+    """Cause every fault on backups on a copy of the newest ones, in memory: the vault is read and never written.
+
+    Raises KeyUnavailable without a private key, SettingsError when there are no backups, or more than fit.
+    """
+    if vault.opener is None:
+        raise errors.KeyUnavailable("Looking into backups needs a private key; name an age identity file with --identity.")
+    manifests = [m for m in backups.Catalogue(vault.repository).read().manifests if not stores or m.store in stores]
+    if not manifests:
+        raise errors.SettingsError("There are no backups to try the faults on; take some with: drplatform backups take")
+    copy = MemoryRepository(env.clock)
+    taken = mutations.copied(vault.repository, copy, manifests, bytes_at_most)
+    kinds = tuple(kind for kind in environment.fault_kinds() if kind.startswith(ON_BACKUPS))
+    with tempfile.TemporaryDirectory() as directory:
+        trial = mutations.Trial(copy, vault.opener, taken, env.policy, env.clock, Path(directory))
+        return mutations.score(trial, environment.fault, kinds)
 
 
 def examine(vault: Vault, store: str, count: int) -> list[anomaly.Finding]:

@@ -1,16 +1,18 @@
 """`drplatform faults` and `drplatform stop`: disasters by hand, within guardrails, and how they end."""
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from drplatform import environment, injection
+from drplatform import detection, environment, injection
 from drplatform.cli import options
-from drplatform.engine import guardrails
-from drplatform.environment import Environment
+from drplatform.cli.vault import vault_options
+from drplatform.engine import guardrails, mutations
+from drplatform.environment import Environment, Where
 from drplatform.model import errors, powers
 
 SHOWN = 20
@@ -129,6 +131,37 @@ def heal(platform_id: str | None) -> int:
     if not healed:
         click.echo("No disaster is in effect.")
     return 0
+
+
+@group.command()
+@click.argument("stores", nargs=-1)
+@click.option("--limit-mib", type=click.IntRange(1), default=256, show_default=True, help="At most so much is copied into memory.")
+@vault_options
+def score(stores: tuple[str, ...], limit_mib: int, where: Where) -> int:
+    """The mutation score of your own backups: every fault on backups, tried on a copy of them in memory, and which layer catches it.
+
+    The vault is read and never written. Exit code 1 when something is missed. The table is written to the reports, too.
+
+    \b
+    drplatform faults score
+    drplatform faults score redis --repository /backups
+    """
+    env = Environment.open(options.settings())
+    env.require_records()
+    with env.recorded("mutation score", stores=list(stores)) as noted:
+        found = detection.score(env, env.vault(where), stores, limit_mib << 20)
+        noted["summary"], noted["mutations"] = mutations.summary(found), [m.to_json() for m in found]
+    _write_score(env.settings.reports, found)
+    click.echo(mutations.table(found))
+    click.echo(mutations.summary(found))
+    return 0 if found and all(m.caught for m in found) else 1
+
+
+def _write_score(reports: Path, found: list[mutations.Mutation]) -> None:
+    layers = "".join(f"- {name}: {meaning}\n" for name, meaning in mutations.LAYERS.items())
+    text = f"# Mutation score of the backups\n\n{mutations.summary(found)}\n\n{mutations.table(found)}\nLayers:\n\n{layers}"
+    (reports / "mutation-score.md").write_text(text)
+    (reports / "mutation-score.json").write_text(json.dumps([m.to_json() for m in found], indent=1))
 
 
 @click.command()

@@ -167,4 +167,5 @@ def _bound(name: str, usual: Sequence[Rates], allowed: Tolerances) -> float:
     tolerance: float = getattr(allowed, name)
     if len(usual) < HISTORY:
         return 2 * tolerance
-    return max(tolerance, allowed.times * median(abs(getattr(rates, name)) for rates in usual))
+    seen: list[float] = [abs(getattr(rates, name)) for rates in usual]
+    return max(tolerance, allowed.times * median(seen))
