@@ -19,14 +19,22 @@ PREFIX = "application/"
 
 def connect(stores: Mapping[str, Endpoint], clock: Clock) -> "Users":
     """Users of an application on these stores (by kind)."""
-    return Users(clients.connect(stores), clock)
+    return Users(stores, clock)
 
 
 class Users:
     """See `model.services.Application`."""
 
-    def __init__(self, reached: Clients, clock: Clock) -> None:
-        self._clients, self._clock = reached, clock
+    def __init__(self, stores: Mapping[str, Endpoint], clock: Clock) -> None:
+        self._stores, self._clock = stores, clock
+        self._opened: Clients | None = None
+
+    @property
+    def _clients(self) -> Clients:
+        """Made when they are needed: who only asks for health needs none."""
+        if self._opened is None:
+            self._opened = clients.connect(self._stores)
+        return self._opened
 
     def health(self, service: Address) -> None:
         _expect(web.call(service, "GET", "/healthz"), 200, f"the service at {service} to be well")
@@ -64,7 +72,8 @@ class Users:
             return References(documents, cached, jobs, self._keys(UPLOADS), self._keys(PDFS))
 
     def close(self) -> None:
-        self._clients.close()
+        if self._opened:
+            self._opened.close()
 
     def _upload(self, gateway: Address, name: str, content: bytes) -> str:
         reply = _expect(web.call(gateway, "POST", "/uploads", content, name), 201, "an upload to be taken")

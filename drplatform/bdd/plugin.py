@@ -36,6 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--policy", type=Path, help="A policy in YAML.  [default: the one that comes with drplatform]")
     group.addoption("--seed", type=int, help="Repeats a run with the same data.  [default: random, printed]")
     group.addoption("--trials", type=int, default=1, help="Runs every drill so many times, each with data of its own.  [default: 1]")
+    group.addoption("--sign-off", metavar="NAME", default="", help="Who verifies critical functionality by hand.  [default: nobody]")
     group.addoption("--drill-reports", type=Path, help="Where reports of drills go.  [default: reports]")
 
 
@@ -76,6 +77,7 @@ def _settings(config: pytest.Config) -> "Settings":
         policy=config.getoption("--policy"),
         seed=config.getoption("--seed"),
         reports=config.getoption("--drill-reports"),
+        sign_off=lambda: str(config.getoption("--sign-off")).strip(),
     )
 
 
@@ -155,10 +157,17 @@ def pytest_bdd_step_error(request: pytest.FixtureRequest, step: Step, exception:
 
 
 def _remember(config: pytest.Config, evidence: Evidence, reports: dict[str, Path]) -> None:
+    from drplatform.engine import services
     from drplatform.reports import summary
 
     lines = config.stash.setdefault(TERMINAL, [])
-    lines += ["", *summary.lines(evidence), *(f"{name:8} {path.resolve()}" for name, path in reports.items())]
+    manual = services.manual(evidence)
+    lines += [
+        "",
+        *summary.lines(evidence),
+        *(["", manual] if manual else []),
+        *(f"{name:8} {path.resolve()}" for name, path in reports.items()),
+    ]
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from drplatform.model import ports, powers
+from drplatform.model import ports, powers, services
 
 OF_SERVERS = {
     "killable": ports.Killable,
@@ -14,7 +14,7 @@ OF_SERVERS = {
 }
 """`killable:primary`: every server of the region has the power."""
 
-OF_PLATFORMS = {"pressure": powers.Pressurable, "vault-server": powers.Vaulted, "links": powers.Severable}
+OF_PLATFORMS = {"pressure": powers.Pressurable, "vault-server": powers.Vaulted, "links": powers.Severable, "services": services.Serving}
 
 
 def of(platform: ports.Platform, stores: Mapping[str, ports.DataStore]) -> frozenset[str]:

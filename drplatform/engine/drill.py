@@ -10,7 +10,20 @@ from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Self
 
-from drplatform.engine import backups, capabilities, configuration_drill, custody, damage, failover, judgement, naming, recovery, runbook
+from drplatform.engine import (
+    backups,
+    capabilities,
+    configuration_drill,
+    custody,
+    damage,
+    failover,
+    judgement,
+    naming,
+    recovery,
+    runbook,
+    service_checks,
+    services,
+)
 from drplatform.engine.capture import Capture
 from drplatform.engine.faulting import Faulting
 from drplatform.engine.kit import Kit
@@ -81,6 +94,7 @@ class Drill:
         self._namespaces: dict[str, str] = {}
         self._moments: dict[str, Position] = {}
         self._settled: judgement.Findings | None = None
+        self._services: services.ServiceRecovery | None = None
 
     def __enter__(self) -> Self:
         self.timeline.add("drill.begin", id=self.id, scenario=self.plan.scenario.name, seed=self.plan.seed)
@@ -263,6 +277,18 @@ class Drill:
         self._await_answers(activity.stores, recovery.SECONDS_TO_SERVE)
 
     @_perform.register
+    def _(self, activity: drill.DeployServices) -> None:
+        others = [r.name for r in self.kit.platform.regions if r.name not in (plan_serving(self.kit.platform), drill.WITNESS)]
+        self._services = services.ServiceRecovery(self.kit, self.timeline, plan_serving(self.kit.platform))
+        self._services.deploy(others)
+        self.record.reference = {name: self.kit.stores[name].digest() for name in self.record.reference}  # the uploads are part of it now
+
+    @_perform.register
+    def _(self, activity: drill.BringUpServices) -> None:
+        self._services = services.ServiceRecovery(self.kit, self.timeline, activity.region)
+        self._services.follow()
+
+    @_perform.register
     def _(self, activity: drill.Expect) -> None:
         findings = self._findings()
         judgement.require(activity, findings.of(activity.judgement))
@@ -301,8 +327,15 @@ class Drill:
             self._stop_clients()
             self._stop_captures()
             self.record.doubt(self._faulting.heal_all)
-            self._settled = judgement.examine(self.plan, self.kit, self.record, self._workload, self._probing, self._others)
+            found = judgement.examine(self.plan, self.kit, self.record, self._workload, self._probing, self._others)
+            self._settled = dataclasses.replace(found, parts={**found.parts, **self._examine_services()})
         return self._settled
+
+    def _examine_services(self) -> Mapping[str, tuple[judgement.Part, ...]]:
+        """Where services were brought up: after everything else was read, since a test of theirs writes."""
+        if self._services is None or judgement.broken_off(self.plan, self.record):
+            return {}
+        return service_checks.parts(self.kit, self._services.region)
 
     # -- users ------------------------------------------------------------------------------------------------------------------
 

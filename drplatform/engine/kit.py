@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drplatform.engine.phrases import FaultLookup
-from drplatform.model import ports, timeline
+from drplatform.model import ports, services, timeline
 from drplatform.model.clock import Clock
 from drplatform.model.policy import Policy
 from drplatform.model.secret import Secret
@@ -40,5 +40,9 @@ class Kit:
     operator: str
     versions: Mapping[str, str]
     listener: timeline.Listener = lambda event: None
+    application: Callable[[Mapping[str, ports.Endpoint]], services.Application] | None = None
+    """From the stores' endpoints, by kind, to the users of the services on them."""
+    sign_off: Callable[[], str] = lambda: ""
+    """Asks who has looked at critical functionality; empty when nobody has."""
     traffic: ports.Traffic | None = None
     """The public names, where the platform has some that move."""

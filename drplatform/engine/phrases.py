@@ -152,6 +152,24 @@ PHRASES = (
         "The store's log is followed and sealed in the vault every second, from its latest full backup on.",
     ),
     Phrase(
+        "given",
+        "the services are deployed",
+        drill.DeployServices,
+        "The policy's services run where the platform serves, and hold uploads; elsewhere the critical ones are deployed, but inactive.",
+    ),
+    Phrase(
+        "when",
+        "the services are brought up in order",
+        drill.BringUpServices,
+        "The runbook: deployed and started in the order of dependencies, checked, tried by integration tests, signed off by a person.",
+    ),
+    Phrase(
+        "when",
+        "the services are brought up in order in the {region} region",
+        drill.BringUpServices,
+        "As above, in that region: after a failover, the services on standby there.",
+    ),
+    Phrase(
         "when",
         "clients have written {writes:d} more times to each store",
         drill.GoOnWriting,
@@ -288,6 +306,19 @@ PHRASES = (
         "the stores hold one consistent moment",
         _expect("consistent"),
         "No write is there that may refer to one lost in another store; by how many seconds the stores are apart is measured.",
+    ),
+    Phrase(
+        "then",
+        "every service is healthy and reaches what it depends on",
+        _expect("services"),
+        "Each service is asked for its health, and for each thing that the policy says it depends on.",
+    ),
+    Phrase("then", "an upload becomes a PDF", _expect("end to end"), "End to end through the gateway; what the test made is removed."),
+    Phrase(
+        "then",
+        "no reference between the stores dangles",
+        _expect("references"),
+        "Uploads, documents, cached copies, jobs and PDFs of the services are followed across the stores.",
     ),
     Phrase("then", "the backups used were whole", _expect("backups"), "Every object of every backup used matched its manifest."),
 )

@@ -204,6 +204,24 @@ class Restart(Activity):
 
 
 @dataclass(frozen=True)
+class DeployServices(Activity):
+    """The policy's services are deployed and active where the platform serves; the critical ones deployed, but inactive, elsewhere."""
+
+    def needs(self) -> frozenset[str]:
+        return frozenset({"services"})
+
+
+@dataclass(frozen=True)
+class BringUpServices(Activity):
+    """The service recovery: services are deployed anew and started in the order of their dependencies, tried, and signed for."""
+
+    region: str = "primary"
+
+    def needs(self) -> frozenset[str]:
+        return frozenset({"services"})
+
+
+@dataclass(frozen=True)
 class Expect(Activity):
     """A judgement: one of JUDGEMENTS, on the given stores (empty: all that were recovered, or written to)."""
 

@@ -85,11 +85,13 @@ class Policy:
         return self.objectives.rpo[self.stores[store].data_class]
 
     def service_order(self) -> tuple[tuple[str, ...], ...]:
-        """Services in groups: each group needs only the groups before it (and stores)."""
+        """Services in groups: each group needs only the groups before it (and stores). Raises PolicyError for a circle."""
         waiting = {s.name: {d for d in s.depends_on if d not in self.stores} for s in self.services}
         order = []
         while waiting:
             ready = tuple(sorted(name for name, needs in waiting.items() if not needs & waiting.keys()))
+            if not ready:
+                raise errors.PolicyError(f"services: {', '.join(sorted(waiting))} wait for each other")
             order.append(ready)
             waiting = {name: needs for name, needs in waiting.items() if name not in ready}
         return tuple(order)

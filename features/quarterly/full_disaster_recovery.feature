@@ -1,4 +1,5 @@
 @quarterly @critical @database @files @mongodb @redis
+@soc_2_a1_3 @nist_cp_4 @iso_22301_8_5 @dora_24_26 @nist_cp_10 @iso_27001_a_5_30 @dora_11 @hipaa_164_308_a_7 @dora_12 @nis2_21_2_c
 Feature: Full disaster recovery
   The strategy asks for a full disaster recovery drill every quarter. The primary region is lost with every disk in it, under load, and
   all stores come back from the vault alone.

@@ -3,6 +3,7 @@
 Owns the start, the end and the composition of its groups; what a group does is in `groups`, who may clear it away in `lease`.
 """
 
+import functools
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -17,6 +18,7 @@ from drplatform.platforms.embedded import binaries, layout, lease, mongodb, name
 from drplatform.platforms.embedded.groups import FilesGroup, Group, MongodbGroup, RedisGroup
 from drplatform.platforms.embedded.process import Waits
 from drplatform.platforms.embedded.server import Recipe, Server
+from drplatform.platforms.embedded.services import Process, Services, free_place
 
 BUCKETS = ("uploads", "pdfs")
 VAULT_BUCKET = "backups"
@@ -45,6 +47,7 @@ class EmbeddedPlatform:
         self._vault: Server | None = None
         self._layout: layout.Layout | None = None
         self._names: Server | None = None
+        self._services: Services | None = None
         self._wanted = wanted
 
     @classmethod
@@ -82,7 +85,9 @@ class EmbeddedPlatform:
 
     @property
     def regions(self) -> tuple[Region, ...]:
-        return tuple(Region(name, tuple(s for s in self.servers() if s.region == name)) for name in self._drawn.regions)
+        """With the services that were started, but not those on standby."""
+        instances = (*self.servers(), *(self._services.started() if self._services else ()))
+        return tuple(Region(name, tuple(s for s in instances if s.region == name)) for name in self._drawn.regions)
 
     def endpoint(self, kind: str) -> Endpoint:
         return self._group(kind).endpoint()
@@ -132,6 +137,15 @@ class EmbeddedPlatform:
         key = Credentials(nameserver.KEY_NAME, Secret(self._drawn.names_key))
         return NameServer(nameserver.KIND, self._names.address, nameserver.ZONE, nameserver.TTL, key)
 
+    # -- Serving -----------------------------------------------------------------------------------------------------------------------
+
+    def deploy(self, region: str, service: str, depends_on: Sequence[str]) -> Server:
+        assert self._services, "the platform was entered"
+        return self._services.deploy(region, service, depends_on)
+
+    def services(self, region: str) -> Mapping[str, Server]:
+        return self._services.of(region) if self._services else {}
+
     # -- for faults: Vaulted, Pressurable --------------------------------------------------------------------------------------------
 
     @property
@@ -174,6 +188,13 @@ class EmbeddedPlatform:
             layout.REDIS: RedisGroup(of[layout.REDIS], directory, self._waits),
             layout.FILES: FilesGroup(of[layout.FILES], directory, self._weed(drawn, BUCKETS), self._files()),
         }
+        self._services = self._serving(directory, drawn)
+
+    def _serving(self, directory: Path, drawn: layout.Layout) -> Services:
+        def server(service: str, place: layout.Place) -> Server:
+            return self._server(place, directory, Process(service))
+
+        return Services(functools.partial(free_place, drawn), server, self.endpoint)
 
     def close(self) -> None:
         """Kill everything and remove the directory: nothing of it is needed any more."""
@@ -203,7 +224,8 @@ class EmbeddedPlatform:
 
     def everything(self) -> tuple[Server, ...]:
         """All servers, the vault's and the name server with them; none before it is entered."""
-        return (*self.servers(), *(server for server in (self._vault, self._names) if server))
+        deployed = self._services.everything() if self._services else ()
+        return (*self.servers(), *(server for server in (self._vault, self._names) if server), *deployed)
 
     # -- how it is made --------------------------------------------------------------------------------------------------------------
 

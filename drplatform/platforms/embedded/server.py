@@ -106,6 +106,11 @@ class Server(Hurtable):
         return self.address if self._state.published else Address(self.address.host, self.place.ports[layout.PRIVATE])
 
     @property
+    def begun(self) -> bool:
+        """Whether it was ever started."""
+        return self._state.pid is not None
+
+    @property
     def generation(self) -> int:
         """How many disks it has had, this one counted."""
         return self._state.generation
