@@ -23,6 +23,11 @@ class Control:
         """As an OSCAL control id: `nist-cp-9`, `hipaa-164.308-a-7`."""
         return re.sub(r"[^a-z0-9.]+", "-", self.name.lower()).strip("-")
 
+    @property
+    def mark(self) -> str:
+        """As a tag of a feature, which pytest takes as a marker: `nist_cp_9`."""
+        return re.sub(r"[^a-z0-9]+", "_", self.name.lower()).strip("_")
+
 
 ALL = (
     Control("SOC 2", "A1.2", "backup processes and recovery infrastructure are designed, run and watched"),

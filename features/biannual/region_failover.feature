@@ -1,4 +1,5 @@
 @biannual @critical @database @files @mongodb @redis
+@soc_2_a1_3 @nist_cp_4 @iso_22301_8_5 @dora_24_26 @nist_cp_10 @iso_27001_a_5_30 @dora_11 @iso_27001_a_8_14
 Feature: Multi-region failover
   The strategy asks for a failover to the secondary region twice a year: replicas are promoted, the names are pointed to the secondary
   region, function is verified there. Then the way back: the old region follows, and service is handed over without losing a write.

@@ -1,4 +1,5 @@
 @monthly @critical @configuration
+@soc_2_a1_2 @nist_cp_9 @iso_27001_a_8_13 @hipaa_164_308_a_7 @dora_12 @nis2_21_2_c @soc_2_a1_3 @nist_cp_4 @iso_22301_8_5 @dora_24_26 @nist_cp_10
 Feature: Configuration recovery
   Manifests, environment and secrets are backed up daily. A wrong configuration is rolled out, and all secrets are replaced at once, so that
   nothing can log in any more. Both come back from the vault, compared with their backup before anything reads them.

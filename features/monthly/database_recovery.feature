@@ -1,4 +1,5 @@
 @monthly @critical @database @mongodb @redis
+@soc_2_a1_2 @nist_cp_9 @iso_27001_a_8_13 @hipaa_164_308_a_7 @dora_12 @nis2_21_2_c @soc_2_a1_3 @nist_cp_4 @iso_22301_8_5 @dora_24_26 @nist_cp_10
 Feature: Database recovery
   The strategy asks for a monthly test of the database recovery procedures. This one loses the most that a database can lose at
   once: a person drops a collection by mistake, and before anyone has noticed the primary region's database servers die and take

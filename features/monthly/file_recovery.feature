@@ -1,4 +1,5 @@
 @monthly @critical @files
+@soc_2_a1_2 @nist_cp_9 @iso_27001_a_8_13 @hipaa_164_308_a_7 @dora_12 @nis2_21_2_c @soc_2_a1_3 @nist_cp_4 @iso_22301_8_5 @dora_24_26 @nist_cp_10
 Feature: File storage recovery
   Uploads and generated PDFs are backed up daily. This drill loses the file storage of the primary region with its disks, and brings it
   back from the vault alone, object by object verified.

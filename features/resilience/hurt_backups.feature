@@ -1,4 +1,5 @@
 @resilience @critical @database @mongodb @redis
+@nist_cp_4 @dora_24_26 @pci_dss_12_10 @iso_27001_a_5_29
 Feature: Backups that were hurt
   A recovery is only as good as the backups, and whoever hurts a platform begins with them. Each of these must be found before anything is
   restored. When the vault is as it should be again, the recovery goes through.

@@ -1,4 +1,5 @@
 @resilience @critical @files
+@nist_cp_4 @dora_24_26 @pci_dss_12_10 @iso_27001_a_5_29
 Feature: Ransomware
   Somebody encrypts the users' files. The vault is elsewhere, and holds what they were.
 

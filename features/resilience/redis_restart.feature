@@ -1,4 +1,5 @@
 @resilience @critical @database @redis
+@nist_cp_4 @dora_24_26 @pci_dss_12_10 @iso_27001_a_5_29
 Feature: Redis starts again from its own files
   Redis keeps an append-only file, written every second. A server that dies and comes back must have what it had, without any backup.
 

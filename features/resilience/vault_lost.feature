@@ -1,4 +1,5 @@
 @resilience @critical @database @redis
+@nist_cp_4 @dora_24_26 @pci_dss_12_10 @iso_27001_a_5_29
 Feature: The vault is lost for a while
   While the vault does not answer, nothing new is protected, and users must not notice. When it is back, capture goes on from where it was,
   and a disaster after that loses no more than one at any other time.

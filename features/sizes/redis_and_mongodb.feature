@@ -1,4 +1,5 @@
 @sizes @database @mongodb @redis
+@nist_cp_4
 Feature: Recoveries at several sizes
   How long a recovery takes at the size of production can only be estimated: from what it takes at several smaller sizes.
 

@@ -118,3 +118,13 @@ def test_the_pdf_of_an_empty_and_of_a_long_assessment():
     assert words(pdf.content(Assessment(NOW, (), (), ())))
     many = dataclasses.replace(assessment(), findings=assessment().findings * 60)
     assert pdf.content(many).count(b"/Type /Page\n") >= 10
+
+
+def test_the_shipped_features_name_controls_that_there_are_and_pytest_knows_them():
+    root = Path(environment.__file__).parents[1] / "features"
+    known = {line.strip().split(":")[0] for line in (root / "pytest.ini").read_text().splitlines() if line.startswith("    ")}
+    marks = {c.mark for c in controls.ALL}
+    for feature in root.glob("*/*.feature"):
+        tags = {tag for s in environment.read_feature(feature) for tag in s.tags}
+        assert tags <= known, f"{feature.name}: {tags - known} are no markers of features/pytest.ini"
+        assert not {t for t in tags if t.startswith(("soc_", "iso_", "nist_", "dora_", "nis2_", "pci_", "hipaa_"))} - marks
