@@ -67,11 +67,16 @@ class OnBackup:
         changed = self.change(seen)
         if not changed:
             raise errors.Inconclusive(f"Too few backups of {self.store} are in the vault for this fault; take another.")
+        self._considered(scene).parent.mkdir(mode=0o700, exist_ok=True)
+        self._considered(scene).write_text(json.dumps([m.id for m in seen.manifests]))
         return {"objects": {key: _keep(scene, seen.objects.get(key)) for key in changed}}
 
     def apply(self, scene: ports.Scene) -> None:
-        repository = _repository(scene)
-        for key, data in self.change(look(repository, self.store, self.of)).items():
+        """On the backups that were there when the state was captured: others may have been taken since."""
+        repository, considered = _repository(scene), json.loads(self._considered(scene).read_text())
+        seen = look(repository, self.store, self.of)
+        seen = dataclasses.replace(seen, manifests=tuple(m for m in seen.manifests if m.id in considered))
+        for key, data in self.change(seen).items():
             replace(repository, key, data)
 
     def confirm(self, scene: ports.Scene, before: Mapping[str, Any]) -> ports.Receipt:
@@ -95,6 +100,9 @@ class OnBackup:
     def change(self, seen: Seen) -> Change:
         """What the fault makes of the objects seen; nothing when there are too few of them. Always the same."""
         raise NotImplementedError
+
+    def _considered(self, scene: ports.Scene) -> Path:
+        return _aside(scene) / f"considered-{self.store}-{self.of}.json"
 
     def keys(self, seen: Seen) -> list[str]:
         """The artefacts of the chosen sort, oldest first."""

@@ -1,5 +1,6 @@
 """What faults on MongoDB share: a client of their own, and documents as victims."""
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -93,12 +94,16 @@ class OnDocuments(_destroying.Destroying):
         return self.namespace or store.marks_namespace
 
     def victims(self, collection: Collection) -> tuple[list[Any], int]:
-        """Ids of the share, spread evenly, and how many documents there are."""
+        """Ids of the share, and how many documents there are."""
         if not 0 < self.share <= 1:
             raise errors.SettingsError(f"The share of documents must be above 0 and at most 1, not {self.share}.")
         ids = [found["_id"] for found in collection.find({}, {"_id": 1}).sort("_id", 1).limit(VICTIMS_AT_MOST)]
-        count = max(1, round(self.share * len(ids))) if ids else 0
-        return [ids[number * len(ids) // count] for number in range(count)], len(ids)
+        return [one for one in ids if _place(one) < self.share] or ids[:1], len(ids)
+
+
+def _place(identifier: Any) -> float:
+    """Where in [0, 1) a document stands, evenly and always the same, whatever is written beside it."""
+    return int.from_bytes(hashlib.sha256(json_util.dumps(identifier).encode()).digest()[:6]) / 2**48
 
 
 def victims_of(before: Mapping[str, Any]) -> list[Any]:
