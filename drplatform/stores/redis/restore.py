@@ -14,7 +14,7 @@ from drplatform.model.backup import BackupKind, Digest
 from drplatform.model.clock import Clock, wait_for
 from drplatform.model.ports import Address, Endpoint, RestoreEnd
 from drplatform.model.position import Position
-from drplatform.stores.redis import content, digest, rdb, stream
+from drplatform.stores.redis import content, digest, rdb, stream, target
 from drplatform.stores.redis import wire as wires
 from drplatform.stores.redis.snapshot import LEFT_OUT_PART, LOG_PART, PART
 from drplatform.stores.redis.source import USER, Source
@@ -54,7 +54,7 @@ class RedisRestore:
 
     def _load_snapshot(self, blocks: Iterator[bytes]) -> None:
         preface, content_blocks = rdb.opened(blocks)
-        refuse_wrong_target(self._admin, preface)
+        target.refuse_wrong(self._admin, self._clock, preface)
         self._attach(preface)
         for block in rdb.checked(content_blocks):
             self._following.send(block)
@@ -182,22 +182,6 @@ def _abandon(running: RedisRestore, first: BaseException) -> None:
         first.add_note(f"The target could not be detached from the restore either: {second}")
 
 
-def refuse_wrong_target(admin: Wire, preface: rdb.Preface) -> None:
-    """Raises TargetRefused unless the server is an empty primary, outside any cluster, that can read this snapshot."""
-    replication = wires.info(admin, "replication")
-    if replication["role"] != "master":
-        raise errors.TargetRefused("The target is a replica of another server; restore into a primary of its own.")
-    if wires.info(admin, "cluster").get("cluster_enabled") == "1":
-        raise errors.TargetRefused(
-            "The target is a node of a Redis Cluster, which cannot follow a source; restore into a server of its own."
-        )
-    if wires.setting(admin, "tls-replication") == "yes":
-        raise errors.TargetRefused("The target replicates by TLS only; set tls-replication to no for the time of the restore.")
-    if occupants := content.occupants(admin):
-        raise errors.TargetRefused(f"The target is not empty ({', '.join(occupants)}); restore into an empty one.")
-    _refuse_older(admin, preface)
-
-
 def persist(admin: Wire, clock: Clock) -> None:
     """Have everything on the target's disk, in whichever way it would start from; nothing when it keeps nothing on disk.
 
@@ -216,16 +200,6 @@ def progress(clock: Clock, what: str, look: Callable[[], T], done: Callable[[T],
         before = seen
         seen = wait_for(clock, what, look, within=PATIENCE, every=0.005, until=lambda now, before=before: now != before)  # type: ignore[misc]
     return seen
-
-
-def _refuse_older(admin: Wire, preface: rdb.Preface) -> None:
-    family, version = content.family(admin), content.rdb_version(admin)
-    if not rdb.loadable(preface, family, version):
-        writer = preface.fields.get("valkey-ver") or preface.fields.get("redis-ver", "unknown")
-        raise errors.TargetRefused(
-            f"The snapshot has RDB format {preface.family} {preface.version} (written by version {writer}), which the target, "
-            f"{content.version(admin)} with format {version}, does not read; restore into the same or a newer version."
-        )
 
 
 def _leave_source(admin: Wire, clock: Clock) -> None:

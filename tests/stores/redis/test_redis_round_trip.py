@@ -1,5 +1,6 @@
 """Snapshot and restore between real servers, compared key by key by another client than the store's own."""
 
+import dataclasses
 import os
 import random
 import re
@@ -191,6 +192,57 @@ def test_wrong_targets_are_refused_before_the_first_byte(redis_servers, clock):
         refused(blocks, "replica of another")
         r.replicaof("NO", "ONE")
     assert cases.restored(target, blocks).digests == source.digest()
+
+
+def test_targets_in_use_or_without_power_are_refused_before_the_first_byte(redis_servers, clock):
+    source, target = (store_redis.connect(redis_servers().endpoint, clock) for _ in range(2))
+    source.seed(1, 30)
+    blocks, _ = cases.snapshot(source)
+
+    def refused(words: str, store=target) -> None:
+        with cases.client(target.endpoint) as r:
+            settings = r.config_get("*")
+            with pytest.raises(errors.TargetRefused, match=words):
+                cases.restored(store, blocks)
+            assert r.config_get("*") == settings and r.dbsize() == 0
+            assert "cmdstat_replicaof" not in r.info("commandstats")
+
+    with cases.client(target.endpoint) as r:
+        r.config_set("min-replicas-to-write", 2)
+        refused("takes no writes")
+        r.config_set("min-replicas-to-write", 0)
+        r.execute_command("ACL", "SETUSER", "weak", "on", ">secret-7c1", "~*", "+@all", "-replicaof")
+        weak = dataclasses.replace(target.endpoint, credentials=Credentials("weak", Secret("secret-7c1")))
+        refused("may not restore", store_redis.connect(weak, clock))
+    stop = threading.Event()
+    user = threading.Thread(target=_served_at_once, args=(target.endpoint, stop))
+    user.start()
+    try:
+        refused("in use")
+    finally:
+        stop.set(), user.join(10)
+    assert cases.restored(target, blocks).digests == source.digest()
+
+
+def _served_at_once(endpoint: Endpoint, stop: threading.Event) -> None:
+    """Writes that leave nothing behind: all in one transaction."""
+    with cases.client(endpoint) as r:
+        while not stop.is_set():
+            with r.pipeline() as pipe:
+                pipe.rpush("queue", 1).lpop("queue").execute()
+
+
+def test_a_sentinel_is_no_target(redis_servers, clock):
+    source = store_redis.connect(redis_servers().endpoint, clock)
+    blocks, _ = cases.snapshot(source)
+    server = redis_servers()
+    server.process.kill(), server.process.wait()
+    configuration = server.directory / "sentinel.conf"
+    configuration.write_text(f"port {server.endpoint.addresses[0].port}\nbind 127.0.0.1\n")
+    server.command[1:] = [str(configuration), "--sentinel"]
+    _start(server)
+    with pytest.raises(errors.TargetRefused, match="sentinel"):
+        cases.restored(store_redis.connect(server.endpoint, clock), blocks)
 
 
 def test_a_log_alone_and_a_foreign_part_restore_nothing(pair):
