@@ -538,13 +538,17 @@ class MultiRegion(Protocol):
 
 @dataclass(frozen=True)
 class NameServer:
-    """How to change public names. `kind` names the module in `drplatform.traffic`; `ttl` in seconds is given to each record."""
+    """How to change public names. `kind` names the module in `drplatform.traffic`; `ttl` in seconds is given to each record.
+
+    `options` by kind: route53 `region`, `endpoint`; kubernetes `kubeconfig`, `context`.
+    """
 
     kind: str
     address: Address
     zone: str
     ttl: float
     credentials: Credentials | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 @runtime_checkable
