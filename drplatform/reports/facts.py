@@ -20,7 +20,7 @@ LOSSES = {
 }
 """The findings of a comparison that count against the recovery, in words."""
 
-NAMES = {"rto": "Recovery time (RTO)", "rpo": "Data loss (RPO)"}
+NAMES = {"rto": "Recovery time (RTO)", "rpo": "Data loss (RPO)", "skew": "Skew between the stores"}
 
 
 @dataclass(frozen=True)

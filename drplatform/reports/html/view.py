@@ -18,6 +18,7 @@ _GROUPS = (
         "How much was lost?",
         "Data loss (RPO): how far before the disaster the oldest lost write lies, and how many acknowledged writes are gone.",
     ),
+    ("skew", "How far apart were the stores?", "Skew: by how many seconds one store was brought back to a later moment than another."),
 )
 
 
