@@ -23,6 +23,7 @@ from drplatform.cli import (
     failover,
     faults,
     gameday,
+    interchange,
     platforms,
     report,
     retention,
@@ -69,6 +70,7 @@ vault.group.add_command(anomalies.anomalies)
 vault.group.add_command(retention.recoverability)
 cli.add_command(schedule.group)
 cli.add_command(vault.keys)
+cli.add_command(interchange.group)
 cli.add_command(catalogue.steps)
 cli.add_command(faults.group)
 cli.add_command(faults.stop)

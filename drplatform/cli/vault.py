@@ -121,9 +121,9 @@ def _proved(env: Environment, vault: Vault, manifest: Manifest, manifests: Itera
     """Restore the backup into a scratch server, and say what came of it."""
     if vault.opener is None:
         raise errors.KeyUnavailable("A private key is needed to restore; name it with --identity.")
-    chain = backups.chain_of(manifest, manifests)
+    needed = backups.chain_of(manifest, manifests)
     with env.scratch(manifest.store_kind) as scratch, env.recorded("proof", store=manifest.store, backup=manifest.id) as result:
-        proof = backups.prove(chain, scratch, vault.repository, vault.opener, env.clock)
+        proof = backups.prove(needed, scratch, vault.repository, vault.opener, env.clock)
         result.update(proved=proof.proved, reached=str(proof.reached))
     state = "PROVED by a restore" if proof.proved else "NOT what was backed up"
     told = f"{manifest.id}  {state}: {proof.items:,} items at {proof.reached}, {proof.compared} digests compared"
@@ -193,15 +193,15 @@ def restore(store: str, to: str | None, only: tuple[str, ...], rename: tuple[str
     listing = backups.Catalogue(vault.repository).read(store)
     if not listing.manifests:
         raise errors.SettingsError(f"There is no backup of {store!r} in {vault.repository.describe()}; see `drplatform backups list`.")
-    chain = _chain(listing.manifests, store, to)
+    chosen = chain(listing.manifests, store, to)
     with env.working(where) as (platform_store, repository):
         target = platform_store(store)
         lease = backups.Lease(store, target.identity())
         backups.check_target(target, lease, resume, choice)
         if not yes:
-            click.confirm(f"Restore {choice or 'everything'} of backup {chain.base.id} into {store} {lease.identity}?", abort=True)
-        with env.recorded("restore", store=store, target=lease.identity, backup=chain.base.id) as result:
-            end = backups.restore(chain, target, repository, vault.opener, lease, env.clock, resume=resume, choice=choice)
+            click.confirm(f"Restore {choice or 'everything'} of backup {chosen.base.id} into {store} {lease.identity}?", abort=True)
+        with env.recorded("restore", store=store, target=lease.identity, backup=chosen.base.id) as result:
+            end = backups.restore(chosen, target, repository, vault.opener, lease, env.clock, resume=resume, choice=choice)
             result.update(reached=str(end.reached), refused=len(end.refused))
     for refused in end.refused:
         click.secho(f"Not restored: {refused}", fg="red", err=True)
@@ -265,7 +265,8 @@ def _choice(only: tuple[str, ...], rename: tuple[str, ...]) -> ports.Choice | No
     return ports.Choice(only, {old: new for old, _, new in pairs}) if only else None
 
 
-def _chain(manifests: Iterable[Manifest], store: str, to: str | None) -> Chain:
+def chain(manifests: Iterable[Manifest], store: str, to: str | None) -> Chain:
+    """The chain to a moment or a position that a person has written, or as far as it goes. Raises SettingsError, LogGap."""
     if to is None:
         return chain_to(manifests, store)
     if re.fullmatch(r"\d+(\.\d+)*", to):

@@ -123,3 +123,19 @@ def test_one_collection_comes_back_beside_live_data(home, configured, mongodb_en
         assert (client.shop.orders.count_documents({}), client.shop.orders_recovered.count_documents({})) == (20, 50)
     assert home("backups", "restore", "mongodb", "--only", "shop").code == 2
     assert home("backups", "restore", "mongodb", "--only", "shop.a", "--rename", "shop.b=shop.c").code == 2
+
+
+def test_out_to_a_directory_of_the_stock_tools_and_in_again(home, configured, mongodb_endpoint_pair):
+    with real_servers.mongodb_client(mongodb_endpoint_pair[0]) as client:
+        client.shop.orders.insert_many([{"_id": n} for n in range(50)])
+        assert home("backups", "take", "mongodb", "full").code == 0
+        client.shop.orders.insert_one({"_id": "later"})
+        assert home("backups", "take", "mongodb", "incremental").code == 0
+    told = home("mongodb", "export", "dump")
+    assert told.code == 0 and "mongorestore --oplogReplay dump" in told.out, told.err
+    assert (home.directory / "dump/shop/orders.bson").stat().st_size > 50 * 14 - 1 and (home.directory / "dump/oplog.bson").exists()
+    assert home("mongodb", "export", "dump").code == 2, "it is not empty"
+    (home.directory / "dump/oplog.bson").unlink()
+    told = home("mongodb", "import", "dump")
+    assert told.code == 0, told.err
+    assert home("backups", "verify", told.out.split()[0], "--restore").code == 0

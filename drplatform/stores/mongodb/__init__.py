@@ -2,14 +2,16 @@
 
 The outside uses `connect`. Options of the endpoint:
 - `replica_set`: the set's name; members of another are refused;
+- `directory`: no server, but a directory of mongodump: a dump imports it, a restore exports into it; needs no address;
 - `read_from`: `secondary` takes dumps and follows the oplog from a secondary where there is one.
 """
 
 from drplatform.model.clock import Clock
 from drplatform.model.ports import Endpoint
+from drplatform.stores.mongodb.directory import MongoDirectory
 from drplatform.stores.mongodb.store import MongoStore
 
 
-def connect(endpoint: Endpoint, clock: Clock) -> MongoStore:
+def connect(endpoint: Endpoint, clock: Clock) -> MongoStore | MongoDirectory:
     """A store at this endpoint; connections are made when they are needed."""
-    return MongoStore(endpoint, clock)
+    return MongoDirectory(endpoint) if "directory" in endpoint.options else MongoStore(endpoint, clock)

@@ -9,6 +9,7 @@ Entry format: the server's src/mongo/db/repl/oplog_entry.idl.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import bson
@@ -18,6 +19,7 @@ from drplatform.model import errors
 from drplatform.model.ports import Operation
 from drplatform.stores.mongodb import members, raw
 from drplatform.stores.mongodb.members import Stamp
+from drplatform.stores.mongodb.wire import OPTIONS
 
 _FRAME = b"drplatform"
 _VERBS = {"i": "insert", "u": "update", "d": "delete"}
@@ -175,6 +177,16 @@ class Reader:
 def _frame(entry: Entry) -> tuple[Stamp, Stamp, int]:
     after, until = entry.value(b"after"), entry.value(b"until")
     return (after.time, after.inc), (until.time, until.inc), int(entry.value(b"entries"))
+
+
+def headed(blocks: Iterator[bytes], what: str) -> tuple[dict[str, Any], Iterator[bytes]]:
+    """The head of a log in a backup, and the frames after it. Raises IntegrityError when it is another's."""
+    whole = iter(blocks)
+    first = next(whole, b"")
+    head = bson.decode(next(raw.documents(first), b"\5\0\0\0\0"), OPTIONS)
+    if head.get("drplatform") != what:
+        raise errors.IntegrityError("The log of this MongoDB backup has no head; do not trust it.")
+    return head, chain([first[int.from_bytes(first[:4], "little") :]], whole)
 
 
 # -- for people ---------------------------------------------------------------------------------------------------------------

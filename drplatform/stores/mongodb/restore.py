@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import chain
 from typing import Any
 
 import bson
@@ -168,7 +167,7 @@ class MongoRestore:
 
     def _repeat_window(self, blocks: Iterator[bytes]) -> None:
         """Apply what an increment holds as operations, onto the state that the backup before it ended with."""
-        head, frames = _headed(blocks, increment.WINDOW)
+        head, frames = oplog.headed(blocks, increment.WINDOW)
         since, reached = _stamp(head["since"]), self._require_reached()
         if (head["timeline"], since) != (reached.timeline, members.stamp(reached)):
             raise errors.RecoveryFailed(f"The increment continues {since} and not {reached}; a backup between them is missing.")
@@ -184,7 +183,7 @@ class MongoRestore:
     def _settle(self, blocks: Iterator[bytes]) -> None:
         """Apply the dump's own log, which makes the documents consistent as of its end."""
         self._lease.enter(leases.SETTLING)
-        head, frames = _headed(blocks, "overlay")
+        head, frames = oplog.headed(blocks, "overlay")
         begin, end = _stamp(head["begin"]), _stamp(head["end"])
         cuts = {bytes(cut["uuid"]): _stamp(cut["until"]) for cut in head["cuts"]}
         with self._lock:
@@ -277,16 +276,6 @@ class MongoRestore:
         if self._reached is None:
             raise errors.RecoveryFailed("Nothing was loaded into MongoDB yet; load a full backup first.")
         return self._reached
-
-
-def _headed(blocks: Iterator[bytes], what: str) -> tuple[dict[str, Any], Iterator[bytes]]:
-    """The head of a log in a backup, and the frames after it. Raises IntegrityError when it is another's."""
-    whole = iter(blocks)
-    first = next(whole, b"")
-    head = bson.decode(next(raw.documents(first), b"\5\0\0\0\0"), wires.OPTIONS)
-    if head.get("drplatform") != what:
-        raise errors.IntegrityError("The log of this MongoDB backup has no head; do not trust it.")
-    return head, chain([first[int.from_bytes(first[:4], "little") :]], whole)
 
 
 def _stamp(timestamp: bson.timestamp.Timestamp) -> Stamp:

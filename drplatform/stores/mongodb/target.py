@@ -37,7 +37,7 @@ class Target:
     """Used by one thread at a time. `names` maps the source's UUIDs to namespaces here.
 
     `tolerant`: operations of the dump's own log, which repeat what is there already: an update of a document that is gone is no error.
-    `beside`: other collections are there, so that views of time series are made one by one.
+    `beside`: other collections are there, so that views of time series are made one by one (as they are for imported directories).
     """
 
     wire: Wire
@@ -109,7 +109,7 @@ class Target:
     def create(self, collection: Collection) -> None:
         """Make an empty collection with all its options. Users and roles may be there already."""
         database, name = namespaces.split(collection.namespace)
-        if self.beside and "timeseries" in collection.options:
+        if "timeseries" in collection.options and (self.beside or "clusteredIndex" not in collection.options):
             self.flush()
             chosen.create_time_series(self.wire, collection.namespace, collection.options)
             self.names[collection.uuid] = collection.namespace
