@@ -1,8 +1,9 @@
 """The composition of what is done with drills beside running them: runbooks, reviews, histories. Names edges, as `environment` does."""
 
+import hashlib
 import random
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -104,6 +105,28 @@ def gate_items(env: Environment, assessment: compliance.Assessment, newest: int)
         *gate.regressions(past(env), newest),
         *gate.coverage(coverage(env)),
     ]
+
+
+REPORTED = "compliance report"
+
+
+def note_report(env: Environment, files: Iterable[Path]) -> None:
+    """Note in the audit log what the report's files hold, by SHA-256, so that a change of any byte is found later."""
+    env.record_operation(REPORTED, files={file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files})
+
+
+def verify_report(env: Environment) -> list[str]:
+    """The files of the newest report, verified. Raises IntegrityError naming the first that is not as it was written, SettingsError without a report."""
+    noted = [r for r in env.verified_log() if r.get("kind") == REPORTED]
+    if not noted:
+        raise errors.SettingsError("No compliance report is in the audit log; make one with: drplatform compliance report")
+    for name, digest in noted[-1]["files"].items():
+        file = env.settings.reports / name
+        if not file.is_file():
+            raise errors.SettingsError(f"{file} is not there; name the directory of the report with --reports.")
+        if hashlib.sha256(file.read_bytes()).hexdigest() != digest:
+            raise errors.IntegrityError(f"{file} is not as it was written on {noted[-1]['when'][:10]}: it was changed since. Make it anew.")
+    return list(noted[-1]["files"])
 
 
 def allure_command() -> str:

@@ -38,6 +38,7 @@ def report(at_size: tuple[str, ...], **told: object) -> int:
     env = Environment.open(options.settings(**told))
     assessment = env.assessment()
     written = compliance.write(assessment, env.settings.reports, exercises.past(env), dict(map(_size, at_size)))
+    exercises.note_report(env, written.values())
     for status in Status:
         count = sum(f.status is status for f in assessment.findings)
         click.secho(f"{count:3} clauses {status.value}", fg=COLOURS[status] if count else None)
@@ -79,6 +80,16 @@ def action(drill: str, text: str, owner: str, due: datetime) -> int:
         raise errors.SettingsError(f"No failed drill {drill!r} is in the audit log; failed are: {', '.join(known) or 'none'}.")
     env.record_operation(deficiency.ACTION, drill=drill, text=text, owner=owner, due=f"{due:%Y-%m-%d}")
     click.echo(f"Planned. It is closed when the scenario {known[drill].scenario!r} passes again.")
+    return 0
+
+
+@group.command()
+@options.settings_options
+def verify(**told: object) -> int:
+    """Check that the files of the newest compliance report are as they were written, byte for byte, by the audit log."""
+    env = Environment.open(options.settings(**told))
+    names = exercises.verify_report(env)
+    click.echo(f"As they were written: {', '.join(names)} in {env.settings.reports.resolve()}.")
     return 0
 
 

@@ -58,6 +58,19 @@ def test_only_a_drill_that_passed_is_signed_off(home, failed):
     assert found["verify-manually"] == ["drill-2"] and found["training"] == ["drill-2"]
 
 
+@pytest.mark.parametrize("form", ["html", "pdf", "json", "oscal.json"])
+def test_a_byte_changed_in_a_report_is_found(home, form):
+    assert home("compliance", "verify").code == 2
+    assert home("compliance", "report").code == 0
+    assert home("compliance", "verify").code == 0
+    file = home.directory / "reports" / f"compliance.{form}"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    told = home("compliance", "verify")
+    assert told.code == 1 and f"compliance.{form} is not as it was written" in told.err
+
+
 def test_an_action_belongs_to_a_drill_that_failed(home, failed):
     assert home("compliance", "action", "other", "mend", "--owner", "me", "--due", "2026-12-31").code == 2
     told = home("compliance", "action", "drill-1", "mend it", "--owner", "me", "--due", "2026-12-31")
