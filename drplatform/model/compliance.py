@@ -126,10 +126,10 @@ def _finding(clause: Clause, evidence: Sequence[Record], policy: Policy, now: da
         return Finding(clause, Status.NEVER_TESTED, reason="no drill shows this yet")
     shown = [(r, clause.proof(r, policy)) for r in evidence]
     concerned = [(r, holds) for r, holds in shown if holds is not None]
-    decisive = [(r, holds) for r, holds in concerned if r["verdict"] != "INCONCLUSIVE"]
+    decisive = [(r, holds) for r, holds in concerned if r["verdict"] != "INCONCLUSIVE" and not (holds and failed_elsewhere(r))]
     ids = tuple(str(r["id"]) for r, _ in concerned)
     if not decisive:
-        reason = f"the last of {len(ids)} attempts, {ids[0]}, was inconclusive" if ids else "no drill has tested it"
+        reason = f"the last of {len(ids)} attempts, {ids[0]}, did not pass as a whole" if ids else "no drill has tested it"
         return Finding(clause, Status.NEVER_TESTED, ids, reason=reason)
     newest, holds = decisive[0]
     if newest["verdict"] != "PASSED" or not holds:
@@ -137,6 +137,14 @@ def _finding(clause: Clause, evidence: Sequence[Record], policy: Policy, now: da
     expires = finished(newest) + MAX_AGE.get(newest["scenario"]["cadence"], MAX_AGE["monthly"])
     stale = _stale(newest, evidence, policy, now, expires)
     return Finding(clause, Status.STALE if stale else Status.PROVEN, ids, expires, stale)
+
+
+def failed_elsewhere(record: Record) -> bool:
+    """Whether the drill failed by what it measured and checked, so that each clause can tell whether it was concerned.
+
+    For a clause that it does not concern such a drill proves nothing, and takes nothing away.
+    """
+    return record["verdict"] == "FAILED" and any(part["verdict"] == "FAILED" for part in (*record["measurements"], *record["checks"]))
 
 
 def _stale(proof: Record, evidence: Sequence[Record], policy: Policy, now: datetime, expires: datetime) -> str:

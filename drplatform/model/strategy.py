@@ -7,7 +7,7 @@ Rule, DORA (EU 2022/2554), NIS2 (EU 2022/2555).
 from collections.abc import Callable
 from typing import Any
 
-from drplatform.model.compliance import Clause, Proof, Record
+from drplatform.model.compliance import Clause, Proof, Record, failed_elsewhere
 from drplatform.model.policy import Policy
 
 BACKUPS = ("SOC 2 A1.2", "ISO 27001 A.8.13", "NIST CP-9", "HIPAA 164.308(a)(7)", "DORA 12", "NIS2 21(2)(c)")
@@ -87,8 +87,14 @@ def checked(words: str) -> Proof:
 
 
 def drilled(cadence: str) -> Proof:
-    """A drill of this cadence ran to its end."""
-    return lambda record, policy: record["verdict"] == "PASSED" if record["scenario"]["cadence"] == cadence else None
+    """A drill of this cadence ran to its end. What it found wrong is told by the clauses concerned."""
+
+    def proof(record: Record, policy: Policy) -> bool | None:
+        if record["scenario"]["cadence"] != cadence:
+            return None
+        return record["verdict"] == "PASSED" or failed_elsewhere(record)
+
+    return proof
 
 
 def followed_runbook(record: Record, policy: Policy) -> bool | None:

@@ -115,7 +115,7 @@ def test_the_newest_decisive_evidence_counts():
 def test_an_inconclusive_attempt_proves_nothing_and_takes_nothing_away():
     doubtful = record(1, verdict="INCONCLUSIVE")
     assert status("mongodb-full", doubtful) is Status.NEVER_TESTED
-    assert "inconclusive" in finding("mongodb-full", doubtful).reason
+    assert "did not pass as a whole" in finding("mongodb-full", doubtful).reason
     found = finding("mongodb-full", doubtful, record(3))
     assert found.status is Status.PROVEN
     assert found.evidence == ("drill-1", "drill-3")
@@ -216,3 +216,24 @@ def test_what_people_did_about_a_drill_belongs_to_it():
     said = [{"kind": strategy.SIGN_OFF, "drill": "drill-1"}, {"kind": strategy.REVIEW, "drill": "other"}]
     assert status("verify-manually", record(), *said) is Status.PROVEN
     assert status("training", record(), *said) is Status.NEVER_TESTED
+
+
+@pytest.mark.parametrize(
+    ("place", "red"),
+    [
+        (("measurements", 0), {"rto-critical"}),
+        (("measurements", 1), {"rto-critical"}),
+        (("measurements", 3), {"rpo-database"}),
+        (("checks", 3), {"redis-rdb", "recover-redis", "verify-data"}),
+    ],
+)
+def test_what_is_planted_turns_exactly_its_clauses_red(place, red):
+    """A target too tight, or one wrong check, in a drill that fails by it: nothing else is red, and what was proven before still is."""
+    bad = copy.deepcopy(record(1, verdict="FAILED"))
+    bad[place[0]][place[1]]["verdict"] = "FAILED"
+    found = compliance.assess(strategy.CLAUSES, [record(5), bad], POLICY, NOW).findings
+    assert {f.clause.id for f in found if f.status is Status.FAILED} == red
+    proven = {f.clause.id for f in compliance.assess(strategy.CLAUSES, [record(5)], POLICY, NOW).findings if f.status is Status.PROVEN}
+    assert {f.clause.id for f in found if f.status is Status.PROVEN} == proven - red
+    alone = compliance.assess(strategy.CLAUSES, [bad], POLICY, NOW).findings
+    assert not [f for f in alone if f.status is Status.PROVEN], "a drill that failed proves nothing"
