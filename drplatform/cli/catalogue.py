@@ -1,5 +1,6 @@
 """`drplatform steps` and `policy`: what there is to write drills with."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -7,16 +8,49 @@ import click
 from drplatform import environment
 from drplatform.cli import options
 from drplatform.engine import phrases
+from drplatform.model.backup import BackupKind
 from drplatform.model.policy import Policy
 
 
 @click.command()
-def steps() -> int:
-    """List the sentences that features may use."""
-    for phrase in phrases.PHRASES:
-        click.secho(f"{phrase.keyword.capitalize():5} {phrase.pattern}", bold=True)
-        click.echo(f"      {phrase.meaning}")
+@click.option("--find", default="", help="Only sentences that hold this word.")
+@click.option("--markdown", is_flag=True, help="Print a table in Markdown, e.g. for a team's handbook.")
+def steps(find: str, markdown: bool) -> int:
+    """List the sentences that features may use, and what may stand in them.
+
+    \b
+    drplatform steps
+    drplatform steps --find backup
+    drplatform steps --markdown > steps.md
+    """
+    chosen = [p for p in phrases.PHRASES if find.lower() in f"{p.pattern} {p.meaning}".lower()]
+    for line in _table(chosen) if markdown else _lines(chosen):
+        click.echo(line)
     return 0
+
+
+def _lines(chosen: Sequence[phrases.Phrase]) -> Iterator[str]:
+    for phrase in chosen:
+        yield click.style(f"{phrase.keyword.capitalize():5} {phrase.pattern}", bold=True)
+        yield f"      {phrase.meaning}"
+    yield ""
+    yield from (f"{name:9} {words}" for name, words in WORDS.items())
+
+
+def _table(chosen: Sequence[phrases.Phrase]) -> Iterator[str]:
+    yield from ("| keyword | sentence | meaning |", "|---|---|---|")
+    yield from (f"| {p.keyword.capitalize()} | `{p.pattern}` | {p.meaning} |" for p in chosen)
+    yield from ("", *(f"- `{name}`: {words}" for name, words in WORDS.items()))
+
+
+WORDS = {
+    "{stores}": f"{', '.join(phrases.STORES)}; several as in 'MongoDB, Redis and file storage'",
+    "{targets}": f"a store and {' | '.join(phrases.TARGETS)}; several as above",
+    "{kind}": ", ".join(kind.value for kind in BackupKind if kind is not BackupKind.LOG),
+    "{region}": "primary, secondary",
+    "{fault}": "see: drplatform faults list",
+}
+"""What may stand in the places of a sentence."""
 
 
 @click.group()
