@@ -91,5 +91,7 @@ def test_hurt_backups_are_found_and_the_recovery_goes_through_when_they_are_whol
 
 def test_damage_that_is_not_there_is_not_found(memory_kit, run_drill):
     """The planted defect of the step above: backups that are whole are not called hurt, and the drill fails that says so."""
-    evidence, _ = run_drill(memory_kit, (*HURT, LOST, drill.FindDamage("redis"), drill.Recover({"redis": drill.LATEST}), drill.Expect("rto")))
+    evidence, _ = run_drill(
+        memory_kit, (*HURT, LOST, drill.FindDamage("redis"), drill.Recover({"redis": drill.LATEST}), drill.Expect("rto"))
+    )
     assert evidence.verdict is Verdict.FAILED and "nothing that a recovery looks at has found it" in evidence.summary
