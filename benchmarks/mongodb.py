@@ -20,7 +20,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parents[1] / "tests")]
+sys.path[0] = str(Path(__file__).parents[1] / "tests")  # in place of this directory, in which redis.py is no client library
 
 import bson
 import pymongo

@@ -138,8 +138,11 @@ def _proved(env: Environment, vault: Vault, manifest: Manifest, manifests: Itera
 @click.argument("kind", type=click.Choice(KINDS), default="full")
 @click.option("--kind", "named", type=click.Choice(KINDS), help="The same, by name.")
 @click.option("--recipient", "recipients", multiple=True, help="An age recipient (age1...).  [default: the one of `keys generate`]")
+@click.option(
+    "--rate-limit", type=click.FloatRange(min=0, min_open=True), metavar="MB", help="Read at most so many MB a second from the store."
+)
 @vault_options
-def take(store: str, kind: str, named: str | None, recipients: tuple[str, ...], where: Where) -> int:
+def take(store: str, kind: str, named: str | None, recipients: tuple[str, ...], rate_limit: float | None, where: Where) -> int:
     """Take a backup of a STORE (mongodb, redis, files) of the platform, encrypted to the recipients.
 
     An incremental one holds what changed since the newest full backup, or since the incremental one after it. Exit code 1 when there is
@@ -148,14 +151,15 @@ def take(store: str, kind: str, named: str | None, recipients: tuple[str, ...], 
     \b
     drplatform backups take mongodb full
     drplatform backups take mongodb incremental
+    drplatform backups take mongodb full --rate-limit 20
     """
-    kind = named or kind
+    kind, rate = named or kind, rate_limit * 1_000_000 if rate_limit else None
     env = Environment.open(options.settings())
     env.require_log()
     with env.working(where) as (platform_store, repository):
         source, to = platform_store(store), env.recipients(recipients, where)
         with env.recorded("backup", store=store, backup_kind=kind) as result:
-            manifest = backups.back_up(source, BackupKind(kind), repository, to, env.clock, env.random())
+            manifest = backups.back_up(source, BackupKind(kind), repository, to, env.clock, env.random(), rate=rate)
             result.update(backup=manifest.id, bytes=manifest.stored_bytes)
     click.echo(f"{manifest.id}  {manifest.stored_bytes:,} bytes in {len(manifest.chunks)} chunks, consistent as of {manifest.end}")
     return 0

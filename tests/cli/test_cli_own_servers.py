@@ -139,3 +139,13 @@ def test_out_to_a_directory_of_the_stock_tools_and_in_again(home, configured, mo
     told = home("mongodb", "import", "dump")
     assert told.code == 0, told.err
     assert home("backups", "verify", told.out.split()[0], "--restore").code == 0
+
+
+def test_a_backup_at_a_bounded_rate(home, configured, mongodb_endpoint_pair):
+    with real_servers.mongodb_client(mongodb_endpoint_pair[0]) as client:
+        client.shop.orders.insert_many([{"_id": n, "x": "y" * 1000} for n in range(1000)])
+    clock = Environment.open(Settings.read()).clock
+    began = clock.monotonic()
+    assert home("backups", "take", "mongodb", "full", "--rate-limit", "0.5").code == 0
+    assert clock.monotonic() - began > 2, "a MB at half a MB a second"
+    assert home("backups", "verify", "--all").code == 0

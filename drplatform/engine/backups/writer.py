@@ -12,6 +12,7 @@ from functools import partial
 
 from drplatform.engine.backups import sealing
 from drplatform.engine.backups.catalogue import Catalogue
+from drplatform.engine.backups.pace import Pace
 from drplatform.engine.backups.sealing import DataKey
 from drplatform.model import errors, ports
 from drplatform.model.backup import BackupKind, ChunkRef, Manifest
@@ -34,10 +35,12 @@ def back_up(
     generator: random.Random,
     *,
     workers: int = WORKERS,
+    rate: float | None = None,
 ) -> Manifest:
     """Dump the store into the repository and return the manifest, which is written last.
 
     An incremental backup continues the store's newest chain in the repository, or raises LogGap when there is none to continue.
+    `rate`: bytes a second that are read from the store at the most.
     Raises what the store or the repository raises; what was written by then is no backup. Recipients are checked before anything is read.
     """
     key = DataKey.make(recipients)
@@ -45,7 +48,7 @@ def back_up(
     started = clock.utc()
     backup = _Backup(store.name, kind, sealing.new_id(started, generator), key, repository)
     with begin() as dump:
-        chunks = _write_all(backup, dump.parts(), workers)
+        chunks = _write_all(backup, dump.parts(), workers, clock, rate)
         end = dump.finish()
     manifest = Manifest(
         id=backup.id,
@@ -141,9 +144,10 @@ def _finish(backup: _Backup, manifest: Manifest) -> Manifest:
     return manifest
 
 
-def _write_all(backup: _Backup, parts: Iterator[ports.Part], workers: int) -> list[ChunkRef]:
+def _write_all(backup: _Backup, parts: Iterator[ports.Part], workers: int, clock: Clock, rate: float | None) -> list[ChunkRef]:
     """Write all parts, those of a stage in parallel. A part of a higher stage is read after all of the lower ones."""
     stop = threading.Event()
+    pace = Pace(clock, rate, stop).keep if rate else iter
     chunks: list[ChunkRef] = []
     with ThreadPoolExecutor(workers, thread_name_prefix=f"backup-{backup.store}") as pool:
         running: set[Future[list[ChunkRef]]] = set()
@@ -153,7 +157,7 @@ def _write_all(backup: _Backup, parts: Iterator[ports.Part], workers: int) -> li
                 limit = 1 if part.stage > stage else workers
                 stage = part.stage
                 chunks += _collect(running, limit)
-                running.add(pool.submit(_write_part, backup, part, stop))
+                running.add(pool.submit(_write_part, backup, part, stop, pace))
             chunks += _collect(running, 1)
         except BaseException:
             stop.set()
@@ -172,9 +176,11 @@ def _collect(running: set[Future[list[ChunkRef]]], fewer_than: int) -> list[Chun
     return chunks
 
 
-def _write_part(backup: _Backup, part: ports.Part, stop: threading.Event) -> list[ChunkRef]:
+def _write_part(
+    backup: _Backup, part: ports.Part, stop: threading.Event, pace: Callable[[Iterator[bytes]], Iterator[bytes]]
+) -> list[ChunkRef]:
     chunks = []
-    for number, block in enumerate(_until(part.blocks(), stop.is_set)):
+    for number, block in enumerate(_until(pace(part.blocks()), stop.is_set)):
         chunks.append(backup.put(part.name, number, part.stage, block))
     return chunks
 

@@ -21,8 +21,7 @@ _READERS = 2
 
 def add(content: Multiset, block: bytes) -> None:
     """Add each document of a block."""
-    for document in raw.documents(block):
-        content.add(document)
+    content.add_all(raw.documents(block))
 
 
 def of_documents(documents: Iterable[bytes]) -> Digest:
