@@ -11,10 +11,11 @@ OF_SERVERS = {
     "limited": powers.Limited,
     "traceable": powers.Traceable,
     "on-disk": powers.OnDisk,
+    "hinderable": powers.Hinderable,
 }
 """`killable:primary`: every server of the region has the power."""
 
-OF_PLATFORMS = {"pressure": powers.Pressurable, "vault-server": powers.Vaulted, "links": powers.Severable, "services": services.Serving}
+OF_PLATFORMS = {"pressure": powers.Pressurable, "vault-server": powers.Vaulted, "services": services.Serving}
 
 
 def of(platform: ports.Platform, stores: Mapping[str, ports.DataStore]) -> frozenset[str]:
@@ -27,6 +28,8 @@ def _of_servers(platform: ports.Platform) -> Iterator[str]:
         for name, power in OF_SERVERS.items():
             if region.instances and all(isinstance(server, power) for server in region.instances):
                 yield f"{name}:{region.name}"
+        if isinstance(platform, powers.Severable):
+            yield f"hinderable:{region.name}"
 
 
 def _of_platform(platform: ports.Platform) -> Iterator[str]:

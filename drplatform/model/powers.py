@@ -3,7 +3,7 @@
 Asked for at plan time with isinstance, as those in `ports`; the comments are the contract.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -104,6 +104,21 @@ class Pressurable(Protocol):
 
 
 @runtime_checkable
+class Hinderable(Protocol):
+    """A server of which the network can be hindered. Sources are names of regions, or CLIENTS; none named: everybody."""
+
+    def hinder(self, how: str, sources: Sequence[str], seconds: float = 0.0, one_way: bool = False) -> None:
+        """From now on, for connections that are there and for new ones. `how`: CUT (nothing passes, nobody is told), RESET (connections are
+        reset), SLOW (everything is `seconds` late, each way). `one_way`: only what is sent to the server is held back."""
+
+    def unhinder(self) -> None:
+        """Nothing is hindered any more, and connections that were stuck are ended."""
+
+    def hindered(self) -> str:
+        """What is in force, as that which carries the connections says; empty: nothing."""
+
+
+@runtime_checkable
 class Severable(Protocol):
     """A platform that can hinder the network between its servers, and between clients and servers. Sides are regions, or CLIENTS."""
 
@@ -115,9 +130,6 @@ class Severable(Protocol):
 
     def hindered(self) -> "Hindrance | None":
         """What is in force now, as that which carries the connections tells."""
-
-
-CLIENTS = "clients"
 
 
 @dataclass(frozen=True)
@@ -133,3 +145,7 @@ class Hindrance:
     kinds: tuple[str, ...] = ()
     one_way: bool = False
     seconds: float = 0.0
+
+
+CLIENTS = "clients"
+CUT, RESET, SLOW = "cut", "reset", "slow"

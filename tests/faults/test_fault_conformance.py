@@ -61,6 +61,15 @@ def takes_a_connection(world: World) -> bool:
         return False
 
 
+def slow(world: World) -> bool:
+    """An answer of Redis over a connection that is there takes more than half a second."""
+    with worlds.cache(world) as one:
+        one.ping()
+        begin = CLOCK.monotonic()
+        one.ping()
+        return CLOCK.monotonic() - begin > 0.6
+
+
 def writes_to_disk(world: World) -> bool:
     """Redis can rewrite its append-only file: the server says how the last time went."""
     with worlds.cache(world) as one:
@@ -166,6 +175,9 @@ CASES = {
     "vault-unreachable": Case(vault_answers),
     "descriptors-exhausted": Case(takes_a_connection),
     "disk-full": Case(writes_to_disk),
+    "network-cut": Case(takes_a_connection),
+    "network-slow": Case(lambda w: slow(w), {"seconds": 0.4}),
+    "connections-reset": Case(takes_a_connection),
     "server-hung": Case(answers_ping),
     "server-killed": Case(lambda w: len(worlds.pids(w, w.server("mongodb")))),
     "server-restarting": Case(lambda w: worlds.pids(w, w.server("redis")), undone=False),

@@ -14,6 +14,7 @@ from typing import Protocol
 from drplatform.model import errors
 from drplatform.model.ports import Address
 from drplatform.platforms.embedded import layout
+from drplatform.platforms.embedded.links import Linked
 from drplatform.platforms.embedded.powers import Hurtable
 from drplatform.platforms.embedded.process import Pid, ServerProcess, Waits, accepts
 
@@ -50,7 +51,7 @@ class Recipe(Protocol):
     transient: tuple[type[Exception], ...]
 
 
-class Server(Hurtable):
+class Server(Hurtable, Linked):
     """An Instance that can be killed and can lose its disk. `address` is the public one, also while it is private."""
 
     def __init__(self, place: layout.Place, directory: Path, recipe: Recipe, environment: Mapping[str, str], waits: Waits) -> None:

@@ -1,0 +1,24 @@
+"""The network to servers is cut: nothing passes, and nobody is told."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from drplatform.faults import _links
+from drplatform.model import powers
+
+
+@dataclass(frozen=True)
+class NetworkCut(_links.OnLinks):
+    """The network to some stores' servers in a region is cut, or (`one_way`) only what is sent to them is lost; connections stay open."""
+
+    one_way: bool = False
+
+    kind = "network-cut"
+    how = powers.CUT
+
+    def more(self) -> Mapping[str, Any]:
+        return {"one_way": self.one_way}
+
+
+FAULT = NetworkCut

@@ -1,0 +1,83 @@
+"""The network in front of an embedded server: a proxy takes its public address, the server moves behind it, and back.
+
+The proxy is the server's door, so whoever stops, kills or replaces the server ends it as well. Moving restarts the server.
+"""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from drplatform.model import errors
+from drplatform.model.ports import Address
+from drplatform.platforms.embedded import layout
+from drplatform.platforms.embedded.process import ServerProcess, Waits
+
+ORDERS = "link.json"
+SECONDS_TO_OBEY = 20.0
+
+
+class Linked:
+    """powers.Hinderable, for a server that has a process and a door."""
+
+    name: str
+    address: Address
+    directory: Path
+    place: layout.Place
+    _process: ServerProcess
+    _door: ServerProcess
+    _waits: Waits
+
+    def hinder(self, how: str, sources: Sequence[str], seconds: float = 0.0, one_way: bool = False) -> None:
+        if not self._process.alive():
+            raise errors.StoreError(f"{self.name} does not run, so nothing of its network can be hindered; start it first.")
+        if not self._door.alive():
+            self._move_behind_a_proxy()
+        self._order({"how": how, "sources": list(sources), "seconds": seconds, "one_way": one_way})
+
+    def unhinder(self) -> None:
+        """The server takes its public address again, by a restart. Nothing when it is there."""
+        if self._orders.exists():
+            self._orders.unlink()
+            if self._door.alive():
+                self.stop()  # type: ignore[attr-defined]
+                self.start()  # type: ignore[attr-defined]
+
+    def hindered(self) -> str:
+        """What the proxy says that it does; empty when there is none."""
+        if not self._orders.exists() or not self._door.alive():
+            return ""
+        seen = self._orders.with_suffix(".seen")
+        return seen.read_text() if seen.exists() else ""
+
+    @property
+    def _orders(self) -> Path:
+        return self.directory / ORDERS
+
+    def _move_behind_a_proxy(self) -> None:
+        """The proxy listens before the server starts: a MongoDB member looks for itself at its public address then."""
+        self.stop()  # type: ignore[attr-defined]
+        self._order_file({"how": "pass", "sources": [], "seconds": 0.0, "one_way": False})
+        private = self.place.ports[layout.PRIVATE]
+        module = "drplatform.platforms.embedded.proxy"
+        root = str(Path(__file__).parents[3])
+        words = [self.address.host, str(self.address.port), str(private), str(self._orders)]
+        self._door.launch([sys.executable, "-m", module, *words], {"PYTHONPATH": root})
+        self._set(door=self._door.pid)  # type: ignore[attr-defined]
+        server: Any = self
+        command = server._recipe.command(self.place, private, server._disk, server._state.settings)
+        self._process.launch(command, server._recipe.environment())
+        server._set(pid=self._process.pid, published=True)
+        server._wait_until_it_answers()
+
+    def _order(self, orders: Mapping[str, Any]) -> None:
+        """Returns when the proxy follows."""
+        self._orders.with_suffix(".seen").unlink(missing_ok=True)
+        self._order_file(orders)
+        self._waits.until(f"the proxy of {self.name} to obey", lambda: self.hindered() == orders["how"], within=SECONDS_TO_OBEY)
+
+    def _order_file(self, orders: Mapping[str, Any]) -> None:
+        fresh = self._orders.with_suffix(".new")
+        fresh.write_text(json.dumps(dict(orders)))
+        fresh.replace(self._orders)
