@@ -40,11 +40,11 @@ from drplatform.model.backup import BackupKind
 from drplatform.model.clock import Clock
 from drplatform.model.evidence import Evidence
 from drplatform.model.secret import Secret
-from drplatform.platforms import embedded
+from drplatform.platforms import docker, embedded
 from drplatform.reports import allure as allure_report
 from drplatform.reports import documents, html, json, metrics
 
-PLATFORMS = ("embedded",)
+PLATFORMS = ("embedded", "docker")
 PATH_OPTIONS = ("directory", "kubeconfig", "tls_ca", "tls_certificate", "tls_key")
 """Options of endpoints that are paths."""
 PlatformStatus = embedded.Status
@@ -79,6 +79,8 @@ class Settings:
     scratch: Path = Path()
     servers: Mapping[str, str] = field(default_factory=dict)
     operator: str = ""
+    image: str = docker.IMAGE
+    """Of the servers, on platforms that run containers."""
     sign_off: Callable[[], str] = lambda: ""
     """Asks who has looked at critical functionality when the services are back."""
 
@@ -92,6 +94,7 @@ class Settings:
             "scratch": Path(variables.get("DRPLATFORM_SCRATCH") or tempfile.gettempdir()) / f"drplatform-{os.getuid()}",
             "servers": {s: variables[name] for s in ("mongod", "redis-server", "weed") if (name := _variable(s)) in variables},
             "operator": variables.get("DRPLATFORM_OPERATOR") or _user(),
+            "image": variables.get("DRPLATFORM_IMAGE") or docker.IMAGE,
         }
         for name in ("platform", "policy", "seed", "reports"):
             if value := variables.get(f"DRPLATFORM_{name.upper()}"):
@@ -225,10 +228,14 @@ class Environment:
 
     def platform(self, wanted: frozenset[str] = frozenset()) -> ports.Platform:
         """A platform of its own for one run; enter it to start it. `wanted`: see `drill.Steady`; what it cannot have, the plan says."""
+        if self.settings.platform == "docker":
+            return docker.DockerPlatform.open_engine(self.clock, self.settings.scratch, os.environ, wanted, self.settings.image)
         return embedded.EmbeddedPlatform.create(self.clock, self.settings.scratch, self.settings.servers, os.environ, wanted)
 
     def sweep(self) -> int:
         """Clear what killed runs have left behind; the number of platforms cleared."""
+        if self.settings.platform == "docker":
+            return docker.sweep(self.settings.scratch, self.clock)
         return embedded.sweep(self.settings.scratch, self.clock)
 
     def up(self, wanted: frozenset[str] = frozenset()) -> embedded.Status:
@@ -422,6 +429,21 @@ class Environment:
             raise errors.SettingsError(f"{where.config} is no YAML: {' '.join(str(error).split())}") from error
         except errors.SettingsError as error:
             raise errors.SettingsError(f"{where.config}: {error}") from error
+
+    def unresolved(self, where: "Where") -> Iterator[str]:
+        """The secrets of the configuration that are not where it says, in words."""
+        configured = self.configured(where)
+        assert configured
+        places = {f"stores.{name}": place for name, place in configured.stores.items()}
+        if not isinstance(configured.repository, str):
+            places["repository"] = configured.repository
+        named = {path: place.password for path, place in places.items() if place.password}
+        named |= {f"alerts.{way.kind}.{name}": ref for way in configured.alerts for name, ref in way.secrets.items()}
+        for path, ref in named.items():
+            try:
+                _secret(ref, where)
+            except errors.SettingsError as error:
+                yield f"{path}: {error}"
 
     def vault(self, where: "Where") -> "Vault":
         """The backups of the directory, of the configuration, or of a platform made by hand; with keys when there are some."""

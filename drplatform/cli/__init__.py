@@ -17,6 +17,7 @@ from drplatform.cli import (
     capture,
     catalogue,
     compliance,
+    config,
     configuration,
     coverage,
     drills,
@@ -65,6 +66,7 @@ cli.add_command(vault.group)
 cli.add_command(capture.capture)
 cli.add_command(agent.agent)
 cli.add_command(configuration.group)
+cli.add_command(config.group)
 vault.group.add_command(retention.prune)
 vault.group.add_command(anomalies.anomalies)
 vault.group.add_command(retention.recoverability)
