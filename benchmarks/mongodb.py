@@ -1,8 +1,8 @@
 """Backup and restore of MongoDB beside what the server itself can do, and beside mongodump and mongorestore where these are on PATH.
 
-    python benchmarks/mongodb.py [--sizes 100,400] [--rounds 3]
+    python benchmarks/mongodb.py [--sizes 100,400] [--rounds 3] [--document 1000]
 
-Sizes are MB of documents of about 1 KiB with two secondary indexes. Everything alternates within each round, on the same data and servers;
+Sizes are MB of documents of about 1 KB (or of about so many bytes) with two secondary indexes. Everything alternates within each round, on the same data and servers;
 printed are medians, and ratios of them. Memory is the peak of a process that does nothing else.
 """
 
@@ -37,26 +37,21 @@ MB = 1_000_000
 THREADS = 4
 
 
-def fill(endpoint: Endpoint, size: int) -> None:
+def fill(endpoint: Endpoint, size: int, document: int = 1000) -> None:
     generator = random.Random(size)
     with real_servers.mongodb_client(endpoint) as client:
         things = client.bench.things
-        for begin in range(0, size // 1000, 1000):
-            things.insert_many([_document(generator, begin + n) for n in range(1000)])
+        for begin in range(0, size // document, 1000):
+            things.insert_many([_document(generator, begin + n, document) for n in range(1000)], ordered=False)
         things.create_index("account")
         things.create_index([("when", 1), ("kind", 1)])
 
 
-def _document(generator: random.Random, number: int) -> dict[str, object]:
-    words = " ".join(generator.choice(WORDS) for _ in range(70))
-    return {
-        "_id": number,
-        "account": generator.randrange(10**6),
-        "when": number,
-        "kind": number % 7,
-        "text": words,
-        "noise": generator.randbytes(400),
-    }
+def _document(generator: random.Random, number: int, size: int = 1000) -> dict[str, object]:
+    room = max(0, size - 85)
+    words = " ".join(generator.choices(WORDS, k=room * 6 // 100))
+    fields = {"_id": number, "account": generator.randrange(10**6), "when": number, "kind": number % 7}
+    return {**fields, "text": words, "noise": generator.randbytes(room * 2 // 5)}
 
 
 WORDS = [f"{a}{b}{c}" for a in ("pre", "con", "re", "un") for b in ("fig", "lat", "mer", "tor") for c in ("ation", "ing", "ed", "able")]
@@ -96,11 +91,12 @@ def dump_only(endpoint: Endpoint) -> None:
         dump.finish()
 
 
-def child(action: str, endpoint: Endpoint, place: Path, keys: Path) -> int:
-    """A backup or restore in a process of its own; its peak memory in MiB."""
+def child(action: str, endpoint: Endpoint, place: Path, keys: Path) -> dict[str, float]:
+    """A backup or restore in a process of its own: its seconds and processor seconds without the interpreter's start, its peak memory."""
     address = endpoint.addresses[0]
     command = [sys.executable, __file__, action, f"{address.host}:{address.port}", str(place), str(keys)]
-    return int(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["mib"])
+    found: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return found
 
 
 def perform(action: str, address: str, place: Path, keys: Path) -> None:
@@ -108,13 +104,15 @@ def perform(action: str, address: str, place: Path, keys: Path) -> None:
     store = mongodb.connect(Endpoint("mongodb", (Address(host, int(port)),)), real_servers.CLOCK)
     repository = directory.open(place, real_servers.CLOCK)
     (secret,) = backups.read_identities(keys)
+    began, used = time.monotonic(), time.process_time()
     if action == "backup":
         backups.back_up(store, BackupKind.FULL, repository, [backups.public(secret)], real_servers.CLOCK, random.Random(1))
     else:
         chain = chain_to(backups.Catalogue(repository).read().manifests, "mongodb")
         lease = backups.Lease("mongodb", store.identity())
         backups.restore(chain, store, repository, backups.Opener((secret,)), lease, real_servers.CLOCK)
-    print(json.dumps({"mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}))
+    elapsed, used = time.monotonic() - began, time.process_time() - used
+    print(json.dumps({"seconds": elapsed, "cpu": used, "mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}))
 
 
 def timed(act: Callable[[], object]) -> tuple[float, object]:
@@ -126,19 +124,19 @@ def timed(act: Callable[[], object]) -> tuple[float, object]:
 # -- the run ----------------------------------------------------------------------------------------------------------------------
 
 
-def run(size: int, rounds: int, base: Path) -> None:
+def run(size: int, rounds: int, document: int, base: Path) -> None:
     source, target = real_servers.start_mongodb(), real_servers.start_mongodb()
     keys = base / "identity.txt"
     public, secret = backups.generate()
     if not keys.exists():
         backups.write_identity(keys, secret, public)
     try:
-        fill(source.endpoint, size)
+        fill(source.endpoint, size, document)
         found = measure(source, target, rounds, base, keys)
     finally:
         source.close()
         target.close()
-    show(size, found)
+    show(size, document, found)
 
 
 def measure(source: real_servers.Server, target: real_servers.Server, rounds: int, base: Path, keys: Path) -> dict[str, list[float]]:
@@ -147,44 +145,47 @@ def measure(source: real_servers.Server, target: real_servers.Server, rounds: in
     def note(name: str, seconds: float) -> None:
         found.setdefault(name, []).append(seconds)
 
+    def noted(name: str, told: dict[str, float]) -> None:
+        note(name, told["seconds"])
+        note(f"{name}: processor seconds", told["cpu"])
+        if "mib" in told:
+            note(f"{name}: peak MiB", told["mib"])
+
     for number in range(rounds):
         place = base / f"vault-{number}"
         note("read by one cursor, thrown away", timed(lambda: read_raw(source.endpoint))[0])
         note("dump, thrown away", timed(lambda: dump_only(source.endpoint))[0])
-        seconds, mib = timed(lambda at=place: child("backup", source.endpoint, at, keys))  # type: ignore[misc]
-        note("backup, compressed and encrypted", seconds)
-        note("peak MiB of the backup", float(str(mib)))
+        noted("backup, compressed and encrypted", child("backup", source.endpoint, place, keys))
         for name, options in (("mongodump", []), ("mongodump --gzip", ["--gzip"])):
             if shutil.which("mongodump"):
-                note(name, timed(lambda o=options: _stock("mongodump", source, base, o))[0])  # type: ignore[misc]
+                noted(name, _stock("mongodump", source, base / name.replace(" ", ""), options))
         real_servers.empty_mongodb(target)
         load_raw(source.endpoint, target.endpoint)
         note("load of raw documents from memory, indexes after", load_raw.seconds)  # type: ignore[attr-defined]
         real_servers.empty_mongodb(target)
-        seconds, mib = timed(lambda at=place: child("restore", target.endpoint, at, keys))  # type: ignore[misc]
-        note("restore, decrypted and verified", seconds)
-        note("peak MiB of the restore", float(str(mib)))
+        noted("restore, decrypted and verified", child("restore", target.endpoint, place, keys))
         if shutil.which("mongorestore"):
             real_servers.empty_mongodb(target)
-            note(
-                "mongorestore",
-                timed(lambda: _stock("mongorestore", target, base, ["-j", "4", "--numInsertionWorkersPerCollection", "4"]))[0],
-            )
+            options = ["-j", "4", "--numInsertionWorkersPerCollection", "4"]
+            noted("mongorestore", _stock("mongorestore", target, base / "mongodump", options))
         shutil.rmtree(place)
     return found
 
 
-def _stock(tool: str, server: real_servers.Server, base: Path, options: list[str]) -> None:
+def _stock(tool: str, server: real_servers.Server, place: Path, options: list[str]) -> dict[str, float]:
     address = server.endpoint.addresses[0]
-    where = ["--out", str(base / "stock")] if tool == "mongodump" else [str(base / "stock")]
-    subprocess.run([tool, "--quiet", "--host", str(address), *options, *where], check=True)
+    where = ["--out", str(place)] if tool == "mongodump" else [str(place)]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds, _ = timed(lambda: subprocess.run([tool, "--quiet", "--host", str(address), *options, *where], check=True))
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return {"seconds": seconds, "cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime}
 
 
-def show(size: int, found: dict[str, list[float]]) -> None:
-    print(f"\n{size // MB} MB in documents of about 1 KiB, medians of {len(next(iter(found.values())))} rounds")
+def show(size: int, document: int, found: dict[str, list[float]]) -> None:
+    print(f"\n{size // MB} MB in documents of about {document} bytes, medians of {len(next(iter(found.values())))} rounds")
     middle = {name: statistics.median(values) for name, values in found.items()}
     for name, value in middle.items():
-        told = f"{value:8.0f}" if "MiB" in name else f"{value:8.2f} s  {size / MB / value:7.1f} MB/s"
+        told = f"{value:8.2f}" if ": " in name else f"{value:8.2f} s  {size / MB / value:7.1f} MB/s"
         print(f"  {name:52} {told}   ({min(found[name]):.2f} to {max(found[name]):.2f})")
     for ours, theirs in (
         ("dump, thrown away", "read by one cursor, thrown away"),
@@ -194,6 +195,9 @@ def show(size: int, found: dict[str, list[float]]) -> None:
         ("restore, decrypted and verified", "load of raw documents from memory, indexes after"),
         ("restore, decrypted and verified", "mongorestore"),
     ):
+        used = [f"{name}: processor seconds" for name in (ours, theirs)]
+        if all(name in middle for name in used):
+            print(f"  {ours} takes {middle[used[0]] / middle[used[1]]:.2f} of the processor time of: {theirs}")
         if theirs in middle:
             print(f"  {ours} is {middle[theirs] / middle[ours]:.2f} times as fast as: {theirs}")
     if not shutil.which("mongodump"):
@@ -207,10 +211,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", default="100,400", help="MB of documents, comma separated")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--document", type=int, default=1000, help="bytes of a document")
     told = parser.parse_args()
     for size in told.sizes.split(","):
         with tempfile.TemporaryDirectory(prefix="drplatform-bench-") as base:
-            run(int(size) * MB, told.rounds, Path(base))
+            run(int(size) * MB, told.rounds, told.document, Path(base))
 
 
 if __name__ == "__main__":
