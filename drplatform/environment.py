@@ -40,11 +40,13 @@ from drplatform.model.backup import BackupKind
 from drplatform.model.clock import Clock
 from drplatform.model.evidence import Evidence
 from drplatform.model.secret import Secret
-from drplatform.platforms import docker, embedded
+from drplatform.platforms import embedded
 from drplatform.reports import allure as allure_report
 from drplatform.reports import documents, html, json, metrics
 
 PLATFORMS = ("embedded", "docker")
+IMAGE = "drplatform-servers"
+"""The image of servers that `drplatform platform images build` makes."""
 PATH_OPTIONS = ("directory", "kubeconfig", "tls_ca", "tls_certificate", "tls_key")
 """Options of endpoints that are paths."""
 PlatformStatus = embedded.Status
@@ -79,7 +81,7 @@ class Settings:
     scratch: Path = Path()
     servers: Mapping[str, str] = field(default_factory=dict)
     operator: str = ""
-    image: str = docker.IMAGE
+    image: str = IMAGE
     """Of the servers, on platforms that run containers."""
     sign_off: Callable[[], str] = lambda: ""
     """Asks who has looked at critical functionality when the services are back."""
@@ -94,7 +96,7 @@ class Settings:
             "scratch": Path(variables.get("DRPLATFORM_SCRATCH") or tempfile.gettempdir()) / f"drplatform-{os.getuid()}",
             "servers": {s: variables[name] for s in ("mongod", "redis-server", "weed") if (name := _variable(s)) in variables},
             "operator": variables.get("DRPLATFORM_OPERATOR") or _user(),
-            "image": variables.get("DRPLATFORM_IMAGE") or docker.IMAGE,
+            "image": variables.get("DRPLATFORM_IMAGE") or IMAGE,
         }
         for name in ("platform", "policy", "seed", "reports"):
             if value := variables.get(f"DRPLATFORM_{name.upper()}"):
@@ -123,6 +125,16 @@ def _converted(name: str, value: str) -> object:
             raise errors.SettingsError(f"DRPLATFORM_SEED must be a whole number, not {value!r}.")
         return int(value)
     return value if name == "platform" else Path(value)
+
+
+def _docker() -> Any:
+    """The Docker platform: imported where it is used, with the engine's client."""
+    return importlib.import_module("drplatform.platforms.docker")
+
+
+def build_image(context: Path, tag: str, base: str, network: str) -> None:
+    """Build the image of the servers for the Docker platform. Raises SettingsError."""
+    _docker().build(context, os.environ, tag, base, network)
 
 
 def load_policy(path: Path | None) -> policy.Policy:
@@ -229,13 +241,16 @@ class Environment:
     def platform(self, wanted: frozenset[str] = frozenset()) -> ports.Platform:
         """A platform of its own for one run; enter it to start it. `wanted`: see `drill.Steady`; what it cannot have, the plan says."""
         if self.settings.platform == "docker":
-            return docker.DockerPlatform.open_engine(self.clock, self.settings.scratch, os.environ, wanted, self.settings.image)
+            made: ports.Platform = _docker().DockerPlatform.open_engine(
+                self.clock, self.settings.scratch, os.environ, wanted, self.settings.image
+            )
+            return made
         return embedded.EmbeddedPlatform.create(self.clock, self.settings.scratch, self.settings.servers, os.environ, wanted)
 
     def sweep(self) -> int:
         """Clear what killed runs have left behind; the number of platforms cleared."""
         if self.settings.platform == "docker":
-            return docker.sweep(self.settings.scratch, self.clock)
+            return int(_docker().sweep(self.settings.scratch, self.clock))
         return embedded.sweep(self.settings.scratch, self.clock)
 
     def up(self, wanted: frozenset[str] = frozenset()) -> embedded.Status:

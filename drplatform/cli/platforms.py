@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Iterable
+from pathlib import Path
 
 import click
 
+from drplatform import environment
 from drplatform.cli import options
 from drplatform.environment import Environment, PlatformStatus
 from drplatform.model import drill
@@ -43,6 +45,33 @@ def down(platform_id: str | None) -> int:
     """Stop the platform of that id (default: the only one) and remove everything it stored."""
     env = Environment.open(options.settings())
     click.echo(f"Platform {env.down(platform_id)} is down, and nothing of it is left.")
+    return 0
+
+
+@group.group()
+def images() -> None:
+    """The image that the Docker platform runs its servers from."""
+
+
+@images.command("build")
+@click.option(
+    "--tag", default=environment.IMAGE, show_default=True, help="What to call it; name it in DRPLATFORM_IMAGE when it is another."
+)
+@click.option(
+    "--base", default="", help="The image to build on: Debian or Ubuntu with Python 3.11 to 3.13.  [default: python:3.11-slim-bookworm]"
+)
+@click.option("--network", default="", help="The network of the build, e.g. host, for package servers reached only from there.")
+@click.option("--context", type=options.PATH, default=Path(), help="A copy of the drplatform repository.  [default: here]")
+def build(tag: str, base: str, network: str, context: Path) -> int:
+    """Build the image from deploy/docker/Dockerfile, with the `docker` command.
+
+    \b
+    drplatform platform images build
+    drplatform platform images build --base registry.example/python:3.11 --network host
+    drplatform drill run features/monthly/database_recovery.feature --platform docker
+    """
+    environment.build_image(context, tag, base, network)
+    click.echo(f"The image {tag} is built; drill on it with: drplatform drill run FEATURE --platform docker")
     return 0
 
 
