@@ -1,6 +1,6 @@
 """Captures a store's log continuously: follows it, and seals what came as slices in the repository, each second or when a block is full.
 
-Never bridges a gap: each slice begins where the one before it ended, or the capture ends with LogGap.
+While the repository does not answer, what came is held, for a while and up to a bound, and sealed when it is back. Never bridges a gap: each slice begins where the one before it ended, or the capture ends with LogGap.
 """
 
 import random
@@ -15,6 +15,10 @@ from drplatform.model.position import Position
 SEAL_SECONDS = 1.0
 IDLE_SECONDS = 10.0
 """While nothing happens, an empty slice says so no more often than this."""
+PATIENCE = 300.0
+"""How long a repository may be away before the capture ends, in seconds."""
+MOST_HELD = 16 * ports.BLOCK_BYTES
+"""How much is held at the most while it is away."""
 
 
 class Capture:
@@ -30,6 +34,7 @@ class Capture:
         after: Position,
         *,
         seal_seconds: float = SEAL_SECONDS,
+        patience: float = PATIENCE,
     ) -> None:
         if not isinstance(store, ports.LogCapture):
             raise errors.SettingsError(f"{store.name} has no log that could be captured.")
@@ -38,7 +43,8 @@ class Capture:
         self._key = backups.DataKey.make(recipients)
         self._identity = store.identity()
         self._sealed, self._held = after, list[ports.LogBatch]()
-        self._since = clock.monotonic()
+        self._since = self._stored = clock.monotonic()
+        self._patience = patience
         self._stop = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=f"capture-{store.name}", daemon=True)
@@ -76,7 +82,7 @@ class Capture:
             for batch in self._log.follow(self._sealed, self._stop):
                 self._take(batch)
                 if self._due():
-                    self._seal()
+                    self._seal_or_hold()
             self._seal()
         except Exception as error:  # noqa: BLE001  the body of a thread: kept, and raised by stop()
             self._error = error
@@ -94,10 +100,20 @@ class Capture:
             return waited >= self._seal_seconds or sum(len(b.block) for b in self._held) >= ports.BLOCK_BYTES
         return bool(self._held) and waited >= IDLE_SECONDS
 
+    def _seal_or_hold(self) -> None:
+        """A repository that is away is tried again when the next slice is due. Raises StoreError when it is away too long, or too much is held."""
+        try:
+            self._seal()
+        except errors.StoreError:
+            held = sum(len(batch.block) for batch in self._held)
+            if held > MOST_HELD or self._clock.monotonic() - self._stored > self._patience:
+                raise
+            self._since = self._clock.monotonic()
+
     def _seal(self) -> None:
         if self._held:
             backups.seal_log(
                 self._store, self._identity, self._held, self._key, self._recipients, self._repository, self._clock, self._generator
             )
             self._sealed, self._held = self._held[-1].last, []
-        self._since = self._clock.monotonic()
+        self._since = self._stored = self._clock.monotonic()

@@ -12,7 +12,7 @@ Feature: The vault is lost for a while
     And the log of Redis is captured continuously
     And clients have written 50 more times to each store
     When the fault vault-unreachable happens
-    And clients have written 50 more times to each store
+    And clients have written 500 more times to each store
     And the disaster is over
     And clients have written 100 more times to each store
     And the Redis server of the primary region is killed and its disk is lost

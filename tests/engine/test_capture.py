@@ -1,6 +1,7 @@
 """Continuous capture: no entry is missed, doubled or taken out of order, whatever happens to the store; a gap ends it."""
 
 import itertools
+import itertools
 import random
 import threading
 
@@ -34,8 +35,9 @@ def repository():
     return MemoryRepository()
 
 
-def capture_of(store, repository, clock, after=None, seal_seconds=0.01):
-    return Capture(store, repository, [cases.RECIPIENT], clock, random.Random(), after or store.position(), seal_seconds=seal_seconds)
+def capture_of(store, repository, clock, after=None, seal_seconds=0.01, patience=300.0):
+    begin = after or store.position()
+    return Capture(store, repository, [cases.RECIPIENT], clock, random.Random(), begin, seal_seconds=seal_seconds, patience=patience)
 
 
 def slices(repository):
@@ -161,9 +163,33 @@ def batch(begin, after, to, clock):
     return ports.LogBatch(at(begin, after), at(begin, to), b"x\n", to - after, clock.utc())
 
 
-def test_a_vault_that_is_gone_ends_the_capture_and_is_told(store, repository, clock):
+def test_a_vault_that_comes_back_gets_everything_without_a_gap(store, repository, clock):
+    away = threading.Event()
+    away.set()
+    tried = threading.Event()
+
+    def fails(number, key):
+        if away.is_set():
+            tried.set()
+        return away.is_set()
+
+    capture = capture_of(store, cases.Failing(repository, fails, errors.StoreError("the vault is gone")), clock)
+    capture.start()
+    for number in range(5):
+        store.put("app", str(number), "x")
+    assert tried.wait(20)
+    away.clear()
+    store.put("app", "last", "x")
+    wait_until_sealed(capture, store, clock)
+    capture.stop()
+    found = sorted(slices(repository), key=lambda m: m.begin.sequence)
+    assert all(a.end == b.begin for a, b in itertools.pairwise(found))
+    assert sum(m.counts["entries"] for m in found) == 6
+
+
+def test_a_vault_that_stays_away_ends_the_capture_and_is_told(store, repository, clock):
     failing = cases.Failing(repository, lambda number, key: True, errors.StoreError("the vault is gone"))
-    capture = capture_of(store, failing, clock)
+    capture = capture_of(store, failing, clock, patience=0.1)
     begin = capture.reached
     capture.start()
     store.put("app", "1", "x")
