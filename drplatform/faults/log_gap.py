@@ -14,9 +14,9 @@ class LogGap(_backups.OnBackup):
     kind = "log-gap"
 
     def change(self, seen: _backups.Seen) -> _backups.Change:
-        if len(seen.manifests) < 3:
+        if len(seen.manifests) < 2:
             return {}
-        middle = seen.manifests[len(seen.manifests) // 2]
+        middle = seen.manifests[(len(seen.manifests) - 1) // 2]  # never the last: what is behind a gap makes it one
         return {_backups.manifest_key(middle): None, **{c.key: None for c in middle.chunks}}
 
 

@@ -44,24 +44,39 @@ class Orders:
         return self.how != PASS and (not self.sources or source in self.sources)
 
 
+@dataclass
+class Side:
+    """One connection of the proxy: who is at its other end, looked up only when somebody asks, since it takes a while."""
+
+    peer: tuple[str, int]
+    own: tuple[str, int]
+    known: str = ""
+
+    async def source(self, orders: Orders, path: Path) -> str:
+        if not self.known and orders.sources:
+            self.known = await asyncio.to_thread(_source, self.peer, self.own, path)
+        return self.known
+
+
 class Proxy:
     def __init__(self, host: str, port: int, server: int, orders: Path) -> None:
         self._host, self._port, self._server, self._path = host, port, server, orders
         self.orders, self._changed = Orders.read(orders), asyncio.Event()
-        self._open: dict[asyncio.StreamWriter, str] = {}
+        self._open: dict[asyncio.StreamWriter, Side] = {}
 
     async def run(self) -> None:
         listening = await asyncio.start_server(self._serve, self._host, self._port, backlog=512)
         async with listening:
             while True:
-                self._follow_orders()
+                await self._follow_orders()
                 await asyncio.sleep(PERIOD)
 
-    def _follow_orders(self) -> None:
+    async def _follow_orders(self) -> None:
         found = Orders.read(self._path)
         if found != self.orders or not self._seen.exists():
             was, self.orders = self.orders, found
-            for writer, source in list(self._open.items()):
+            for writer, side in list(self._open.items()):
+                source = await side.source(found, self._path)
                 if was.concern(source) or (found.how == RESET and found.concern(source)):
                     _abort(writer)  # both ends notice at once, instead of after a long silence
             self._changed.set()
@@ -73,32 +88,38 @@ class Proxy:
         return self._path.with_suffix(".seen")
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        source = await asyncio.to_thread(_source, writer.get_extra_info("peername"), writer.get_extra_info("sockname"), self._path)
-        if self.orders.how == RESET and self.orders.concern(source):
+        side = Side(writer.get_extra_info("peername"), writer.get_extra_info("sockname"))
+        if self.orders.how == RESET and self.orders.concern(await side.source(self.orders, self._path)):
             return _abort(writer)
         try:
             inner, outer = await asyncio.open_connection(self._host, self._server)
         except OSError:
             return _abort(writer)
-        self._open |= {writer: source, outer: source}
-        pumps = [self._pump(reader, outer, source, sent=True), self._pump(inner, writer, source, sent=False)]
+        self._open |= {writer: side, outer: side}
+        pumps = [self._pump(reader, outer, side, sent=True), self._pump(inner, writer, side, sent=False)]
+        running = [asyncio.ensure_future(pump) for pump in pumps]
         try:
-            await asyncio.wait([asyncio.ensure_future(p) for p in pumps], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            for pump in running:
+                pump.cancel()
             for one in (writer, outer):
                 self._open.pop(one, None)
                 _abort(one)
         return None
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, source: str, *, sent: bool) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, side: Side, *, sent: bool) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(CHUNK):
-                while self.orders.how == CUT and self.orders.concern(source) and (sent or not self.orders.one_way):
+                while (sent or not self.orders.one_way) and await self._does(CUT, side):
                     await self._changed.wait()
-                if self.orders.how == SLOW and self.orders.concern(source):
+                if await self._does(SLOW, side):
                     await asyncio.sleep(self.orders.seconds)
                 writer.write(data)
                 await writer.drain()
+
+    async def _does(self, how: str, side: Side) -> bool:
+        return self.orders.how == how and self.orders.concern(await side.source(self.orders, self._path))
 
 
 def _abort(writer: asyncio.StreamWriter) -> None:
