@@ -86,6 +86,10 @@ class MongoIncrement:
     def __init__(self, at_end: MongoDump, since: Position) -> None:
         if since.timeline != at_end.timeline:
             raise errors.LogGap(f"This MongoDB is the set {at_end.timeline}, the last backup is of {since.timeline}; take a full backup.")
+        if at_end.begin < since:
+            raise errors.StoreError(
+                f"The member of MongoDB that is read from is at {at_end.begin}, behind the last backup; wait, or read another."
+            )
         self._dump, self._since = at_end, since
         self._lock = threading.Lock()
         self._strays: set[tuple[bytes, bytes]] = set()

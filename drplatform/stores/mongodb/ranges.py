@@ -17,8 +17,9 @@ from drplatform.stores.mongodb import wire as wires
 from drplatform.stores.mongodb.catalogue import Collection
 from drplatform.stores.mongodb.wire import Wire
 
-RANGE_BYTES = 64 * 1024 * 1024
-_MOST_RANGES = 512
+RANGE_BYTES = 16 * 1024 * 1024
+"""So that also collections of some dozens of MB are read, and loaded again, by several threads."""
+_MOST_RANGES = 1024
 _SAMPLES_A_RANGE = 10
 _NATURAL_ORDER = {"$natural": 1}
 
