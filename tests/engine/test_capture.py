@@ -1,7 +1,6 @@
 """Continuous capture: no entry is missed, doubled or taken out of order, whatever happens to the store; a gap ends it."""
 
 import itertools
-import itertools
 import random
 import threading
 
