@@ -56,10 +56,19 @@ def export(directory: Path, to: str | None, where: Where) -> int:
 @click.option("--recipient", "recipients", multiple=True, help="An age recipient (age1...).  [default: the one of `keys generate`]")
 @vault.vault_options
 def import_(directory: Path, recipients: tuple[str, ...], where: Where) -> int:
-    """Make a full backup of a DIRECTORY that stock mongodump wrote (with or without --oplog; not gzipped, no archive)."""
+    """Make a full backup of a DIRECTORY that stock mongodump wrote (with or without --oplog; not gzipped, no archive).
+
+    It begins a history of its own, so it does not go where backups of a server are: a restore of the latest would take it for newer.
+
+    \b
+    drplatform mongodb import dump --repository imported
+    drplatform backups restore mongodb --repository imported
+    """
     env = Environment.open(options.settings())
     env.require_log()
     opened, to = env.vault(where), env.recipients(recipients, where)
+    if any(m.identity != _directory(env, directory).identity() for m in backups.Catalogue(opened.repository).read(_STORE).manifests):
+        raise errors.SettingsError(f"{opened.repository.describe()} holds backups of another MongoDB; name a new place with --repository.")
     with env.recorded("import", store=_STORE, directory=str(directory)) as result:
         manifest = backups.back_up(_directory(env, directory), BackupKind.FULL, opened.repository, to, env.clock, env.random())
         result.update(backup=manifest.id, bytes=manifest.stored_bytes)

@@ -136,9 +136,11 @@ def test_out_to_a_directory_of_the_stock_tools_and_in_again(home, configured, mo
     assert (home.directory / "dump/shop/orders.bson").stat().st_size > 50 * 14 - 1 and (home.directory / "dump/oplog.bson").exists()
     assert home("mongodb", "export", "dump").code == 2, "it is not empty"
     (home.directory / "dump/oplog.bson").unlink()
-    told = home("mongodb", "import", "dump")
+    mixed = home("mongodb", "import", "dump")
+    assert mixed.code == 2 and "name a new place" in mixed.err
+    told = home("mongodb", "import", "dump", "--repository", "imported")
     assert told.code == 0, told.err
-    assert home("backups", "verify", told.out.split()[0], "--restore").code == 0
+    assert home("backups", "verify", told.out.split()[0], "--restore", "--repository", "imported").code == 0
 
 
 def test_a_backup_at_a_bounded_rate(home, configured, mongodb_endpoint_pair):
