@@ -30,7 +30,7 @@ def write(assessment: Assessment, directory: Path, past: Sequence[Point] = (), s
     known = [d for d in _cited(assessment) if (directory / d / f"{d}.html").is_file()]
     return {
         "html": documents.write_whole(directory / "compliance.html", page(assessment, known, past, sizes)),
-        "pdf": pdf.write(assessment, directory, past),
+        "pdf": pdf.write(assessment, directory, past, _projection_rows(past, sizes)),
         "oscal": oscal.write(assessment, directory),
         "json": documents.write_whole(directory / "compliance.json", json.dumps(document(assessment, past, sizes), indent=2) + "\n"),
     }
@@ -61,6 +61,11 @@ def _projected(store: str, found: projection.Projection | str) -> dict[str, Any]
 def projected(past: Sequence[Point], sizes: Mapping[str, float]) -> dict[str, projection.Projection | str]:
     """The recovery time of each store at its production size, or why that cannot be said."""
     return {store: projection.project(history.sized(past, store), size) for store, size in sizes.items()}
+
+
+def _projection_rows(past: Sequence[Point], sizes: Mapping[str, float] | None) -> list[tuple[str, str, str, str]]:
+    known = sizes or {}
+    return [_projection_row(store, known[store], found) for store, found in projected(past, known).items()]
 
 
 def _projection_row(store: str, size: float, found: projection.Projection | str) -> tuple[str, str, str, str]:
@@ -109,7 +114,7 @@ def page(
         badges=BADGES,
         reports=reports,
         trends=trends.trends(past),
-        projections=[_projection_row(store, (sizes or {})[store], found) for store, found in projected(past, sizes or {}).items()],
+        projections=_projection_rows(past, sizes),
         asks={name: controls.control(name).asks for name in assessment.controls},
         day=_day,
         style=style,

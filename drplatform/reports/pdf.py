@@ -51,13 +51,13 @@ class _Pages(FPDF):
         self.cell(0, 5, plain(f"Recovery strategy, as of {self.at:%Y-%m-%d %H:%M} UTC. Page {self.page_no()} of {{nb}}"), align="C")
 
 
-def write(assessment: Assessment, directory: Path, past: Sequence[Point] = ()) -> Path:
+def write(assessment: Assessment, directory: Path, past: Sequence[Point] = (), projections: Sequence[Sequence[str]] = ()) -> Path:
     """Write `compliance.pdf`."""
-    return documents.write_whole(directory / "compliance.pdf", content(assessment, past))
+    return documents.write_whole(directory / "compliance.pdf", content(assessment, past, projections))
 
 
-def content(assessment: Assessment, past: Sequence[Point] = ()) -> bytes:
-    """The file's bytes. `past` are all measurements, for the trends."""
+def content(assessment: Assessment, past: Sequence[Point] = (), projections: Sequence[Sequence[str]] = ()) -> bytes:
+    """The file's bytes. `past` are all measurements, for the trends; `projections` are rows of store, what was measured, size, estimate."""
     pages = _Pages(assessment.at)
     pages.set_title("Backup and disaster recovery strategy, clause by clause")
     pages.set_creator("drplatform")
@@ -72,6 +72,10 @@ def content(assessment: Assessment, past: Sequence[Point] = ()) -> bytes:
     _controls(pages, assessment)
     for trend in trends.trends(past):
         _trend(pages, trend)
+    if projections:
+        lead = "A straight line through what was measured at several sizes, with a 90 % interval. An estimate, never evidence."
+        _title(pages, "Recovery time at production size (estimate)", lead)
+        _table(pages, ("Store", "Measured", "Production size", "Estimate"), projections, (26, 50, 30, 74))
     _meanings(pages)
     return bytes(pages.output())
 

@@ -68,12 +68,12 @@ class Trend:
 
 
 def trends(points: Sequence[Point]) -> tuple[Trend, ...]:
-    """The trends of every scenario with two runs or more."""
+    """The trends of every scenario with three runs or more: two are a difference."""
     by_scenario: dict[str, list[Point]] = {}
     for point in points:
         by_scenario.setdefault(point.scenario, []).append(point)
     made = (_trend(scenario, found) for scenario, found in by_scenario.items())
-    return tuple(trend for trend in made if trend.runs > 1)
+    return tuple(trend for trend in made if trend.runs > 2)
 
 
 def _trend(scenario: str, points: list[Point]) -> Trend:
