@@ -38,13 +38,13 @@ class ConfigurationRecovery:
         runbook.follow(self.steps(), self.kit.clock, self.timeline)
 
     def steps(self) -> tuple[runbook.Step, ...]:
-        state, store = self.state, self.kit.stores[STORE]
+        state = self.state
         return (
             runbook.Step("See that the configuration is not as it was", "detect", lambda: None, self._differs, 30, "It differs from before."),
             runbook.Step("Choose the backup of the configuration", "decide", self._choose, lambda: state.chain is not None, 60),
             runbook.Step("Restore the configuration beside", "restore", self._restore, lambda: state.end is not None, SECONDS, "Nothing reads it yet."),
             runbook.Step("Compare the configuration with its backup", "verify", lambda: None, self._as_backed_up, 60, "Section by section."),
-            runbook.Step("Put the configuration in its place", "switch", self._switch, lambda: store.digest() == self._wanted(), 60, "The old one is kept beside it."),
+            runbook.Step("Put the configuration in its place", "switch", self._switch, lambda: self.kit.stores[STORE].digest() == self._wanted(), 60, "The old one is kept beside it."),
         )  # fmt: skip
 
     def _differs(self) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from drplatform.engine import recovery, runbook
+from drplatform.engine import configuration_drill, recovery, runbook
 from drplatform.engine.kit import Kit
 from drplatform.model import drill, instructions
 from drplatform.model.instructions import Book, Instruction
@@ -20,6 +20,9 @@ def books(kit: Kit, stores: Iterable[str]) -> tuple[Book, ...]:
 
 def steps(kit: Kit, store: str) -> tuple[runbook.Step | runbook.Together, ...]:
     """The steps that the recovery of the store follows, not followed yet."""
+    if kit.policy.stores[store].kind == configuration_drill.STORE:
+        state = recovery.Recovered(store, drill.LATEST)
+        return configuration_drill.ConfigurationRecovery(kit, Timeline(kit.clock), {}, state).steps()
     plan = recovery.Recovery(kit, Timeline(kit.clock), {}, {store: drill.LATEST}, kit.platform.regions[0].name, lambda: None, {})
     return plan.steps()
 

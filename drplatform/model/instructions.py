@@ -104,12 +104,37 @@ GUIDES: Mapping[str, Guide] = {
 }
 """By phase of a step."""
 
+OF_CONFIGURATION: Mapping[str, Guide] = {
+    "detect": Guide(
+        "drplatform configuration diff BACKUP   # the last one, of `drplatform backups list`",
+        "The difference from the last backup names what nobody meant to change; of secrets only that they changed.",
+        NOTHING,
+    ),
+    "decide": Guide(
+        "drplatform backups list",
+        "You can name the backup, and what was changed on purpose since it was taken.",
+        "Choose another; nothing was changed yet.",
+    ),
+    "restore": Guide(
+        "drplatform backups restore configuration --config beside.yaml   # a directory that nothing reads yet",
+        "The command ends with 0; the directory beside holds manifests, environment and secrets.",
+        "Remove the directory beside.",
+    ),
+    "verify": Guide("drplatform configuration diff BACKUP --config beside.yaml", "Nothing differs from the backup.", NOTHING),
+    "switch": Guide(
+        "mv configuration configuration.before && mv configuration.restored configuration",
+        "What reads the configuration is well, and can log in.",
+        "Move the old one back: it was kept beside.",
+    ),
+}
+"""The same, for a directory of configuration."""
+
 ELSE = Guide("# see the name of the step", "The step's own condition holds.", "Not known; ask before you do it.")
 
 
 def instruction(name: str, phase: str, why: str, within: float, store: str, together: bool = False) -> Instruction:
     """The step with what a person needs for it."""
-    guide = GUIDES.get(phase, ELSE)
+    guide = (OF_CONFIGURATION if store == "configuration" else GUIDES).get(phase, ELSE)
     words = {
         "store": store,
         "stop": STOPS.get(store, f"# stop every server of {store}"),

@@ -32,6 +32,7 @@ def test_a_runbook_has_exactly_the_steps_that_run(env, books):
     entries = handbook.steps(exercises._reading_kit(env), "mongodb")
     names = [step.name for entry in entries for lane in handbook.lanes(entry) for step in lane]
     assert [i.name for i in books["mongodb"].instructions] == names and len(names) >= 8
+    assert "Put the configuration in its place" in [i.name for i in books["configuration"].instructions]
 
 
 def test_every_step_says_what_to_type_how_to_tell_and_how_to_undo(books):
