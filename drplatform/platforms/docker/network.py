@@ -19,6 +19,7 @@ ATTEMPTS = 50
 _FIRST, _LEGS = 10, 60
 """The last number of servers' own addresses, and of their legs, begin here."""
 _PER_REGION = 50
+_REGIONS = (layout.PRIMARY, layout.SECONDARY, layout.WITNESS)
 
 
 def drawn(wanted: frozenset[str]) -> layout.Layout:
@@ -117,12 +118,10 @@ class Networks:
 
     def _legs(self, place: layout.Place) -> dict[str, str]:
         """Region -> address there: for servers of regions, in the networks of all other regions. The vault and the names have none."""
-        outside = (layout.VAULT, layout.OUTSIDE)
-        if place.region in outside:
+        if place.region not in _REGIONS:
             return {}
-        regions = list(self._subnets())
-        number = _LEGS + regions.index(place.region) * _PER_REGION + int(place.host.rpartition(".")[2]) - _FIRST
-        return {r: f"{h.rpartition('.')[0]}.{number}" for r, h in self._subnets().items() if r not in (*outside, place.region)}
+        number = _LEGS + _REGIONS.index(place.region) * _PER_REGION + int(place.host.rpartition(".")[2]) - _FIRST
+        return {r: f"{h.rpartition('.')[0]}.{number}" for r, h in self._subnets().items() if r in _REGIONS and r != place.region}
 
     def _subnets(self) -> dict[str, str]:
         return {place.region: place.host for place in reversed(self._places)}
