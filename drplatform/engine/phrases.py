@@ -191,6 +191,13 @@ PHRASES = (
     ),
     Phrase(
         "when",
+        "the network to the {stores} servers of the {region} region is cut",
+        lambda stores, region: drill.Inflict("network-cut", {"region": region, "stores": stores_in(stores)}),
+        "The servers run on, but nobody reaches them: neither clients nor the other regions.",
+        ("the network to the {stores} server of the {region} region is cut",),
+    ),
+    Phrase(
+        "when",
         "the platform fails over to the {region} region",
         drill.FailOver,
         "The runbook: detect, decide, fence the lost region, promote every store, point the names, see users served.",

@@ -55,3 +55,21 @@ Feature: Multi-region failover
     And every acknowledged write is accounted for
     And the recovery time of each store meets its objective
     And the data loss of each store meets its objective
+
+  Scenario: The primary region is cut off from the network while it runs, and is fenced before the secondary takes over
+    Given the platform runs in two regions with a witness, behind public names
+    And MongoDB, Redis and file storage hold reference data
+    And file storage is replicated to the secondary region
+    And clients write to MongoDB, Redis and file storage
+    And clients have written 50 more times to each store
+    When the network to the MongoDB, Redis and file storage servers of the primary region is cut
+    And the platform fails over to the secondary region
+    And the primary region comes back as a follower
+    Then every store answers through its public name
+    And exactly one server of each replicated store accepts writes
+    And the reference data is unchanged
+    And what the lost region alone had was saved
+    And nothing acknowledged after the change of regions is missing
+    And every acknowledged write is accounted for
+    And the recovery time of each store meets its objective
+    And the data loss of each store meets its objective
