@@ -4,6 +4,7 @@ Names edges, as `environment` does.
 """
 
 import hashlib
+import math
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
@@ -18,6 +19,10 @@ from drplatform.stores.files.content import End, Header, Void
 
 ON_BACKUPS = ("backup-", "manifest-", "log-", "retention-")
 """How the faults on backups are called."""
+
+
+IN_WINDOWS = anomaly.Tolerances(turned=3, turned_share=0.1, changed=math.inf, gone=math.inf, added=math.inf, types=math.inf)
+"""Windows shift when something is put in between, so that only what looks random and the whole size say something."""
 
 
 def score(env: Environment, vault: Vault, stores: tuple[str, ...], bytes_at_most: int) -> list[mutations.Mutation]:
@@ -43,8 +48,9 @@ def examine(vault: Vault, store: str, count: int) -> list[anomaly.Finding]:
     if vault.opener is None:
         raise errors.KeyUnavailable("Looking into backups needs a private key; name an age identity file with --identity.")
     chosen = generations.newest(vault.repository, store, count)
-    read = READERS.get(chosen[-1].store_kind, generations.blocks_in_windows)
-    return anomaly.examine([generations.read(m, vault.repository, vault.opener, read) for m in chosen])
+    kind = chosen[-1].store_kind
+    read, allowed = (READERS[kind], None) if kind in READERS else (generations.blocks_in_windows, IN_WINDOWS)
+    return anomaly.examine([generations.read(m, vault.repository, vault.opener, read) for m in chosen], allowed)
 
 
 def files(parts: Iterable[tuple[str, Iterable[bytes]]]) -> Iterator[generations.Piece]:

@@ -77,7 +77,7 @@ def first_found(findings) -> int | None:
     return next((number for number, f in enumerate(findings) if f.reasons), None)
 
 
-@pytest.mark.parametrize(("share", "suffix", "latency"), [(1.0, "", 0), (0.05, ".locked", 0), (0.02, ".locked", 1), (0.01, "", 1)])
+@pytest.mark.parametrize(("share", "suffix", "latency"), [(1.0, "", 0), (0.05, ".locked", 0), (0.02, ".locked", 1), (0.01, "", 5)])
 def test_encryption_is_found_within_generations(seed, share, suffix, latency):
     office, generations = Office(seed, 500), []
     for number in range(12):

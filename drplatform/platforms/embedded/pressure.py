@@ -35,9 +35,9 @@ def press(directory: Path, environment: Mapping[str, str], processors: int, mebi
 
 
 def relieve(directory: Path) -> None:
+    """What is noted stays noted: `pressure` tells when they are gone."""
     for _, pid in _noted(directory):
         pid.signal(signal.SIGKILL)
-    (directory / NOTE).unlink(missing_ok=True)
 
 
 def pressure(directory: Path) -> Mapping[int, str]:
