@@ -89,8 +89,9 @@ class Members:
 
 
 def _committed(hello: dict[str, Any]) -> Stamp:
-    stamp = hello["lastWrite"]["majorityOpTime"]["ts"]
-    return stamp.time, stamp.inc
+    """The last position that the majority has; a member that has just started, or was just elected, does not know one yet."""
+    known = hello["lastWrite"].get("majorityOpTime")
+    return (known["ts"].time, known["ts"].inc) if known else (0, 0)
 
 
 def identity(wire: Wire) -> str:

@@ -9,6 +9,7 @@ import real_servers
 
 from drplatform.model.ports import Address, Endpoint
 from drplatform.stores import mongodb
+from drplatform.stores.mongodb import members
 
 
 @pytest.fixture
@@ -56,3 +57,12 @@ def test_a_full_and_an_incremental_backup_from_the_secondary(two_members, mongod
     cases.restore(target, full, increments=[step])
     expected = cases.everything(Endpoint("mongodb", (primary,)))
     assert cases.differences(expected, cases.everything(target.endpoint)) == []
+
+
+def test_a_member_that_knows_no_majority_yet_is_the_one_that_knows_least():
+    """So says the server's answer to `hello` right after a start or an election."""
+    from bson import Timestamp
+
+    fresh = {"lastWrite": {"opTime": {"ts": Timestamp(7, 1)}}}
+    settled = {"lastWrite": {"opTime": {"ts": Timestamp(7, 1)}, "majorityOpTime": {"ts": Timestamp(1, 1)}}}
+    assert members._committed(fresh) == (0, 0) < members._committed(settled) == (1, 1)
