@@ -16,6 +16,7 @@ from drplatform.engine import (
     configuration_drill,
     custody,
     damage,
+    examination,
     failover,
     judgement,
     naming,
@@ -23,7 +24,9 @@ from drplatform.engine import (
     runbook,
     service_checks,
     services,
+    testimony,
 )
+from drplatform.engine import record as records
 from drplatform.engine.capture import Capture
 from drplatform.engine.faulting import Faulting
 from drplatform.engine.kit import Kit
@@ -81,7 +84,7 @@ class Drill:
     def __init__(self, plan: drill.Plan, kit: Kit, run_id: str) -> None:
         self.plan, self.kit, self.id = plan, kit, run_id
         self.timeline = Timeline(kit.clock, kit.listener)
-        self.record = judgement.Record()
+        self.record = records.Record()
         self._stack = ExitStack()
         self._workload: Workload | None = None
         self._probing: dict[str, Probing] = {}
@@ -93,7 +96,7 @@ class Drill:
         self._captures: dict[str, Capture] = {}
         self._namespaces: dict[str, str] = {}
         self._moments: dict[str, Position] = {}
-        self._settled: judgement.Findings | None = None
+        self._settled: examination.Findings | None = None
         self._services: services.ServiceRecovery | None = None
 
     def __enter__(self) -> Self:
@@ -121,7 +124,7 @@ class Drill:
             self._perform(activity)
         except BaseException as error:
             self.record.failed(activity.text, error)
-            self.timeline.add("activity.failed", text=activity.text, error=judgement.sentence(error))
+            self.timeline.add("activity.failed", text=activity.text, error=records.sentence(error))
             raise
         self.record.ended()
         self.timeline.add("activity.end", text=activity.text)
@@ -238,7 +241,7 @@ class Drill:
         self._regions.switch_over(activity.region)
         if not self.record.effects:
             receipt = ports.Receipt(self.plan.stores, f"served from the {activity.region} region")
-            effect = ports.FaultEffect(judgement.SWITCHOVER, frozenset(self.plan.stores), Interval(began, began), receipt)
+            effect = ports.FaultEffect(records.SWITCHOVER, frozenset(self.plan.stores), Interval(began, began), receipt)
             self.record.effects.append(effect)
         self._moved(activity.region, began)
         self._regions.turn_round(old)
@@ -299,7 +302,7 @@ class Drill:
         """The evidence of the run. Everything is stopped and healed before; call inside the context, once."""
         findings = self._findings()
         self.timeline.add("drill.end", verdict=self.verdict().name)
-        return judgement.evidence(
+        return testimony.evidence(
             self.id, self.plan, self.kit, self.record, findings, self.timeline, self._workload, self._probing, self._others
         )
 
@@ -313,27 +316,27 @@ class Drill:
         When the writing has ended: whether they were served at the end.
         """
         if self._settled is not None:
-            return judgement.served_at_end(self._probing[store].samples())
+            return examination.served_at_end(self._probing[store].samples())
         try:
             self._await_answers((store,), within, 0.5)
         except errors.DeadlineExceeded:
             return False
         return True
 
-    def _findings(self) -> judgement.Findings:
+    def _findings(self) -> examination.Findings:
         """What was found, measured once: the first call ends the writing and heals."""
         if self._settled is None:
             self._see_users_served()
             self._stop_clients()
             self._stop_captures()
             self.record.doubt(self._faulting.heal_all)
-            found = judgement.examine(self.plan, self.kit, self.record, self._workload, self._probing, self._others)
+            found = examination.examine(self.plan, self.kit, self.record, self._workload, self._probing, self._others)
             self._settled = dataclasses.replace(found, parts={**found.parts, **self._examine_services()})
         return self._settled
 
-    def _examine_services(self) -> Mapping[str, tuple[judgement.Part, ...]]:
+    def _examine_services(self) -> Mapping[str, tuple[examination.Part, ...]]:
         """Where services were brought up: after everything else was read, since a test of theirs writes."""
-        if self._services is None or judgement.broken_off(self.plan, self.record):
+        if self._services is None or records.broken_off(self.plan, self.record):
             return {}
         return service_checks.parts(self.kit, self._services.region)
 
@@ -361,9 +364,9 @@ class Drill:
         """Users are seen served, by every kind of client, throughout, before anything else happens: the move ends there."""
         self._go_on(self.plan.stores)
         for probing in self._probers():
-            served = functools.partial(probing.sustained, self.kit.clock.monotonic(), 2 * judgement.SUSTAIN)
+            served = functools.partial(probing.sustained, self.kit.clock.monotonic(), 2 * records.SUSTAIN)
             wait_for(self.kit.clock, "every kind of client to be served", served, within=SECONDS_TO_SETTLE)
-        self.record.moves.append(judgement.Move(region, began, self.kit.clock.monotonic()))
+        self.record.moves.append(records.Move(region, began, self.kit.clock.monotonic()))
 
     def _go_on(self, stores: tuple[str, ...]) -> None:
         """Users are seen served, and clients go on writing, after a recovery."""
@@ -401,7 +404,7 @@ class Drill:
     def _waypoint(self, store: str) -> None:
         """Note that everything acknowledged until now is at or before the store's position read after this moment."""
         before = self.kit.clock.monotonic()
-        self.record.waypoints.append(judgement.Waypoint(store, before, self.kit.stores[store].position()))
+        self.record.waypoints.append(records.Waypoint(store, before, self.kit.stores[store].position()))
 
     def _remember_namespaces(self, activity: drill.Inflict) -> None:
         for name in activity.affects:
@@ -417,12 +420,12 @@ class Drill:
 
     def _see_users_served(self) -> None:
         """Note when each store's users were last seen served throughout. A slow probe now and then is no outage; one that lasts is."""
-        if judgement.broken_off(self.plan, self.record):
+        if records.broken_off(self.plan, self.record):
             return
         deadline = self.kit.clock.monotonic() + SECONDS_TO_SETTLE
         for name in self._probing:
             with suppress(errors.DeadlineExceeded):
-                self._await_answers((name,), max(0.0, deadline - self.kit.clock.monotonic()), 2 * judgement.SUSTAIN)
+                self._await_answers((name,), max(0.0, deadline - self.kit.clock.monotonic()), 2 * records.SUSTAIN)
                 self.record.served[name] = self.kit.clock.monotonic()
 
     def _stop_clients(self) -> None:

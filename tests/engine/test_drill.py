@@ -92,7 +92,7 @@ def test_a_fault_without_targets_is_inconclusive(memory_kit, run_drill, hasty):
 
 
 def test_a_ledger_that_stopped_before_the_fault_is_inconclusive(memory_kit, run_drill, monkeypatch):
-    monkeypatch.setattr("drplatform.engine.judgement.LEDGER_GAP", 0.0)
+    monkeypatch.setattr("drplatform.engine.examination.LEDGER_GAP", 0.0)
     monkeypatch.setattr("drplatform.engine.workload.PERIOD", 0.01)
     evidence, _ = run_drill(memory_kit, WHOLE)
     assert evidence.verdict is not Verdict.PASSED
@@ -183,7 +183,7 @@ def test_faults_are_healed_when_the_drill_is_left_without_a_recovery(memory_kit,
 
 
 def test_without_a_positive_control_nothing_passes(memory_kit, run_drill, monkeypatch):
-    monkeypatch.setattr("drplatform.engine.judgement.comparison_catches", lambda *arguments: False)
+    monkeypatch.setattr("drplatform.engine.examination.comparison_catches", lambda *arguments: False)
     evidence, _ = run_drill(memory_kit, WHOLE)
     assert evidence.verdict is Verdict.INCONCLUSIVE
     assert by(evidence.checks, control="missed")
