@@ -20,6 +20,7 @@ from drplatform.model.backup import BackupKind
 from drplatform.model.clock import Clock
 from drplatform.model.monitoring import Observed
 from drplatform.model.policy import Policy
+from drplatform.model.replication import Replication
 
 WATCH_SECONDS = 15.0
 AGAIN_SECONDS = (1.0, 5.0, 15.0, 60.0)
@@ -175,7 +176,9 @@ class Agent:
         d = self.duties
         self._listing = backups.Catalogue(d.repository).read()
         now = d.clock.utc()
-        self.observed = monitor.observe(d.records(), self._listing, self._seen(), d.policy, d.stores, now, self._since(now), d.capacity)
+        self.observed = monitor.observe(
+            d.records(), self._listing, self._seen(), d.policy, d.stores, now, self._since(now), d.capacity, self._replications()
+        )
         d.alerting.update(monitoring.alerts(self.observed, d.policy), now)
         self._looked = d.clock.monotonic()
         return self.observed
@@ -184,6 +187,12 @@ class Agent:
         """Backups that were due before the first one was taken are not missed."""
         taken = [m.started for m in self._listing.manifests] if self._listing else []
         return min(taken, default=now)
+
+    def _replications(self) -> list[Replication]:
+        """Of the stores that replicate by themselves, whose endpoint names more than one server."""
+        replicated = [s for s in self.duties.stores.values() if isinstance(s, ports.Replicated)]
+        found = [store.replication() for store in replicated]
+        return [one for one in found if len(one.members) > 1]
 
     def _seen(self) -> list[monitoring.Capture]:
         return [

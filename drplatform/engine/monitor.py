@@ -11,6 +11,7 @@ from drplatform.model import compliance, errors, retention
 from drplatform.model.backup import BASES, BackupKind, Manifest
 from drplatform.model.monitoring import Capture, Job, Observed, Recovery
 from drplatform.model.policy import CONTINUOUS, BackupRule, Policy
+from drplatform.model.replication import Replication
 
 Record = Mapping[str, Any]
 SIZES = 30
@@ -27,6 +28,7 @@ def observe(
     now: datetime,
     began: datetime,
     capacity: int | None = None,
+    replications: Sequence[Replication] = (),
 ) -> Observed:
     """`stores`: those that are watched; `began`: what was due before nobody watched."""
     log, watched = list(records), tuple(stores)
@@ -42,6 +44,7 @@ def observe(
         stored_bytes=sum(m.stored_bytes for m in listing.manifests),
         growth=_growth(listing.manifests, now),
         capacity=capacity,
+        replications=tuple(replications),
     )
 
 

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from drplatform.model.compliance import Due
 from drplatform.model.policy import Policy
+from drplatform.model.replication import Replication, Role
 
 CRITICAL, WARNING = "critical", "warning"
 
@@ -81,6 +82,7 @@ class Observed:
     growth: float = 0.0
     capacity: int | None = None
     expiries: Mapping[str, datetime] = field(default_factory=dict)
+    replications: tuple[Replication, ...] = ()
 
     def recovery_point(self, store: str) -> float | None:
         """Seconds of history that a loss of the store now would cost."""
@@ -108,6 +110,7 @@ def alerts(seen: Observed, policy: Policy) -> tuple[Alert, ...]:
         *_jobs(seen),
         *_points(seen, policy),
         *_captures(seen),
+        *_replications(seen, policy),
         *_drills(seen),
         *_vault(seen),
     )
@@ -161,6 +164,23 @@ def _captures(seen: Observed) -> Iterable[Alert]:
         if capture.lag is None or capture.problem:
             why = capture.problem or "it does not run"
             yield Alert("CaptureDown", capture.store, CRITICAL, f"The log of {capture.store} is not captured: {why}")
+
+
+def _replications(seen: Observed, policy: Policy) -> Iterable[Alert]:
+    for one in seen.replications:
+        if len(one.primaries) > 1:
+            where = ", ".join(m.address for m in one.primaries)
+            yield Alert(
+                "SplitBrain", one.store, CRITICAL, f"{len(one.primaries)} servers of {one.store} accept writes: {where}; fence all but one."
+            )
+        for member in one.members:
+            if member.role is Role.UNREACHABLE:
+                yield Alert(
+                    "ReplicaDown", member.address, WARNING, f"The {one.store} server {member.address} does not answer; mend or replace it."
+                )
+            elif member.lag_seconds is not None and member.lag_seconds >= policy.rpo(one.store):
+                text = f"The {one.store} server {member.address} is {member.lag_seconds:,.0f} s behind; a failover to it would cost that."
+                yield Alert("ReplicaBehind", member.address, CRITICAL, text)
 
 
 def _drills(seen: Observed) -> Iterable[Alert]:

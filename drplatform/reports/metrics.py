@@ -38,6 +38,10 @@ def page(seen: Observed, policy: Policy, firing: tuple[Alert, ...], failures: Ma
     lag = gauge("capture_lag_seconds", "History not yet sealed in the vault", "store")
     for capture in seen.captures:
         lag.labels(capture.store).set(NEVER if capture.lag is None else capture.lag)
+    behind = gauge("replica_lag_seconds", "How far the server is behind the most advanced of its group", "store", "member", "role")
+    for one in seen.replications:
+        for member in one.members:
+            behind.labels(one.store, member.address, member.role.value).set(NEVER if member.lag_seconds is None else member.lag_seconds)
     measured = gauge("drill_measured_seconds", "Upper bound measured by the newest drill", "measurement", "subject")
     for recovery in seen.recoveries:
         measured.labels(recovery.name, recovery.subject).set(NEVER if recovery.upper is None else recovery.upper)

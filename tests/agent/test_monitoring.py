@@ -9,6 +9,7 @@ from drplatform.environment import load_policy
 from drplatform.model import monitoring
 from drplatform.model.compliance import Due
 from drplatform.model.monitoring import Capture, Job, Observed, Recovery
+from drplatform.model.replication import Member, Replication, Role
 
 NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -24,8 +25,13 @@ GOOD = Observed(
     stored_bytes=1000,
     growth=1.0,
     capacity=10_000,
+    replications=(Replication("redis", (Member("a:1", Role.PRIMARY, (2,), 0.0), Member("b:1", Role.SECONDARY, (1,), 1.0))),),
     expiries={"the certificate of redis": NOW + 90 * DAY},
 )
+
+
+def group(*members):
+    return Replication("redis", tuple(Member(address, role, (1,), lag) for address, role, lag in members))
 
 
 def job(**changes):
@@ -43,6 +49,9 @@ BAD = {
     ("RecoveryPointTooOld", "files"): {"reached": {"files": NOW - 25 * HOUR}},
     ("CaptureDown", "mongodb"): {"captures": (Capture("mongodb", None),)},
     ("CaptureDown", "mongodb "): {"captures": (Capture("mongodb", 1.0, "the log has a gap"),)},
+    ("SplitBrain", "redis"): {"replications": (group(("a:1", Role.PRIMARY, 0.0), ("b:1", Role.PRIMARY, 0.0)),)},
+    ("ReplicaDown", "b:1"): {"replications": (group(("a:1", Role.PRIMARY, 0.0), ("b:1", Role.UNREACHABLE, None)),)},
+    ("ReplicaBehind", "b:1"): {"replications": (group(("a:1", Role.PRIMARY, 0.0), ("b:1", Role.SECONDARY, 301.0)),)},
     ("DrillOverdue", "database-recovery"): {"drills": (Due("database-recovery", "monthly", NOW - 40 * DAY, NOW - 9 * DAY, 1),)},
     ("DrillOverdue", "database-recovery "): {"drills": (Due("database-recovery", "monthly", None, None, 0),)},
     ("RecoveryObjectiveMissed", "rto mongodb"): {"recoveries": (Recovery("rto", "mongodb", 4000.0, 3600.0, "FAILED", NOW),)},
