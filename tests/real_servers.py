@@ -153,8 +153,9 @@ def empty_mongodb(server: Server) -> None:
                 client.drop_database(name)
         for collection in client.admin.list_collection_names(filter={"name": {"$not": {"$regex": "^system\\."}}}):
             client.admin.drop_collection(collection)
-        client.admin.command("dropAllUsersFromDatabase")
-        client.admin.command("dropAllRolesFromDatabase")
+        for database in {"admin", *client.admin["system.users"].distinct("db"), *client.admin["system.roles"].distinct("db")}:
+            client[database].command("dropAllUsersFromDatabase")  # they belong to a database, but do not go with it
+            client[database].command("dropAllRolesFromDatabase")
 
 
 # -- Redis --------------------------------------------------------------------------------------------------------------------

@@ -57,7 +57,9 @@ def empty(endpoint: Endpoint) -> None:
         for name in c.list_database_names():
             if name not in ("admin", "local", "config"):
                 c.drop_database(name)
-        c.admin.command("dropAllUsersFromDatabase")
+        for database in {"admin", *c.admin["system.users"].distinct("db"), *c.admin["system.roles"].distinct("db")}:
+            c[database].command("dropAllUsersFromDatabase")
+            c[database].command("dropAllRolesFromDatabase")
 
 
 def differences(expected: dict[str, Any], found: dict[str, Any]) -> list[str]:
