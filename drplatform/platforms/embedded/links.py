@@ -48,6 +48,9 @@ class Linked:
         """What the proxy says that it does; empty when there is none."""
         if not self._orders.exists() or not self._door.alive():
             return ""
+        return self._in_force().partition(" ")[0]
+
+    def _in_force(self) -> str:
         seen = self._orders.with_suffix(".seen")
         return seen.read_text() if seen.exists() else ""
 
@@ -58,7 +61,8 @@ class Linked:
     def _move_behind_a_proxy(self) -> None:
         """The proxy listens before the server starts: a MongoDB member looks for itself at its public address then."""
         self.stop()  # type: ignore[attr-defined]
-        self._order_file({"how": "pass", "sources": [], "seconds": 0.0, "one_way": False})
+        self._orders.with_suffix(".seen").unlink(missing_ok=True)  # of an earlier proxy
+        self._order_file({"how": "pass", "sources": [], "seconds": 0.0, "one_way": False, "number": 0})
         private = self.place.ports[layout.PRIVATE]
         module = "drplatform.platforms.embedded.proxy"
         root = str(Path(__file__).parents[3])
@@ -72,10 +76,15 @@ class Linked:
         server._wait_until_it_answers()
 
     def _order(self, orders: Mapping[str, Any]) -> None:
-        """Returns when the proxy follows."""
-        self._orders.with_suffix(".seen").unlink(missing_ok=True)
-        self._order_file(orders)
-        self._waits.until(f"the proxy of {self.name} to obey", lambda: self.hindered() == orders["how"], within=SECONDS_TO_OBEY)
+        """Returns when the proxy follows these very orders, not earlier ones of the same kind."""
+        number = self._number() + 1
+        self._order_file({**orders, "number": number})
+        wanted = f"{orders['how']} {number}"
+        self._waits.until(f"the proxy of {self.name} to obey", lambda: self._in_force() == wanted, within=SECONDS_TO_OBEY)
+
+    def _number(self) -> int:
+        """Of the orders given last."""
+        return int(json.loads(self._orders.read_text())["number"]) if self._orders.exists() else 0
 
     def _order_file(self, orders: Mapping[str, Any]) -> None:
         fresh = self._orders.with_suffix(".new")

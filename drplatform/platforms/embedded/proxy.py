@@ -31,6 +31,8 @@ class Orders:
     sources: tuple[str, ...] = ()
     one_way: bool = False
     seconds: float = 0.0
+    number: int = 0
+    """Which orders these are: whoever gave them waits until these very ones are in force."""
 
     @classmethod
     def read(cls, path: Path) -> "Orders":
@@ -38,7 +40,7 @@ class Orders:
             found: dict[str, Any] = json.loads(path.read_text())
         except (OSError, ValueError):
             return cls()
-        return cls(str(found["how"]), tuple(found["sources"]), bool(found["one_way"]), float(found["seconds"]))
+        return cls(str(found["how"]), tuple(found["sources"]), bool(found["one_way"]), float(found["seconds"]), int(found["number"]))
 
     def concern(self, source: str) -> bool:
         return self.how != PASS and (not self.sources or source in self.sources)
@@ -81,7 +83,7 @@ class Proxy:
                     _abort(writer)  # both ends notice at once, instead of after a long silence
             self._changed.set()
             self._changed = asyncio.Event()
-            self._seen.write_text(found.how)
+            self._seen.write_text(f"{found.how} {found.number}")
 
     @property
     def _seen(self) -> Path:
