@@ -25,10 +25,8 @@ def test_the_recovery_time_is_the_same_to_the_digit():
         samples, _, effect = simulate(seed)
         ordered = sorted(samples, key=lambda s: s.end)
         longest = max(s.end - s.start for s in ordered)
-        at_once = max(
-            sum(1 for s in ordered if other.end >= s.start >= other.end - longest) for other in ordered[:: len(ordered) // 20 + 1]
-        )
-        held = streamed(ordered, max(60, 4 * at_once), 8)
+        at_once = max(sum(1 for s in ordered if other.end >= s.start >= other.end - longest) for other in ordered)
+        held = streamed(ordered, max(60, 4 * at_once), max(8, at_once))  # the edge that `condensed` asks for
         assert sum(s.count for s in held) == len(ordered), "every probe is counted"
         shorter += len(held) < len(ordered)
         whole, less = outage(ordered, effect, SUSTAIN), outage(held, effect, SUSTAIN)
