@@ -84,7 +84,8 @@ def test_the_writes_of_a_lost_second_are_found_to_the_last_one(server, clock, go
     assert len(found.lost) in (gone, gone - unknown) and not found.corrupt
     assert [mark.number for mark in found.lost] == [entry.mark.number for entry in acked[-len(found.lost) :]]
     seconds = loss.rpo(found, entries, killed)
-    assert seconds.lower <= killed.upper - acked[-len(found.lost)].returned <= seconds.upper
+    # An answer may have been on its way to the client when the server was seen dead: nothing was lost before its time
+    assert seconds.lower <= max(0.0, killed.upper - acked[-len(found.lost)].returned) <= seconds.upper
 
 
 def _before_last(data: bytes, commands: int) -> int:
