@@ -1,0 +1,32 @@
+"""Where backups lie."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    key: str
+    size: int
+    modified: datetime
+
+
+class Repository(Protocol):
+    """Immutable objects by key. Safe to use from several threads. Transient errors are retried inside, bounded."""
+
+    def put(self, key: str, data: bytes) -> None:
+        """Store durably, all or nothing. Raises ObjectExists when the key is taken by other data; the same data again is fine."""
+
+    def get(self, key: str) -> bytes:
+        """Raises ObjectMissing."""
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """In order of keys."""
+
+    def delete(self, key: str) -> None:
+        """Nothing when it is not there."""
+
+    def describe(self) -> str:
+        """Where this is, for people; without secrets."""
