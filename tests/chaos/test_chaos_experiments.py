@@ -22,6 +22,7 @@ import drplatform
 from drplatform import environment
 from drplatform.faults.servers_lost import ServersLost
 from drplatform.model import clock as clocks
+from drplatform.model import errors
 from drplatform.platforms.memory import MemoryPlatform
 from drplatform.repositories.memory import MemoryRepository
 from drplatform.stores.memory import MemoryStore
@@ -85,8 +86,8 @@ def on_memory(monkeypatch, tmp_path):
     monkeypatch.setenv("DRPLATFORM_STATE", str(tmp_path / "state"))
     monkeypatch.setenv("DRPLATFORM_SCRATCH", str(tmp_path / "scratch"))
     monkeypatch.setattr(environment.Environment, "platform", platform)
-    monkeypatch.setattr(environment, "connect", connect)
-    monkeypatch.setattr(environment, "repository", lambda place, clock: MemoryRepository(clock))
+    monkeypatch.setattr(environment.edges, "connect", connect)
+    monkeypatch.setattr(environment.edges, "repository", lambda place, clock: MemoryRepository(clock))
     return made
 
 
@@ -112,12 +113,17 @@ class NothingHappens(ServersLost):
 
 class Refuses(ServersLost):
     def apply(self, scene):
-        raise environment.errors.StoreError("The servers cannot be reached.")
+        raise errors.StoreError("The servers cannot be reached.")
+
+
+def in_place_of_all_faults(monkeypatch, fault):
+    for composition in (environment, environment.edges):
+        monkeypatch.setattr(composition, "fault", lambda kind: fault)
 
 
 @pytest.mark.parametrize(("fault", "verdict"), [(NothingHappens, "INCONCLUSIVE"), (Refuses, "INCONCLUSIVE")])
 def test_a_fault_that_did_not_happen_is_never_green(experiment, on_memory, monkeypatch, fault, verdict):
-    monkeypatch.setattr(environment, "fault", lambda kind: fault)
+    in_place_of_all_faults(monkeypatch, fault)
     journal = run_experiment(experiment)
     assert not green(journal)
     assert journal["drplatform"]["verdict"] == verdict
@@ -146,7 +152,7 @@ def test_a_target_that_is_too_tight_is_never_green(experiment, on_memory, tmp_pa
 
 def test_the_control_judges_also_where_the_hypothesis_does_not(experiment, on_memory, monkeypatch):
     """Nobody asks for the verdict, no action fails; still the experiment cannot be green."""
-    monkeypatch.setattr(environment, "fault", lambda kind: NothingHappens)
+    in_place_of_all_faults(monkeypatch, NothingHappens)
     del experiment["steady-state-hypothesis"]
     assert not green(run_experiment(experiment))
 

@@ -121,7 +121,7 @@ def test_the_pdf_of_an_empty_and_of_a_long_assessment():
 
 
 def test_the_shipped_features_name_controls_that_there_are_and_pytest_knows_them():
-    root = Path(environment.__file__).parents[1] / "features"
+    root = Path(environment.__file__).parents[2] / "features"
     known = {line.strip().split(":")[0] for line in (root / "pytest.ini").read_text().splitlines() if line.startswith("    ")}
     marks = {c.mark for c in controls.ALL}
     for feature in root.glob("*/*.feature"):

@@ -1,0 +1,152 @@
+"""The composition: settings -> Environment.
+
+The only package that names concrete edges, reads the process environment, and makes the system clock and the seeded random generator.
+"""
+
+import os
+import random
+import secrets
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from drplatform import application
+from drplatform.engine import audit, backups, drill, moves
+from drplatform.engine.killswitch import KillSwitch
+from drplatform.engine.kit import Keys, Kit
+from drplatform.environment import edges
+from drplatform.environment.daily import Daily
+from drplatform.environment.edges import build_image, connect, fault, fault_kinds, read_feature, repository, traffic, versions
+from drplatform.environment.places import Vault, Where
+from drplatform.environment.platforms import PlatformStatus
+from drplatform.environment.settings import IMAGE, PLATFORMS, Settings, SystemClock, load_policy
+from drplatform.model import drill as drills
+from drplatform.model import ports, timeline
+from drplatform.platforms import embedded
+
+__all__ = [
+    "IMAGE",
+    "PLATFORMS",
+    "Environment",
+    "PlatformStatus",
+    "Settings",
+    "SystemClock",
+    "Vault",
+    "Where",
+    "build_image",
+    "connect",
+    "drill_keys",
+    "fault",
+    "fault_kinds",
+    "load_policy",
+    "read_feature",
+    "repository",
+    "traffic",
+    "versions",
+]
+
+
+@dataclass(frozen=True)
+class Environment(Daily):
+    """Everything that a face needs. Make one with `Environment.open`."""
+
+    @classmethod
+    def open(cls, settings: Settings) -> "Environment":
+        """Read everything that can be wrong before anything is started."""
+        seed = secrets.randbelow(2**31) if settings.seed is None else settings.seed
+        return cls(settings, SystemClock(), load_policy(settings.policy), seed)
+
+    def kill_switch(self) -> KillSwitch:
+        """Pulled, it interrupts this process as Ctrl-C does, so that everything heals on the way out."""
+        return KillSwitch(self.settings.state / "stop.json", lambda: os.kill(os.getpid(), signal.SIGINT))
+
+    def up(self, wanted: frozenset[str] = frozenset()) -> embedded.Status:
+        """Start a platform that stays. `wanted`: see `drill.Steady`."""
+        self.sweep()
+        status = embedded.up(self.clock, self.settings.scratch, self.settings.servers, os.environ, wanted)
+        if drills.NAMES in wanted:
+            with self.moving(status.id, lambda event: None) as moving:
+                moving.name_all()
+        return status
+
+    @contextmanager
+    def drill(self, scenario: drills.Scenario, listener: timeline.Listener = lambda event: None) -> Iterator[drill.Drill]:
+        """A drill of the scenario on a platform of its own, planned and ready to perform its activities.
+
+        On leaving, clients are stopped, faults healed, the platform removed.
+        """
+        prepared = self.platform(scenario.wanted)
+        self.require_records()
+        self.sweep()
+        generator = random.Random(self.seed)
+        run_id = f"{self.clock.utc():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+        with self.kill_switch().obeyed(self.clock), prepared as platform:
+            directory = platform.directory / "run"  # below the platform's own, so that a sweep clears it too
+            directory.mkdir()
+            stores = {**self.stores(platform), **self._configuration(platform)}
+            try:
+                plan = drills.plan(scenario, self.policy, self.seed, drill.offered(platform, stores, edges.fault_kinds()))
+                self.record_operation(audit.DRILL_BEGUN, id=run_id, scenario=scenario.name, seed=self.seed, policy=self.policy.hash)
+                with drill.Drill(plan, self._kit(platform, stores, generator, directory, listener), run_id) as running:
+                    yield running
+            finally:
+                for store in stores.values():
+                    store.close()
+
+    @contextmanager
+    def moving(
+        self,
+        platform_id: str | None,
+        listener: timeline.Listener,
+        approve: Callable[[Mapping[str, float | None]], bool] = lambda costs: True,
+    ) -> Iterator[moves.Moving]:
+        """Moves between the regions of a platform made by hand, each noted before its first step. Raises SettingsError."""
+        platform = self.attached(platform_id)
+        stores = self.stores(platform)
+        kit = self._kit(platform, stores, self.random(), platform.directory, listener, asked=False)
+        kit = replace(kit, keys=Keys(self.recipients((), Where()), ())) if self.identity_file.exists() else kit
+        moving = moves.Moving(kit, timeline.Timeline(self.clock, listener), tuple(stores), approve, self.recorded)
+        try:
+            yield moving
+        finally:
+            moving.close()
+            for store in stores.values():
+                store.close()
+
+    def _kit(
+        self,
+        platform: ports.Platform,
+        stores: Mapping[str, ports.DataStore],
+        generator: random.Random,
+        directory: Path,
+        listener: timeline.Listener,
+        *,
+        asked: bool = True,
+    ) -> Kit:
+        """`asked`: every server is asked for its version; not where some may be down."""
+        return Kit(
+            platform=platform,
+            stores=stores,
+            repository=edges.repository(platform.vault(), self.clock),
+            keys=drill_keys(),
+            connect=lambda endpoint: edges.connect(endpoint, self.clock),
+            faults=edges.fault,
+            policy=self.policy,
+            clock=self.clock,
+            random=generator,
+            directory=directory,
+            operator=self.settings.operator,
+            versions=edges.versions(stores) if asked else {},
+            listener=listener,
+            application=lambda endpoints: application.connect(endpoints, self.clock),
+            sign_off=self.settings.sign_off,
+            traffic=edges.traffic(platform.names(), self.clock) if isinstance(platform, ports.Named) and platform.named else None,
+        )
+
+
+def drill_keys() -> Keys:
+    """A key pair for one drill, never written anywhere."""
+    recipient, identity = backups.generate()
+    return Keys((recipient,), (identity,))

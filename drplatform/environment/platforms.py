@@ -1,0 +1,71 @@
+"""The platforms that drills run on: one for a run, one made by hand, or a single scratch server."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from drplatform.environment import edges
+from drplatform.environment.records import Records
+from drplatform.model import ports
+from drplatform.platforms import embedded
+
+PlatformStatus = embedded.Status
+
+
+@dataclass(frozen=True)
+class Platforms(Records):
+    """The platforms that drills run on: of their own for a run, made by hand, or a single scratch server."""
+
+    def platform(self, wanted: frozenset[str] = frozenset()) -> ports.Platform:
+        """A platform of its own for one run; enter it to start it. `wanted`: see `drill.Steady`; what it cannot have, the plan says."""
+        if self.settings.platform == "docker":
+            made: ports.Platform = edges.docker().DockerPlatform.open_engine(
+                self.clock, self.settings.scratch, os.environ, wanted, self.settings.image
+            )
+            return made
+        return embedded.EmbeddedPlatform.create(self.clock, self.settings.scratch, self.settings.servers, os.environ, wanted)
+
+    def sweep(self) -> int:
+        """Clear what killed runs have left behind; the number of platforms cleared."""
+        if self.settings.platform == "docker":
+            return int(edges.docker().sweep(self.settings.scratch, self.clock))
+        return embedded.sweep(self.settings.scratch, self.clock)
+
+    def statuses(self) -> list[embedded.Status]:
+        return embedded.statuses(self.clock, self.settings.scratch)
+
+    @contextmanager
+    def scratch(self, kind: str) -> Iterator[ports.DataStore]:
+        """A new, empty server of that kind on this machine, gone afterwards. Raises SettingsError for a kind that has none."""
+        self.sweep()
+        with embedded.scratch(kind, self.clock, self.settings.scratch, self.settings.servers, os.environ) as endpoint:
+            store = edges.connect(endpoint, self.clock)
+            try:
+                yield store
+            finally:
+                store.close()
+
+    def down(self, platform_id: str | None) -> str:
+        """Stop and remove a platform that was started by hand; its id."""
+        return embedded.down(self.clock, self.settings.scratch, platform_id)
+
+    def attached(self, platform_id: str | None) -> ports.Platform:
+        """A platform that was started by hand; entering and leaving it starts and stops nothing."""
+        return embedded.attach(self.clock, self.settings.scratch, self.settings.servers, os.environ, platform_id)
+
+    def stores(self, platform: ports.Platform) -> dict[str, ports.DataStore]:
+        """The policy's stores that the platform has."""
+        return {s.name: edges.connect(e, self.clock) for s in self.policy.stores.values() if (e := self._endpoint(platform, s.kind))}
+
+    def _configuration(self, platform: ports.Platform) -> dict[str, ports.DataStore]:
+        """A directory of configuration of the run's own, where the policy has such a store and the platform has no server for it."""
+        found = [s for s in self.policy.stores.values() if s.kind == "configuration" and not self._endpoint(platform, s.kind)]
+        directory = platform.directory / "configuration"
+        for _ in found:
+            directory.mkdir(exist_ok=True)
+        return {s.name: edges.connect(ports.Endpoint(s.kind, options={"directory": str(directory)}), self.clock) for s in found}
+
+    def _endpoint(self, platform: ports.Platform, kind: str) -> ports.Endpoint | None:
+        has = any(region.of(kind) for region in platform.regions)
+        return platform.endpoint(kind) if has else None

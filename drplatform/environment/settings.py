@@ -1,0 +1,111 @@
+"""What a face was told, and what the machine has: settings, clocks, the policy file."""
+
+import getpass
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import drplatform
+from drplatform.model import errors, policy
+
+PLATFORMS = ("embedded", "docker")
+IMAGE = "drplatform-servers"
+"""The image of servers that `drplatform platform images build` makes."""
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def utc(self) -> datetime:
+        return datetime.now(UTC)
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        return event.wait(seconds)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a face was told, the process environment filling in the rest.
+
+    `state` holds what outlives a run (audit log, keys); `scratch` is where platforms and runs lie; `servers` maps a server's name to
+    its program.
+    """
+
+    platform: str = "embedded"
+    policy: Path | None = None
+    seed: int | None = None
+    reports: Path = Path("reports")
+    state: Path = Path()
+    scratch: Path = Path()
+    servers: Mapping[str, str] = field(default_factory=dict)
+    operator: str = ""
+    image: str = IMAGE
+    """Of the servers, on platforms that run containers."""
+    sign_off: Callable[[], str] = lambda: ""
+    """Asks who has looked at critical functionality when the services are back."""
+
+    @classmethod
+    def read(cls, variables: Mapping[str, str] | None = None, **told: Any) -> "Settings":
+        """Settings from DRPLATFORM_* variables; what was told (and is not None) wins. Raises SettingsError."""
+        variables = os.environ if variables is None else variables
+        home = Path(variables.get("XDG_STATE_HOME") or Path.home() / ".local/state")
+        found: dict[str, Any] = {
+            "state": Path(variables.get("DRPLATFORM_STATE") or home / "drplatform"),
+            "scratch": Path(variables.get("DRPLATFORM_SCRATCH") or tempfile.gettempdir()) / f"drplatform-{os.getuid()}",
+            "servers": {s: variables[name] for s in ("mongod", "redis-server", "weed") if (name := _variable(s)) in variables},
+            "operator": variables.get("DRPLATFORM_OPERATOR") or _user(),
+            "image": variables.get("DRPLATFORM_IMAGE") or IMAGE,
+        }
+        for name in ("platform", "policy", "seed", "reports"):
+            if value := variables.get(f"DRPLATFORM_{name.upper()}"):
+                found[name] = _converted(name, value)
+        found.update({name: value for name, value in told.items() if value is not None})
+        settings = cls(**found)
+        if settings.platform not in PLATFORMS:
+            raise errors.SettingsError(f"There is no platform {settings.platform!r}; known are {', '.join(PLATFORMS)}.")
+        return settings
+
+
+def _variable(server: str) -> str:
+    return "DRPLATFORM_" + server.upper().replace("-", "_")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def _converted(name: str, value: str) -> object:
+    if name == "seed":
+        if not value.isdigit():
+            raise errors.SettingsError(f"DRPLATFORM_SEED must be a whole number, not {value!r}.")
+        return int(value)
+    return value if name == "platform" else Path(value)
+
+
+def load_policy(path: Path | None) -> policy.Policy:
+    """The policy in the file, or the one that comes with drplatform. Raises PolicyError."""
+    try:
+        text = path.read_text() if path else resources.files(drplatform).joinpath("policy.yaml").read_text()
+        return policy.parse(yaml.safe_load(text))
+    except (OSError, UnicodeDecodeError) as error:
+        raise errors.PolicyError(f"{path} cannot be read ({error})") from error
+    except yaml.YAMLError as error:
+        raise errors.PolicyError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+    except errors.PolicyError as error:
+        first, *others = error.problems
+        raise errors.PolicyError([f"{path or 'the default policy'}: {first}", *others]) from error
