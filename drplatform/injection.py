@@ -57,7 +57,7 @@ def fault(kind: str, parameters: Mapping[str, Any]) -> ports.Fault:
 
 def aim(found: ports.Fault, at: ports.Scene, guard: guardrails.Guard) -> powers.Aim:
     """What the fault would touch; touches nothing. Raises PlanError with everything that speaks against it."""
-    missing = sorted(found.needs() - capabilities.of(at.platform, at.stores) - {"repository"})
+    missing = sorted(found.needs() - capabilities.offered(at.platform, at.stores, ()))
     if missing:
         raise errors.PlanError(f"the fault {found.kind} needs {', '.join(missing)}, which this platform does not offer")
     assert isinstance(found, powers.Aimed)  # the conformance suite makes sure for each fault

@@ -1,8 +1,8 @@
-"""The capabilities that faults may ask for beside those of drills: optional powers, as a platform, its servers and its stores have them."""
+"""The capabilities that a plan may ask for: optional powers, as a platform, its servers and its stores have them."""
 
 from collections.abc import Iterator, Mapping
 
-from drplatform.model import ports, powers, services
+from drplatform.model import drill, ports, powers, services
 
 OF_SERVERS = {
     "killable": ports.Killable,
@@ -15,12 +15,21 @@ OF_SERVERS = {
 }
 """`killable:primary`: every server of the region has the power."""
 
-OF_PLATFORMS = {"pressure": powers.Pressurable, "vault-server": powers.Vaulted, "services": services.Serving}
+OF_PLATFORMS = {
+    "provision": ports.Provisionable,
+    "regions": ports.MultiRegion,
+    "pressure": powers.Pressurable,
+    "vault-server": powers.Vaulted,
+    "services": services.Serving,
+}
+OF_STORES = {"log": ports.LogCapture, "namespaced": ports.Namespaced, "followed": ports.Replicable, "reached": powers.Reached}
+"""`log:mongodb`: the store has the power."""
 
 
-def of(platform: ports.Platform, stores: Mapping[str, ports.DataStore]) -> frozenset[str]:
+def offered(platform: ports.Platform, stores: Mapping[str, ports.DataStore], faults: tuple[str, ...]) -> frozenset[str]:
     """What is there, by name."""
-    return frozenset((*_of_servers(platform), *_of_platform(platform), *_of_stores(stores)))
+    kinds = (f"fault:{kind}" for kind in faults)
+    return frozenset((*kinds, *_of_servers(platform), *_of_platform(platform), *_of_stores(stores), "repository"))
 
 
 def _of_servers(platform: ports.Platform) -> Iterator[str]:
@@ -34,12 +43,12 @@ def _of_servers(platform: ports.Platform) -> Iterator[str]:
 
 def _of_platform(platform: ports.Platform) -> Iterator[str]:
     yield from (name for name, power in OF_PLATFORMS.items() if isinstance(platform, power))
+    yield from (region.name for region in platform.regions if region.name == drill.WITNESS)
+    if isinstance(platform, ports.Named) and platform.named:
+        yield drill.NAMES
 
 
 def _of_stores(stores: Mapping[str, ports.DataStore]) -> Iterator[str]:
     for name, store in stores.items():
         yield f"store:{name}"
-        if isinstance(store, powers.Reached):
-            yield f"reached:{name}"
-        if isinstance(store, ports.Namespaced):
-            yield f"namespaced:{name}"
+        yield from (f"{ability}:{name}" for ability, power in OF_STORES.items() if isinstance(store, power))

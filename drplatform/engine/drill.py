@@ -5,21 +5,19 @@ Faces call `perform` for each activity and `conclude` at the end. Whatever goes 
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Mapping
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
 from drplatform.engine import (
     backups,
-    capabilities,
     configuration_drill,
     custody,
     damage,
     examination,
     failover,
     judgement,
-    naming,
     recovery,
     runbook,
     service_checks,
@@ -30,47 +28,17 @@ from drplatform.engine import record as records
 from drplatform.engine.capture import Capture
 from drplatform.engine.faulting import Faulting
 from drplatform.engine.kit import Kit
-from drplatform.engine.naming import Client
-from drplatform.engine.probing import Probing
+from drplatform.engine.users import Users
 from drplatform.engine.watch import ProbingWatch
-from drplatform.engine.workload import User, Workload
 from drplatform.model import drill, errors, ports
 from drplatform.model.backup import Manifest
-from drplatform.model.clock import Interval, wait_for
+from drplatform.model.clock import Interval
 from drplatform.model.evidence import Evidence
 from drplatform.model.position import Position
 from drplatform.model.timeline import Timeline
 from drplatform.model.verdict import Verdict
 
 REFERENCE_ITEMS = 120
-PROBE_PERIOD = 0.02
-FOLLOWED_PERIOD = 0.1
-"""Seconds between a client's writes to a store that a follower of ours replicates from this very process: more, and it would fall behind."""
-OTHER_PERIOD = 0.2
-"""Of further kinds of clients, which connect for every probe."""
-SECONDS_TO_SETTLE = 30.0
-"""How long, at the end, users may take to be seen served for a second without a failure."""
-
-
-def offered(platform: ports.Platform, stores: Mapping[str, ports.DataStore], faults: tuple[str, ...]) -> frozenset[str]:
-    """The capabilities that a plan may ask for, as the platform and its stores have them."""
-    found = {f"fault:{kind}" for kind in faults} | {f"store:{name}" for name in stores}
-    found |= {f"log:{name}" for name, store in stores.items() if isinstance(store, ports.LogCapture)}
-    found |= {f"namespaced:{name}" for name, store in stores.items() if isinstance(store, ports.Namespaced)}
-    for region in platform.regions:
-        if region.instances and all(isinstance(i, ports.Killable) for i in region.instances):
-            found.add(f"killable:{region.name}")
-        if region.instances and all(isinstance(i, ports.Erasable) for i in region.instances):
-            found.add(f"erasable:{region.name}")
-    if isinstance(platform, ports.Provisionable):
-        found.add("provision")
-    if isinstance(platform, ports.MultiRegion):
-        found.add("regions")
-    if isinstance(platform, ports.Named) and platform.named:
-        found.add(drill.NAMES)
-    found |= {r.name for r in platform.regions if r.name == drill.WITNESS}
-    found |= {f"followed:{name}" for name, store in stores.items() if isinstance(store, ports.Replicable)}
-    return frozenset(found) | capabilities.of(platform, stores) | {"repository"}
 
 
 def plan_serving(platform: ports.Platform) -> str:
@@ -86,11 +54,9 @@ class Drill:
         self.timeline = Timeline(kit.clock, kit.listener)
         self.record = records.Record()
         self._stack = ExitStack()
-        self._workload: Workload | None = None
-        self._probing: dict[str, Probing] = {}
-        self._others: dict[str, dict[str, Probing]] = {}
+        self._users = Users(kit)
         self._regions = failover.Regions(
-            kit, self.timeline, ProbingWatch(self._probing, kit.clock), plan.stores, plan_serving(kit.platform)
+            kit, self.timeline, ProbingWatch(self._users.probing, kit.clock), plan.stores, plan_serving(kit.platform)
         )
         self.record.divergences = self._regions.divergences
         self._captures: dict[str, Capture] = {}
@@ -148,29 +114,11 @@ class Drill:
 
     @_perform.register
     def _(self, activity: drill.Write) -> None:
-        clock = self.kit.clock
-        self._point_names(activity.stores)
-        users = {name: self._user(name, weakly=activity.weakly) for name in activity.stores}
-        slower = dict.fromkeys(self.plan.unreplicated, FOLLOWED_PERIOD)
-        self._workload = Workload(users, self.kit.directory / "ledger.jsonl", clock, self.plan.seed, slower=slower)
-        self._workload.start()
-        for name, user in users.items():
-            mark, payload = self._workload.anchor(name)
-            self._probing[name] = Probing(user, mark, payload, clock, period=PROBE_PERIOD)
-            self._others[name] = {
-                kind.value: Probing(self._user(name, kind), mark, payload, clock, period=OTHER_PERIOD, lanes=2)
-                for kind in (Client.FRESH, Client.CACHED)
-                if name in failover.named(self.kit, (name,))
-            }
-        for probing in self._probers():
-            probing.start()
-        self._await_answers(tuple(users), 20.0)
+        self._users.start(activity.stores, self.plan.seed, self.plan.unreplicated, weakly=activity.weakly)
 
     @_perform.register
     def _(self, activity: drill.GoOnWriting) -> None:
-        assert self._workload
-        for name in self.plan.stores:
-            self._workload.wait_for_acks(name, activity.writes, within=30.0)
+        self._users.await_writes(self.plan.stores, activity.writes)
 
     @_perform.register
     def _(self, activity: drill.BackUp) -> None:
@@ -199,20 +147,19 @@ class Drill:
 
     @_perform.register
     def _(self, activity: drill.Recover) -> None:
-        assert self._workload
         run = recovery.Recovery(
-            self.kit, self.timeline, self._probing, activity.targets, activity.region, self._stop_captures, self._namespaces
+            self.kit, self.timeline, self._users.probing, activity.targets, activity.region, self._stop_captures, self._namespaces
         )
         run.moments = self._moments
         self._check_custody(tuple(activity.targets))
         self.record.recoveries = run.states
         run.follow()
-        self._go_on(tuple(activity.targets))
+        self._users.go_on(tuple(activity.targets))
 
     @_perform.register
     def _(self, activity: drill.Heal) -> None:
         self._faulting.heal_all()
-        self._await_answers(self.plan.stores, recovery.SECONDS_TO_SERVE)
+        self._users.await_answers(self.plan.stores, recovery.SECONDS_TO_SERVE)
 
     @_perform.register
     def _(self, activity: drill.NoticeDamage) -> None:
@@ -245,12 +192,12 @@ class Drill:
             self.record.effects.append(effect)
         self._moved(activity.region, began)
         self._regions.turn_round(old)
-        self._go_on(self.plan.stores)
+        self._users.go_on(self.plan.stores)
 
     @_perform.register
     def _(self, activity: drill.Rejoin) -> None:
         self._regions.rejoin(activity.region)
-        self._go_on(self.plan.stores)
+        self._users.go_on(self.plan.stores)
 
     @_perform.register
     def _(self, activity: drill.RestoreConfiguration) -> None:
@@ -277,7 +224,7 @@ class Drill:
         chosen = [i for r in self.kit.platform.regions if r.name == activity.region for i in r.instances if i.kind in kinds]
         steps = [runbook.Step(f"Start {i.name} again", "provision", i.start, i.running, recovery.SECONDS_TO_SERVE) for i in chosen]
         runbook.follow(steps, self.kit.clock, self.timeline)
-        self._await_answers(activity.stores, recovery.SECONDS_TO_SERVE)
+        self._users.await_answers(activity.stores, recovery.SECONDS_TO_SERVE)
 
     @_perform.register
     def _(self, activity: drill.DeployServices) -> None:
@@ -303,7 +250,15 @@ class Drill:
         findings = self._findings()
         self.timeline.add("drill.end", verdict=self.verdict().name)
         return testimony.evidence(
-            self.id, self.plan, self.kit, self.record, findings, self.timeline, self._workload, self._probing, self._others
+            self.id,
+            self.plan,
+            self.kit,
+            self.record,
+            findings,
+            self.timeline,
+            self._users.workload,
+            self._users.probing,
+            self._users.others,
         )
 
     def verdict(self) -> Verdict:
@@ -315,22 +270,17 @@ class Drill:
 
         When the writing has ended: whether they were served at the end.
         """
-        if self._settled is not None:
-            return examination.served_at_end(self._probing[store].samples())
-        try:
-            self._await_answers((store,), within, 0.5)
-        except errors.DeadlineExceeded:
-            return False
-        return True
+        return self._users.served_at_end(store) if self._settled is not None else self._users.served(store, within, 0.5)
 
     def _findings(self) -> examination.Findings:
         """What was found, measured once: the first call ends the writing and heals."""
         if self._settled is None:
-            self._see_users_served()
+            if not records.broken_off(self.plan, self.record):
+                self.record.served = {**self.record.served, **self._users.last_served()}
             self._stop_clients()
             self._stop_captures()
             self.record.doubt(self._faulting.heal_all)
-            found = examination.examine(self.plan, self.kit, self.record, self._workload, self._probing, self._others)
+            found = examination.examine(self.plan, self.kit, self.record, self._users.workload, self._users.probing, self._users.others)
             self._settled = dataclasses.replace(found, parts={**found.parts, **self._examine_services()})
         return self._settled
 
@@ -340,40 +290,10 @@ class Drill:
             return {}
         return service_checks.parts(self.kit, self._services.region)
 
-    # -- users ------------------------------------------------------------------------------------------------------------------
-
-    def _point_names(self, stores: tuple[str, ...]) -> None:
-        """The public names point to where the stores are served."""
-        for name in failover.named(self.kit, stores):
-            assert self.kit.traffic
-            self.kit.traffic.point(name, self.kit.platform.endpoint(self.plan.policy.stores[name].kind).addresses)
-
-    def _user(self, name: str, kind: Client = Client.POOLED, *, weakly: bool = False) -> User:
-        """Whoever uses the store: by its public name where it has one."""
-        endpoint = self.kit.platform.endpoint(self.plan.policy.stores[name].kind)
-        if name in failover.named(self.kit, (name,)):
-            return naming.public(self.kit, name, kind)
-        if weakly and endpoint.kind == "mongodb":
-            return self.kit.connect(dataclasses.replace(endpoint, options={**endpoint.options, "write_concern": "1"}))
-        return self.kit.stores[name]
-
-    def _probers(self) -> list[Probing]:
-        return [*self._probing.values(), *(p for kinds in self._others.values() for p in kinds.values())]
-
     def _moved(self, region: str, began: float) -> None:
         """Users are seen served, by every kind of client, throughout, before anything else happens: the move ends there."""
-        self._go_on(self.plan.stores)
-        for probing in self._probers():
-            served = functools.partial(probing.sustained, self.kit.clock.monotonic(), 2 * records.SUSTAIN)
-            wait_for(self.kit.clock, "every kind of client to be served", served, within=SECONDS_TO_SETTLE)
+        self._users.all_served(self.plan.stores)
         self.record.moves.append(records.Move(region, began, self.kit.clock.monotonic()))
-
-    def _go_on(self, stores: tuple[str, ...]) -> None:
-        """Users are seen served, and clients go on writing, after a recovery."""
-        assert self._workload
-        for name in stores:
-            self._workload.wait_for_acks(name, 20, within=30.0)
-        self._await_answers(stores, 30.0)
 
     # -- details ----------------------------------------------------------------------------------------------------------------
 
@@ -412,27 +332,8 @@ class Drill:
             if isinstance(store, ports.Namespaced):
                 self._namespaces[name] = str(activity.parameters.get("namespace") or store.marks_namespace)
 
-    def _await_answers(self, stores: tuple[str, ...], within: float, throughout: float = 0.3) -> None:
-        for name in stores:
-            after = self.kit.clock.monotonic()
-            served = functools.partial(self._probing[name].sustained, after, throughout)
-            wait_for(self.kit.clock, f"{name} to answer users", served, within=within)
-
-    def _see_users_served(self) -> None:
-        """Note when each store's users were last seen served throughout. A slow probe now and then is no outage; one that lasts is."""
-        if records.broken_off(self.plan, self.record):
-            return
-        deadline = self.kit.clock.monotonic() + SECONDS_TO_SETTLE
-        for name in self._probing:
-            with suppress(errors.DeadlineExceeded):
-                self._await_answers((name,), max(0.0, deadline - self.kit.clock.monotonic()), 2 * records.SUSTAIN)
-                self.record.served[name] = self.kit.clock.monotonic()
-
     def _stop_clients(self) -> None:
-        stops: list[Callable[[], object]] = [p.stop for p in self._probers()]
-        if self._workload:
-            stops.append(self._workload.stop)
-        for stop in stops:
+        for stop in self._users.stops():
             self.record.doubt(stop)
 
     def _stop_captures(self) -> None:
@@ -441,4 +342,4 @@ class Drill:
             self.record.doubt(capture.stop)
 
 
-__all__ = ["Drill", "Verdict", "offered"]
+__all__ = ["Drill", "Verdict"]

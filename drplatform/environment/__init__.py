@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from drplatform import application
-from drplatform.engine import audit, backups, drill, moves
+from drplatform.engine import audit, backups, capabilities, drill, moves
 from drplatform.engine.killswitch import KillSwitch
 from drplatform.engine.kit import Keys, Kit
 from drplatform.environment import edges
@@ -87,7 +87,7 @@ class Environment(Daily):
             directory.mkdir()
             stores = {**self.stores(platform), **self._configuration(platform)}
             try:
-                plan = drills.plan(scenario, self.policy, self.seed, drill.offered(platform, stores, edges.fault_kinds()))
+                plan = drills.plan(scenario, self.policy, self.seed, capabilities.offered(platform, stores, edges.fault_kinds()))
                 self.record_operation(audit.DRILL_BEGUN, id=run_id, scenario=scenario.name, seed=self.seed, policy=self.policy.hash)
                 with drill.Drill(plan, self._kit(platform, stores, generator, directory, listener), run_id) as running:
                     yield running

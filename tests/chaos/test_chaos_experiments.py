@@ -81,7 +81,7 @@ def on_memory(monkeypatch, tmp_path):
     def connect(endpoint, clock):
         return MemoryStore(lambda: made[-1].server(endpoint), clock, endpoint.kind)
 
-    monkeypatch.setattr("drplatform.engine.drill.SECONDS_TO_SETTLE", 3.0)  # nobody waits so long for what does not come
+    monkeypatch.setattr("drplatform.engine.users.SECONDS_TO_SETTLE", 3.0)  # nobody waits so long for what does not come
     monkeypatch.setattr("drplatform.engine.faulting.SECONDS_TO_CONFIRM", 0.5)
     monkeypatch.setenv("DRPLATFORM_STATE", str(tmp_path / "state"))
     monkeypatch.setenv("DRPLATFORM_SCRATCH", str(tmp_path / "scratch"))

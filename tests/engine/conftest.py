@@ -6,7 +6,8 @@ import pytest
 
 from drplatform import environment
 from drplatform.engine import backups
-from drplatform.engine.drill import Drill, offered
+from drplatform.engine.capabilities import offered
+from drplatform.engine.drill import Drill
 from drplatform.engine.kit import Keys, Kit
 from drplatform.engine.phrases import with_needs
 from drplatform.model import drill

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from drplatform.engine import drill as engine_drill
+from drplatform.engine import capabilities, users
 from drplatform.model import drill, errors, ports
 from drplatform.model.backup import BackupKind
 from drplatform.model.verdict import Verdict
@@ -190,7 +190,7 @@ def test_without_a_positive_control_nothing_passes(memory_kit, run_drill, monkey
 
 
 def test_capabilities_are_offered_as_the_platform_has_them(memory_kit):
-    found = engine_drill.offered(memory_kit.platform, memory_kit.stores, ("a-fault",))
+    found = capabilities.offered(memory_kit.platform, memory_kit.stores, ("a-fault",))
     assert {
         "store:mongodb",
         "log:redis",
@@ -207,7 +207,7 @@ def test_capabilities_are_offered_as_the_platform_has_them(memory_kit):
 
 @pytest.mark.parametrize(("seconds", "verdict"), [(0.8, Verdict.PASSED), (3600.0, Verdict.FAILED)])
 def test_a_store_that_stumbles_at_the_end_is_waited_for_and_one_that_lies_down_is_not(memory_kit, run_drill, monkeypatch, seconds, verdict):
-    monkeypatch.setattr(engine_drill, "SECONDS_TO_SETTLE", 4.0)
+    monkeypatch.setattr(users, "SECONDS_TO_SETTLE", 4.0)
     server = memory_kit.platform.server(memory_kit.platform.endpoint("files"))
     up = threading.Timer(seconds, lambda: setattr(server, "alive", True))
 

@@ -7,7 +7,8 @@ import pytest
 
 from drplatform import environment
 from drplatform.engine import gameday, phrases
-from drplatform.engine.drill import Drill, offered
+from drplatform.engine.capabilities import offered
+from drplatform.engine.drill import Drill
 from drplatform.model import drill, errors
 from drplatform.model.clock import wait_for
 from drplatform.model.verdict import Verdict

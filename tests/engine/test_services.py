@@ -8,8 +8,7 @@ import pytest
 
 from drplatform import application, environment
 from drplatform.application import clients as stores_of
-from drplatform.engine import drill as engine_drill
-from drplatform.engine import phrases, service_checks, services
+from drplatform.engine import capabilities, phrases, service_checks, services
 from drplatform.model import drill, errors, policy
 from drplatform.model.services import Serving
 from drplatform.model.timeline import Timeline
@@ -38,7 +37,7 @@ def test_a_platform_without_services_says_so_before_anything_is_touched(memory_k
     ]
     asked = [phrases.activity(s) for s in sentences]
     assert asked[2].region == "secondary"
-    offered = engine_drill.offered(memory_kit.platform, memory_kit.stores, ())
+    offered = capabilities.offered(memory_kit.platform, memory_kit.stores, ())
     with pytest.raises(errors.PlanError, match="'the services are deployed' needs services, which this platform does not offer"):
         drill.plan(drill.Scenario("F", "S", (), tuple(asked)), memory_kit.policy, 1, offered)
 

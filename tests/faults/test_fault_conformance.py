@@ -227,7 +227,7 @@ def test_a_fault_is_captured_applied_confirmed_and_healed(world, tmp_path, kind)
     case.prepare(world)
     fault = made(kind, case, world)
     assert fault.kind == kind
-    assert not fault.needs() - capabilities.of(world.platform, world.stores) - {"repository"}
+    assert not fault.needs() - capabilities.offered(world.platform, world.stores, ())
     assert_sabotage_is_inconclusive(fault, world, tmp_path)
     journal = tmp_path / "faults.jsonl"
     before, aim = case.look(world), fault.aim(world.scene)

@@ -1,0 +1,119 @@
+"""The users of a drill: clients that write, and probers that see what a user would have seen. They are started, watched, and stopped."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+
+from drplatform.engine import examination, failover, naming
+from drplatform.engine import record as records
+from drplatform.engine.kit import Kit
+from drplatform.engine.naming import Client
+from drplatform.engine.probing import Probing
+from drplatform.engine.workload import User, Workload
+from drplatform.model import errors
+from drplatform.model.clock import wait_for
+
+PROBE_PERIOD = 0.02
+FOLLOWED_PERIOD = 0.1
+"""Seconds between a client's writes to a store that a follower of ours replicates from this very process: more, and it would fall behind."""
+OTHER_PERIOD = 0.2
+"""Of further kinds of clients, which connect for every probe."""
+SECONDS_TO_SETTLE = 30.0
+"""How long, at the end, users may take to be seen served for a second without a failure."""
+
+
+class Users:
+    """`probing` are those whose outages are measured, by store; `others` further kinds of clients, by store and kind."""
+
+    def __init__(self, kit: Kit) -> None:
+        self._kit = kit
+        self.workload: Workload | None = None
+        self.probing: dict[str, Probing] = {}
+        self.others: dict[str, dict[str, Probing]] = {}
+
+    def start(self, stores: tuple[str, ...], seed: int, followed: tuple[str, ...], *, weakly: bool) -> None:
+        """Returns when they are served. `followed` stores are replicated from this process; `weakly`: see `drill.Write`."""
+        clock = self._kit.clock
+        self._point_names(stores)
+        users = {name: self._user(name, weakly=weakly) for name in stores}
+        slower = dict.fromkeys(followed, FOLLOWED_PERIOD)
+        self.workload = Workload(users, self._kit.directory / "ledger.jsonl", clock, seed, slower=slower)
+        self.workload.start()
+        for name, user in users.items():
+            mark, payload = self.workload.anchor(name)
+            self.probing[name] = Probing(user, mark, payload, clock, period=PROBE_PERIOD)
+            self.others[name] = {
+                kind.value: Probing(self._user(name, kind), mark, payload, clock, period=OTHER_PERIOD, lanes=2)
+                for kind in (Client.FRESH, Client.CACHED)
+                if name in failover.named(self._kit, (name,))
+            }
+        for probing in self._all():
+            probing.start()
+        self.await_answers(stores, 20.0)
+
+    def stops(self) -> list[Callable[[], object]]:
+        """What ends them all; each to be called, whatever the others raise."""
+        found: list[Callable[[], object]] = [p.stop for p in self._all()]
+        return [*found, self.workload.stop] if self.workload else found
+
+    def await_writes(self, stores: tuple[str, ...], writes: int) -> None:
+        """So many more are acknowledged by each. Raises DeadlineExceeded."""
+        assert self.workload
+        for name in stores:
+            self.workload.wait_for_acks(name, writes, within=30.0)
+
+    def await_answers(self, stores: tuple[str, ...], within: float, throughout: float = 0.3) -> None:
+        """Users are served for so many seconds without a failure, from now on. Raises DeadlineExceeded."""
+        for name in stores:
+            after = self._kit.clock.monotonic()
+            served = functools.partial(self.probing[name].sustained, after, throughout)
+            wait_for(self._kit.clock, f"{name} to answer users", served, within=within)
+
+    def go_on(self, stores: tuple[str, ...]) -> None:
+        """Users are seen served, and clients go on writing, after a recovery. Raises DeadlineExceeded."""
+        self.await_writes(stores, 20)
+        self.await_answers(stores, 30.0)
+
+    def all_served(self, stores: tuple[str, ...]) -> None:
+        """Every kind of client is seen served, throughout. Raises DeadlineExceeded."""
+        self.go_on(stores)
+        for probing in self._all():
+            served = functools.partial(probing.sustained, self._kit.clock.monotonic(), 2 * records.SUSTAIN)
+            wait_for(self._kit.clock, "every kind of client to be served", served, within=SECONDS_TO_SETTLE)
+
+    def last_served(self) -> Mapping[str, float]:
+        """When each store's users were last seen served throughout. A slow probe now and then is no outage; one that lasts is."""
+        found, deadline = {}, self._kit.clock.monotonic() + SECONDS_TO_SETTLE
+        for name in self.probing:
+            if self.served(name, max(0.0, deadline - self._kit.clock.monotonic()), 2 * records.SUSTAIN):
+                found[name] = self._kit.clock.monotonic()
+        return found
+
+    def served(self, store: str, within: float, throughout: float) -> bool:
+        """Whether the store's users are served so long without a failure, beginning at most `within` seconds from now."""
+        try:
+            self.await_answers((store,), within, throughout)
+        except errors.DeadlineExceeded:
+            return False
+        return True
+
+    def served_at_end(self, store: str) -> bool:
+        return examination.served_at_end(self.probing[store].samples())
+
+    def _point_names(self, stores: tuple[str, ...]) -> None:
+        """The public names point to where the stores are served."""
+        for name in failover.named(self._kit, stores):
+            assert self._kit.traffic
+            self._kit.traffic.point(name, self._kit.platform.endpoint(self._kit.policy.stores[name].kind).addresses)
+
+    def _user(self, name: str, kind: Client = Client.POOLED, *, weakly: bool = False) -> User:
+        """Whoever uses the store: by its public name where it has one."""
+        endpoint = self._kit.platform.endpoint(self._kit.policy.stores[name].kind)
+        if name in failover.named(self._kit, (name,)):
+            return naming.public(self._kit, name, kind)
+        if weakly and endpoint.kind == "mongodb":
+            return self._kit.connect(dataclasses.replace(endpoint, options={**endpoint.options, "write_concern": "1"}))
+        return self._kit.stores[name]
+
+    def _all(self) -> list[Probing]:
+        return [*self.probing.values(), *(p for kinds in self.others.values() for p in kinds.values())]
