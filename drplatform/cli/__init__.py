@@ -25,6 +25,7 @@ from drplatform.cli import (
     faults,
     gameday,
     interchange,
+    keys,
     platforms,
     report,
     retention,
@@ -72,6 +73,8 @@ vault.group.add_command(anomalies.anomalies)
 vault.group.add_command(retention.recoverability)
 cli.add_command(schedule.group)
 cli.add_command(vault.keys)
+for each in (keys.rotate, keys.escrow, keys.recover, keys.check, keys.shred):
+    vault.keys.add_command(each)
 cli.add_command(interchange.group)
 cli.add_command(catalogue.steps)
 cli.add_command(faults.group)

@@ -86,8 +86,8 @@ class Places(Platforms):
         configured = self.configured(where)
         file = where.identity or (where.beside(configured.identity) if configured and configured.identity else None)
         file = file or (self.identity_file if self.identity_file.exists() else None)
-        opener = backups.Opener(backups.read_identities(file)) if file else None
-        return Vault(edges.repository(self._vault_place(where, configured), self.clock), opener)
+        repository = edges.repository(self._vault_place(where, configured), self.clock)
+        return Vault(repository, backups.Ring(backups.read_identities(file), repository) if file else None)
 
     def _vault_place(self, where: Where, configured: config.Config | None) -> ports.Endpoint | Path:
         if where.repository:

@@ -7,6 +7,7 @@ from drplatform.engine.backups.catalogue import Catalogue
 from drplatform.engine.backups.keys import generate, public, read_identities, read_recipients, write_identity, write_private
 from drplatform.engine.backups.proof import Proof, chain_of, prove
 from drplatform.engine.backups.restore import Lease, check_target, log_blocks, restore
+from drplatform.engine.backups.rotation import Ring
 from drplatform.engine.backups.sealing import DataKey, Opener, new_id
 from drplatform.engine.backups.verify import Verification, verify
 from drplatform.engine.backups.writer import back_up, seal_log
@@ -17,6 +18,7 @@ __all__ = [
     "Lease",
     "Opener",
     "Proof",
+    "Ring",
     "Verification",
     "back_up",
     "chain_of",
