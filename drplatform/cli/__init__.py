@@ -12,6 +12,7 @@ import click
 
 import drplatform
 from drplatform.cli import (
+    access,
     agent,
     anomalies,
     capture,
@@ -68,6 +69,7 @@ cli.add_command(capture.capture)
 cli.add_command(agent.agent)
 cli.add_command(configuration.group)
 cli.add_command(config.group)
+cli.add_command(access.group)
 vault.group.add_command(retention.prune)
 vault.group.add_command(anomalies.anomalies)
 vault.group.add_command(retention.recoverability)
