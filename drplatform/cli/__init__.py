@@ -15,6 +15,7 @@ from drplatform.cli import (
     access,
     agent,
     anomalies,
+    audit,
     capture,
     catalogue,
     compliance,
@@ -25,6 +26,7 @@ from drplatform.cli import (
     failover,
     faults,
     gameday,
+    holds,
     interchange,
     keys,
     platforms,
@@ -70,7 +72,10 @@ cli.add_command(agent.agent)
 cli.add_command(configuration.group)
 cli.add_command(config.group)
 cli.add_command(access.group)
+cli.add_command(audit.group)
 vault.group.add_command(retention.prune)
+for each in (holds.hold, holds.release, holds.holds):
+    vault.group.add_command(each)
 vault.group.add_command(anomalies.anomalies)
 vault.group.add_command(retention.recoverability)
 cli.add_command(schedule.group)

@@ -7,13 +7,14 @@ import click
 
 from drplatform.cli import options, vault
 from drplatform.engine import backups
+from drplatform.engine.backups import holds as keeping
 from drplatform.engine.backups import pruning
 from drplatform.environment import Environment, Where
 from drplatform.model import retention
 
 
 @click.command()
-@click.option("--hold", "holds", multiple=True, help="Keep this backup whatever its age.")
+@click.option("--hold", "holds", multiple=True, help="Keep this backup this time; for longer: `backups hold`.")
 @click.option("--yes", is_flag=True, help="Delete without asking.")
 @click.option("--dry-run", is_flag=True, help="Only say what would go and why the rest stays.")
 @vault.vault_options
@@ -23,16 +24,19 @@ def prune(holds: tuple[str, ...], yes: bool, dry_run: bool, where: Where) -> int
     Exit code 1 when a manifest is damaged, 2 when a store was left alone because a clock cannot be trusted.
     """
     env = Environment.open(options.settings())
+    if not dry_run:
+        env.require_log()
     repository = env.vault(where).repository
     listing = backups.Catalogue(repository).read()
-    plan = retention.prune(listing.manifests, env.policy, env.clock.utc(), set(holds))
+    held = keeping.held(repository)
+    plan = retention.prune(listing.manifests, env.policy, env.clock.utc(), held | set(holds))
     rubbish = pruning.garbage(listing.manifests, listing.problems, repository, env.clock.utc())
     _show(plan, rubbish, dry_run)
     if not dry_run and (plan.delete or rubbish.keys):
         if not yes:
             click.confirm(f"Delete {len(plan.delete)} backups ({plan.bytes:,} bytes) from {repository.describe()}?", abort=True)
         with env.recorded("prune", backups=[m.id for m in plan.delete], garbage=len(rubbish.keys)):
-            pruning.apply(plan, repository, lambda m: click.echo(f"deleted {m.id}"))
+            pruning.apply(plan, repository, lambda m: click.echo(f"deleted {m.id}"), held)
             pruning.collect(rubbish, repository)
     for problem in listing.problems:
         click.secho(problem, fg="red", err=True)

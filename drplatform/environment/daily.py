@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from drplatform.engine import agent as agents
 from drplatform.engine import backups, monitor, schedule
 from drplatform.engine.alerting import Alerting
-from drplatform.engine.backups import pruning
+from drplatform.engine.backups import holds, pruning
 from drplatform.environment import edges
 from drplatform.environment.places import Places, Vault, Where, secret
 from drplatform.model import config, errors, ports, retention
@@ -69,10 +69,11 @@ class Daily(Places):
 
     def _prune(self, place: ports.Repository) -> None:
         listing = backups.Catalogue(place).read()
-        plan = retention.prune(listing.manifests, self.policy, self.clock.utc())
+        held = holds.held(place)
+        plan = retention.prune(listing.manifests, self.policy, self.clock.utc(), held)
         rubbish = pruning.garbage(listing.manifests, listing.problems, place, self.clock.utc())
         with self.recorded("prune", backups=[m.id for m in plan.delete], garbage=len(rubbish.keys)):
-            pruning.apply(plan, place)
+            pruning.apply(plan, place, held=held)
             pruning.collect(rubbish, place)
         if plan.refused:
             raise errors.IntegrityError("; ".join(f"{store}: nothing is deleted; {why}" for store, why in plan.refused.items()))

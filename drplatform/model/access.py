@@ -21,7 +21,8 @@ class Role(enum.StrEnum):
 
 
 MANIFESTS = ("*/manifest.json",)
-DELETABLE = ("*",)
+DELETABLE = (*MANIFESTS, "*/chunks/*")
+"""Not holds, leases, or keys that were wrapped anew."""
 
 _READS = {Role.WRITER: (*MANIFESTS, "leases/*"), Role.READER: ("*",), Role.PRUNER: MANIFESTS, Role.AUDITOR: MANIFESTS}
 

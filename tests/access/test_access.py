@@ -34,6 +34,7 @@ ACTS = {
     "change the policy": lambda s3: s3.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps(access.policy(Role.READER, BUCKET))),
     "stop versioning": lambda s3: s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Suspended"}),
     "expire": lambda s3: s3.put_bucket_lifecycle_configuration(Bucket=BUCKET, LifecycleConfiguration=EXPIRE),
+    "delete a hold": lambda s3: s3.delete_object(Bucket=BUCKET, Key="holds/one"),
     "reach another bucket": lambda s3: s3.list_objects_v2(Bucket="pdfs"),
 }
 EXPIRE = {"Rules": [{"ID": "all", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 1}}]}

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from drplatform.engine.backups import holds
 from drplatform.engine.backups.writer import manifest_key
-from drplatform.model import ports, retention
+from drplatform.model import errors, ports, retention
 from drplatform.model.backup import Manifest
 
 
@@ -17,9 +18,19 @@ class Garbage:
     bytes: int
 
 
-def apply(plan: retention.Pruning, repository: ports.Repository, deleted: Callable[[Manifest], object] = lambda manifest: None) -> None:
-    """Delete what the plan lets go. `deleted` is told of each backup when it is gone. May be repeated, and run beside backups."""
+def apply(
+    plan: retention.Pruning,
+    repository: ports.Repository,
+    deleted: Callable[[Manifest], object] = lambda manifest: None,
+    held: frozenset[str] | None = None,
+) -> None:
+    """Delete what the plan lets go. `deleted` is told of each backup when it is gone. May be repeated, and run beside backups.
+
+    `held` are the holds that the plan knew: a further one stops the rest, since what it needs is not known here. Raises Inconclusive.
+    """
     for manifest in plan.delete:
+        if held is not None and (new := holds.held(repository) - held):
+            raise errors.Inconclusive(f"Backup {min(new)} was held while old backups were being deleted; the rest stays: prune again.")
         repository.delete(manifest_key(manifest.store, manifest.kind, manifest.id))
         for chunk in manifest.chunks:
             repository.delete(chunk.key)
