@@ -4,7 +4,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
 
-.PHONY: help drill test setup lint types contracts check soak bench clean
+.PHONY: help drill test setup lint types contracts check soak bench docs clean
 
 help:
 	@echo "make drill   set up, run a real recovery drill on this machine, say where the report is"
@@ -12,6 +12,7 @@ help:
 	@echo "make check   lint, types and import contracts"
 	@echo "make soak    long randomised tests"
 	@echo "make bench   benchmarks, side by side with stock tools where these are on PATH"
+	@echo "make docs    what the documentation has from the code: reference and schema"
 	@echo "make clean   remove what make has made"
 
 $(READY): pyproject.toml
@@ -46,6 +47,10 @@ check: lint types contracts
 
 bench: $(READY)
 	@for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark || exit 1; done
+
+docs: $(READY)
+	@$(BIN)/drplatform reference > docs/reference.md
+	@$(BIN)/drplatform config schema > docs/drplatform.schema.json
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info build

@@ -23,6 +23,7 @@ from drplatform.cli import (
     configuration,
     coverage,
     drills,
+    examples,
     failover,
     faults,
     gameday,
@@ -30,6 +31,7 @@ from drplatform.cli import (
     interchange,
     keys,
     platforms,
+    reference,
     report,
     retention,
     runbook,
@@ -87,6 +89,9 @@ cli.add_command(catalogue.steps)
 cli.add_command(faults.group)
 cli.add_command(faults.stop)
 cli.add_command(catalogue.policy)
+cli.add_command(reference.completion)
+cli.add_command(reference.reference)
+examples.attach(cli)
 
 
 def main() -> None:
