@@ -50,3 +50,12 @@ def test_commands_are_completed():
 def test_the_reference_and_the_schema_are_current(home):
     assert home("reference").out == (DOCS / "reference.md").read_text(), "run: make docs"
     assert home("config", "schema").out == (DOCS / "drplatform.schema.json").read_text(), "run: make docs"
+
+
+def test_the_commands_of_the_how_to_exist():
+    lines = [line.strip() for line in (DOCS / "how-to.md").read_text().splitlines() if line.strip().startswith("drplatform ")]
+    assert len(lines) > 15
+    for line in lines:
+        found, arguments = command_of(shlex.split(line)[1:])
+        with click.Context(found, resilient_parsing=True, **cli.context_settings) as context:
+            found.make_parser(context).parse_args(list(arguments))
