@@ -16,7 +16,7 @@ from drplatform import environment
 from drplatform.engine import backups
 from drplatform.engine.capture import Capture
 from drplatform.model import clock as clocks
-from drplatform.model import ledger, ports
+from drplatform.model import errors, ledger, ports
 from drplatform.model.backup import BackupKind
 from drplatform.platforms.embedded.platform import EmbeddedPlatform
 
@@ -69,7 +69,7 @@ class World:
                 f"{name} to take a write",
                 lambda n=number, p=payload: self._written(marker, ledger.Mark(client, n, ledger.digest(p)), p),
                 within=60,
-                ignoring=(environment.errors.StoreError,),
+                ignoring=(errors.StoreError,),
             )
         marker.close()
 

@@ -9,6 +9,7 @@ from drplatform import environment
 from drplatform.engine import backups, mutations
 from drplatform.engine.capture import Capture
 from drplatform.model import clock as clocks
+from drplatform.model import errors
 from drplatform.model.backup import BackupKind
 from drplatform.model.memory import MemoryServer
 from drplatform.repositories.memory import MemoryRepository
@@ -69,7 +70,7 @@ def test_a_layer_that_sleeps_is_seen_in_the_score(small, monkeypatch):
 
 
 def test_more_than_allowed_is_not_copied(small):
-    with pytest.raises(environment.errors.SettingsError, match="raise the limit"):
+    with pytest.raises(errors.SettingsError, match="raise the limit"):
         mutations.copied(small.repository, MemoryRepository(CLOCK), small.taken, 100)
 
 
