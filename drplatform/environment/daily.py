@@ -58,7 +58,8 @@ class Daily(Places):
         match job.arguments:
             case ("backups", "take", store, kind):
                 with self.recorded("backup", store=store, backup_kind=kind) as result:
-                    made = backups.back_up(stores[store], BackupKind(kind), place, recipients, self.clock, self.random())
+                    opener = self.vault(where).opener
+                    made = backups.back_up(stores[store], BackupKind(kind), place, recipients, self.clock, self.random(), opener=opener)
                     result.update(backup=made.id, bytes=made.stored_bytes)
             case ("backups", "prune", *_):
                 self._prune(place)
@@ -82,7 +83,7 @@ class Daily(Places):
         listing = backups.Catalogue(vault.repository).read()
         with self.recorded("verification", backups=len(listing.manifests)) as result:
             results = [backups.verify(m, vault.repository, vault.opener) for m in listing.manifests]
-            result["problems"] = [*listing.problems, *(f"{r.backup}: {p}" for r in results for p in r.problems)][:100]
+            result["problems"] = [*listing.problems, *(f"{r.backup}: {p}" for r in results if not r.gone for p in r.problems)][:100]
         if result["problems"]:
             raise errors.IntegrityError(f"{len(result['problems'])} backups are damaged, first {result['problems'][0]}")
 

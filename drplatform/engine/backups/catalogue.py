@@ -11,6 +11,10 @@ from drplatform.model.position import Position
 READERS = 8
 
 
+def manifest_key(store: str, kind: BackupKind, backup: str) -> str:
+    return f"{store}/{kind.value}/{backup}/manifest.json"
+
+
 @dataclass(frozen=True)
 class Listing:
     """The backups, oldest first, and what is wrong with those that cannot be read."""
@@ -30,7 +34,7 @@ class Catalogue:
         prefix = f"{store}/" if store else ""
         keys = [info.key for info in self.repository.list(prefix) if info.key.endswith("/manifest.json")]
         with ThreadPoolExecutor(READERS, thread_name_prefix="catalogue") as pool:
-            found = list(pool.map(self._read, keys))
+            found = [one for one in pool.map(self._read, keys) if one is not None]
         manifests = sorted((m for m in found if isinstance(m, Manifest)), key=lambda m: (m.finished, m.id))
         return Listing(tuple(manifests), tuple(str(p) for p in found if not isinstance(p, Manifest)))
 
@@ -58,8 +62,11 @@ class Catalogue:
         chain = backup.chain_to([m for m in self.read(store).manifests if m.kind is not BackupKind.LOG], store)
         return chain.backups[-1]
 
-    def _read(self, key: str) -> Manifest | errors.DrplatformError:
+    def _read(self, key: str) -> Manifest | errors.DrplatformError | None:
+        """None when it was deleted since it was listed."""
         try:
             return sealing.unpack_manifest(self.repository.get(key), key).manifest
-        except (errors.IntegrityError, errors.ObjectMissing) as error:
+        except errors.IntegrityError as error:
             return error
+        except errors.ObjectMissing as error:
+            return error if any(info.key == key for info in self.repository.list(key)) else None

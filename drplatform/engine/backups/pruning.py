@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from drplatform.engine.backups import holds
-from drplatform.engine.backups.writer import manifest_key
+from drplatform.engine.backups.catalogue import manifest_key
 from drplatform.model import errors, ports, retention
 from drplatform.model.backup import Manifest
 

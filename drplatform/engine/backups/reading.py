@@ -11,12 +11,13 @@ from drplatform.model.backup import ChunkRef, Manifest
 Part = tuple[str, Iterator[bytes]]
 
 
-def parts(manifest: Manifest, repository: ports.Repository, opener: Opener) -> list[Part]:
+def parts(manifest: Manifest, repository: ports.Repository, opener: Opener, *, lazily: bool = False) -> list[Part]:
     """Name and blocks of every part, checked before the first is given. Blocks are fetched and opened as they are taken.
 
+    `lazily`: beforehand only the manifest is authenticated, and every object seen to be there; each is authenticated as it is taken.
     Raises IntegrityError with all that is wrong, or KeyUnavailable.
     """
-    outcome = verify(manifest, repository, opener)
+    outcome = verify(manifest, repository, opener, chosen=frozenset() if lazily else None)
     if not outcome.whole:
         raise errors.IntegrityError(f"Backup {manifest.id} is not whole: {'; '.join(outcome.problems[:5])}")
     ordered = sorted(manifest.chunks, key=lambda c: (c.stage, c.part, c.number))

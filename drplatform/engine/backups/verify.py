@@ -1,15 +1,16 @@
 """Checks every object of a backup against its manifest; with a private key also that each opens, and that the manifest is genuine."""
 
 import hashlib
+import random
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from drplatform.engine.backups import sealing
+from drplatform.engine.backups.catalogue import manifest_key
 from drplatform.engine.backups.sealing import Opener
-from drplatform.engine.backups.writer import manifest_key
-from drplatform.model import errors, ports
+from drplatform.model import errors, ports, sampling
 from drplatform.model.backup import ChunkRef, Manifest
 
 READERS = 4
@@ -17,27 +18,44 @@ READERS = 4
 
 @dataclass(frozen=True)
 class Verification:
-    """`objects` were read, `stored_bytes` in all; `opened` tells whether they were decrypted too. No problems: the backup is whole."""
+    """`objects` are there, `stored_bytes` in all, and `read` of them were read; `opened` tells whether these were decrypted too.
+
+    No problems: the backup is whole, as far as was looked. `gone`: it was deleted meanwhile, its manifest with it, as a prune does; that
+    is no damage.
+    """
 
     backup: str
     objects: int
     stored_bytes: int
     opened: bool
     problems: tuple[str, ...]
+    read: int
+    gone: bool = False
 
     @property
     def whole(self) -> bool:
         return not self.problems
+
+    @property
+    def bound(self) -> int:
+        """With no problem found, fewer objects than this are damaged, with a confidence of 95 %."""
+        return sampling.bound(self.objects, self.read)
 
 
 Found = Callable[[ChunkRef, bytes], None]
 
 
 def verify(
-    manifest: Manifest, repository: ports.Repository, opener: Opener | None, found: Found = lambda ref, stored: None
+    manifest: Manifest,
+    repository: ports.Repository,
+    opener: Opener | None,
+    found: Found = lambda ref, stored: None,
+    *,
+    chosen: frozenset[ChunkRef] | None = None,
 ) -> Verification:
     """Read and check every object of the backup. `found` is handed each sound chunk as stored.
 
+    With `chosen` only these chunks are read; of the others it is checked that they are there, with their size.
     Damage is reported, not raised; KeyUnavailable is raised when `opener` does not open this backup at all.
     """
     if opener:
@@ -52,9 +70,30 @@ def verify(
         return ""
 
     with ThreadPoolExecutor(READERS, thread_name_prefix="verify") as pool:
-        damage = [problem for problem in pool.map(check, manifest.chunks) if problem]
+        damage = [problem for problem in pool.map(check, manifest.chunks if chosen is None else chosen) if problem]
+    if chosen is not None:
+        damage += _absent([ref for ref in manifest.chunks if ref not in chosen], manifest, repository)
     problems = [*_manifest_problems(manifest, repository, opener), *_numbering(manifest), *damage]
-    return Verification(manifest.id, len(manifest.chunks) + 1, manifest.stored_bytes, opener is not None, tuple(problems))
+    read = 1 + len(manifest.chunks if chosen is None else chosen)
+    gone = bool(problems) and not any(True for _ in repository.list(manifest_key(manifest.store, manifest.kind, manifest.id)))
+    return Verification(manifest.id, len(manifest.chunks) + 1, manifest.stored_bytes, opener is not None, tuple(problems), read, gone)
+
+
+def choose(manifest: Manifest, share: float, generator: random.Random) -> frozenset[ChunkRef]:
+    """A share (0 to 1) of the chunks, at least one, each as likely as any other."""
+    count = len(manifest.chunks)
+    return frozenset(sampling.choose(manifest.chunks, count, sampling.size(count, share), generator))
+
+
+def _absent(refs: list[ChunkRef], manifest: Manifest, repository: ports.Repository) -> list[str]:
+    """Those that are not there, or have another size, in words."""
+    prefix = manifest_key(manifest.store, manifest.kind, manifest.id).removesuffix("manifest.json")
+    sizes = {info.key: info.size for info in repository.list(prefix)}
+    return [
+        f"{ref.key} was changed: it has another size than the manifest says" if ref.key in sizes else f"{ref.key} is not there"
+        for ref in refs
+        if sizes.get(ref.key) != ref.stored
+    ]
 
 
 def _sound(manifest: Manifest, ref: ChunkRef, repository: ports.Repository, opener: Opener | None) -> bytes:

@@ -10,20 +10,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
-from drplatform.engine.backups import sealing
-from drplatform.engine.backups.catalogue import Catalogue
+from drplatform.engine.backups import reading, sealing
+from drplatform.engine.backups.catalogue import Catalogue, manifest_key
 from drplatform.engine.backups.pace import Pace
-from drplatform.engine.backups.sealing import DataKey
+from drplatform.engine.backups.sealing import DataKey, Opener
 from drplatform.model import errors, ports
 from drplatform.model.backup import BackupKind, ChunkRef, Manifest
 from drplatform.model.clock import Clock
 
 WORKERS = 4
 """Parts read, sealed and uploaded at once. Each holds one block and its sealed form: some 4 x 3 x ports.BLOCK_BYTES at the most."""
-
-
-def manifest_key(store: str, kind: BackupKind, backup: str) -> str:
-    return f"{store}/{kind.value}/{backup}/manifest.json"
 
 
 def back_up(
@@ -36,15 +32,17 @@ def back_up(
     *,
     workers: int = WORKERS,
     rate: float | None = None,
+    opener: Opener | None = None,
 ) -> Manifest:
     """Dump the store into the repository and return the manifest, which is written last.
 
     An incremental backup continues the store's newest chain in the repository, or raises LogGap when there is none to continue.
-    `rate`: bytes a second that are read from the store at the most.
+    `rate`: bytes a second that are read from the store at the most. `opener`: needed for increments of stores without a history, whose
+    previous backup is looked into.
     Raises what the store or the repository raises; what was written by then is no backup. Recipients are checked before anything is read.
     """
     key = DataKey.make(recipients)
-    begin = _dump(store, kind, repository)
+    begin = _dump(store, kind, repository, opener)
     started = clock.utc()
     backup = _Backup(store.name, kind, sealing.new_id(started, generator), key, repository)
     with begin() as dump:
@@ -70,16 +68,24 @@ def back_up(
     return _finish(backup, manifest)
 
 
-def _dump(store: ports.DataStore, kind: BackupKind, repository: ports.Repository) -> Callable[[], AbstractContextManager[ports.Dump]]:
-    """How the dump for a backup of this kind begins. Raises SettingsError, LogGap."""
+def _dump(
+    store: ports.DataStore, kind: BackupKind, repository: ports.Repository, opener: Opener | None
+) -> Callable[[], AbstractContextManager[ports.Dump]]:
+    """How the dump for a backup of this kind begins. Raises SettingsError, LogGap, KeyUnavailable."""
     if kind is not BackupKind.INCREMENTAL:
         return store.dump
-    if not isinstance(store, ports.Incremental):
+    if not isinstance(store, ports.Incremental | ports.Comparing):
         raise errors.SettingsError(f"{store.name} has no incremental backups; take a full one.")
     last = Catalogue(repository).last_of_chain(store.name)
     if last.identity != store.identity():
         raise errors.LogGap(f"The backups of {store.name} are of another server, {last.identity}; take a full backup first.")
-    return partial(store.dump_since, last.end)
+    if isinstance(store, ports.Incremental):
+        return partial(store.dump_since, last.end)
+    if opener is None:
+        raise errors.KeyUnavailable(
+            f"An incremental backup of {store.name} compares with the index of the one before: name a private key with --identity."
+        )
+    return partial(store.increment, reading.parts(last, repository, opener, lazily=True))
 
 
 def seal_log(

@@ -22,6 +22,7 @@ from drplatform.model.ports.abilities import (
     Verifiable,
 )
 from drplatform.model.ports.faults import Fault, FaultEffect, Receipt, Scene
+from drplatform.model.ports.objects import BackupParts, Checked, Comparing, ObjectChoice, Reconcilable, Reconciled
 from drplatform.model.ports.places import Address, Credentials, Endpoint
 from drplatform.model.ports.platforms import Erasable, Instance, Killable, MultiRegion, Named, Platform, Provisionable, Region
 from drplatform.model.ports.repositories import ObjectInfo, Repository
@@ -34,7 +35,10 @@ __all__ = [
     "Address",
     "Alerts",
     "Answer",
+    "BackupParts",
+    "Checked",
     "Choice",
+    "Comparing",
     "Credentials",
     "DataStore",
     "Dump",
@@ -55,6 +59,7 @@ __all__ = [
     "Named",
     "Namespaced",
     "Notice",
+    "ObjectChoice",
     "ObjectInfo",
     "Operation",
     "Part",
@@ -63,6 +68,8 @@ __all__ = [
     "Prober",
     "Provisionable",
     "Receipt",
+    "Reconcilable",
+    "Reconciled",
     "Region",
     "Rehearsable",
     "Replicable",

@@ -46,7 +46,7 @@ def dump(s3: Any, buckets: tuple[str, ...], position: Position) -> Iterator["Fil
 
 
 @contextmanager
-def increment(s3: Any, buckets: tuple[str, ...], position: Position, parts: index.Parts) -> Iterator["FilesDump"]:
+def increment(s3: Any, buckets: tuple[str, ...], position: Position, parts: ports.BackupParts) -> Iterator["FilesDump"]:
     """A dump of what changed since the backup of which these are the parts. Raises IntegrityError when that is of other buckets."""
     with _spools(buckets) as spools, Known() as known:
         since = index.remember(parts, known)

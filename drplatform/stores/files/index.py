@@ -14,14 +14,12 @@ from datetime import datetime
 from typing import Any
 
 from drplatform.model import errors
+from drplatform.model.ports import BackupParts
 from drplatform.model.position import Position
 from drplatform.stores.files.content import Header
 from drplatform.stores.files.listing import Entry
 
 PREFIX = "index/"
-Parts = Iterable[tuple[str, Iterable[bytes]]]
-"""Name and blocks of the parts of one backup, as they were dumped; the blocks of a part that is not needed are not taken."""
-
 RACY_SECONDS = 2.0
 """What was written so shortly before a backup began may have been written again in the same tick of the server's clock."""
 
@@ -128,7 +126,7 @@ class Known:
             self._database.close()
 
 
-def remember(parts: Parts, known: Known) -> Position:
+def remember(parts: BackupParts, known: Known) -> Position:
     """Take the indexes among the parts into `known`. Raises IntegrityError when there are none."""
     position: Position | None = None
     for name, blocks in parts:

@@ -7,71 +7,17 @@ the same, and is not written again.
 import random
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-from drplatform.model import errors
+from drplatform.model import errors, sampling
+from drplatform.model.ports import BackupParts, Checked, ObjectChoice, Reconciled
 from drplatform.model.position import Position
-from drplatform.stores.files import arrival, digest, framing, index, listing, sampling
+from drplatform.stores.files import arrival, digest, framing, index, listing
 from drplatform.stores.files.content import Header
 from drplatform.stores.files.index import Known, Record
 
-Backup = Sequence[tuple[str, Iterable[bytes]]]
-"""Name and blocks of its parts. The blocks of packs that are not needed are not taken."""
 
-
-@dataclass(frozen=True)
-class Choice:
-    """What of a backup, and where to. `keys`: these objects alone. `into`: bucket in the backup -> bucket in the target, if another.
-
-    `delete`: what the backup does not hold goes, within the prefix. `closely`: read also what the listing shows to be untouched; a listing
-    does not show a change of nothing but tags.
-    """
-
-    prefix: str = ""
-    keys: frozenset[str] = frozenset()
-    into: Mapping[str, str] = field(default_factory=dict)
-    delete: bool = False
-    closely: bool = False
-
-    def takes(self, key: str) -> bool:
-        return key in self.keys if self.keys else key.startswith(self.prefix)
-
-    @property
-    def beginning(self) -> str:
-        """How all chosen keys begin."""
-        if not self.keys:
-            return self.prefix
-        first, last = min(self.keys), max(self.keys)
-        return first[: next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))]
-
-
-@dataclass(frozen=True)
-class Reconciled:
-    """What was done. Everything written was read back. `refused`: what the target does not take, in words."""
-
-    reached: Position
-    chosen: int
-    written: int
-    bytes_written: int
-    deleted: int
-    refused: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Checked:
-    """What a check found: names and sizes of all objects compared, `sampled` of them read whole. `problems` in words; empty is good."""
-
-    population: int
-    sampled: int
-    problems: tuple[str, ...]
-
-    def bound(self, confidence: float = 0.95) -> int:
-        """With no problem found, fewer objects than this have a wrong content, with this confidence."""
-        return sampling.bound(self.population, self.sampled, confidence)
-
-
-def reconcile(s3: Any, buckets: tuple[str, ...], chain: Sequence[Backup], choice: Choice) -> Reconciled:
+def reconcile(s3: Any, buckets: tuple[str, ...], chain: Sequence[BackupParts], choice: ObjectChoice) -> Reconciled:
     """Make the target as the last backup of the chain says; the ones before hold the content that it did not store again.
 
     Raises TargetRefused or IntegrityError before anything is written when there is no such bucket or index.
@@ -91,10 +37,10 @@ def reconcile(s3: Any, buckets: tuple[str, ...], chain: Sequence[Backup], choice
 
 
 def check(
-    s3: Any, buckets: tuple[str, ...], backup: Backup, share: float, generator: random.Random, into: Mapping[str, str] | None = None
+    s3: Any, buckets: tuple[str, ...], backup: BackupParts, share: float, generator: random.Random, into: Mapping[str, str] | None = None
 ) -> Checked:
     """Compare the target with a backup. Meant for a target at rest."""
-    choice = Choice(into=into or {})
+    choice = ObjectChoice(into=into or {})
     with Known() as known:
         _remember(backup, choice, known)
         names = sorted({index.bucket_of(name) for name, _ in backup if name.startswith(index.PREFIX)})
@@ -111,7 +57,7 @@ def check(
 class _Run:
     """`wanted` shrinks to what must be written, then to nothing."""
 
-    def __init__(self, s3: Any, choice: Choice, wanted: Known) -> None:
+    def __init__(self, s3: Any, choice: ObjectChoice, wanted: Known) -> None:
         self._s3, self._choice, self._wanted = s3, choice, wanted
         self._lock = threading.Lock()
         self.written = self.bytes_written = self.deleted = 0
@@ -128,7 +74,7 @@ class _Run:
             for _ in superfluous:
                 pass
 
-    def load(self, backup: Backup, *, newest: bool) -> None:
+    def load(self, backup: BackupParts, *, newest: bool) -> None:
         """Write what is still wanted and in this backup."""
         if not self._wanted.count():
             return
@@ -160,11 +106,11 @@ class _Run:
             self._wanted.remove(name, entry.key)
         return ""
 
-    def _packs_of_newest(self, backup: Backup) -> set[str]:
+    def _packs_of_newest(self, backup: BackupParts) -> set[str]:
         names = {index.bucket_of(name) for name, _ in backup}
         return {record.part for name in names for record in self._wanted.records(name) if record.part}
 
-    def _packs_of(self, backup: Backup) -> set[str]:
+    def _packs_of(self, backup: BackupParts) -> set[str]:
         packs = set[str]()
         for name, blocks in backup:
             if name.startswith(index.PREFIX):
@@ -194,7 +140,7 @@ class _Run:
             self.refused += [f"{bucket}/{one.refusal}"] if one.refusal else []
 
 
-def _remember(backup: Backup, choice: Choice, known: Known) -> Position:
+def _remember(backup: BackupParts, choice: ObjectChoice, known: Known) -> Position:
     """The chosen records of a backup."""
     position: Position | None = None
     for name, blocks in backup:
@@ -211,7 +157,7 @@ def _refuse_foreign(targets: list[str], buckets: tuple[str, ...]) -> None:
         raise errors.TargetRefused(f"The target has no bucket {', '.join(foreign)}, it has {', '.join(buckets)}; say where to restore to.")
 
 
-def _by_listing(s3: Any, name: str, choice: Choice, known: Known) -> Iterator[str]:
+def _by_listing(s3: Any, name: str, choice: ObjectChoice, known: Known) -> Iterator[str]:
     """All objects by name and size. What is missing is found as what was not seen."""
     target = choice.into.get(name, name)
     with Known() as seen:
@@ -226,7 +172,7 @@ def _by_listing(s3: Any, name: str, choice: Choice, known: Known) -> Iterator[st
         yield from (f"{target}/{r.header.key} is not there" for r in known.records(name) if not seen.holds(name, r.header.key))
 
 
-def _by_reading(s3: Any, name: str, record: Record, choice: Choice) -> str:
+def _by_reading(s3: Any, name: str, record: Record, choice: ObjectChoice) -> str:
     target = choice.into.get(name, name)
     words = arrival.difference(s3, target, record.header, record.sha256)
     return f"{target}/{record.header.key} {words}" if words else ""

@@ -14,13 +14,12 @@ from drplatform.model import errors
 from drplatform.model.backup import Digest
 from drplatform.model.clock import Clock
 from drplatform.model.ledger import Mark
-from drplatform.model.ports import Dump, Endpoint, Marker, Prober, Restore
+from drplatform.model.ports import BackupParts, Checked, Dump, Endpoint, Marker, ObjectChoice, Prober, Reconciled, Restore
 from drplatform.model.position import Position
-from drplatform.stores.files import access, digest, dump, index, listing, marks, reconcile, replication, restore
+from drplatform.stores.files import access, digest, dump, listing, marks, reconcile, replication, restore
 from drplatform.stores.files import seed as seeds
-from drplatform.stores.files.reconcile import Backup, Checked, Choice, Reconciled
 
-_EVERYTHING = Choice()
+_EVERYTHING = ObjectChoice()
 
 
 class FilesStore:
@@ -58,16 +57,16 @@ class FilesStore:
     def dump(self) -> AbstractContextManager[Dump]:
         return dump.dump(self._s3, self.buckets, self.position())
 
-    def increment(self, previous: index.Parts) -> AbstractContextManager[Dump]:
+    def increment(self, previous: BackupParts) -> AbstractContextManager[Dump]:
         """Begin a dump of what changed since the backup of which these are the parts (only its indexes are read)."""
         return dump.increment(self._s3, self.buckets, self.position(), previous)
 
-    def reconcile(self, chain: Sequence[Backup], choice: Choice = _EVERYTHING) -> Reconciled:
+    def reconcile(self, chain: Sequence[BackupParts], choice: ObjectChoice = _EVERYTHING) -> Reconciled:
         """Bring the buckets, which may hold something, to the last backup of the chain; only what differs is written."""
         self.identity()
         return reconcile.reconcile(self._s3, self.buckets, chain, choice)
 
-    def check(self, backup: Backup, share: float, generator: random.Random, into: Mapping[str, str] | None = None) -> Checked:
+    def check(self, backup: BackupParts, share: float, generator: random.Random, into: Mapping[str, str] | None = None) -> Checked:
         """Compare with a backup: all names and sizes, and the content and properties of a share (0 to 1) of the objects."""
         return reconcile.check(self._s3, self.buckets, backup, share, generator, into)
 

@@ -7,12 +7,12 @@ import pytest
 import real_servers
 from files_cases import MIB, Backup, take
 
-from drplatform.model import errors
+from drplatform.model import errors, sampling
 from drplatform.model.backup import BackupKind
+from drplatform.model.ports import ObjectChoice
 from drplatform.stores import files
 from drplatform.stores.files import dump as dumps
-from drplatform.stores.files import sampling
-from drplatform.stores.files.reconcile import Choice
+from drplatform.stores.files import index
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def pair(s3_endpoint_pair, clock):
 @pytest.fixture
 def at_rest(monkeypatch):
     """What was written just before counts as changed; these tests do not wait for it to grow old."""
-    monkeypatch.setattr(files.store.index, "RACY_SECONDS", -3600.0)
+    monkeypatch.setattr(index, "RACY_SECONDS", -3600.0)
 
 
 def named(backup: Backup):
@@ -103,7 +103,7 @@ def test_an_increment_reads_what_changed_alone_and_the_chain_restores_it(pair, s
 
 
 def test_what_was_written_just_before_a_backup_is_read_again(source, s3_endpoint, monkeypatch):
-    monkeypatch.setattr(files.store.index, "RACY_SECONDS", 3600.0)
+    monkeypatch.setattr(index, "RACY_SECONDS", 3600.0)
     before(s3_endpoint)
     full = take(source)
     assert since(source, full).end.counts["unchanged"] == 0
@@ -140,13 +140,13 @@ def test_a_delta_restore_writes_what_differs_alone(source, s3_endpoint, at_rest,
         taken.append(name)
         yield from blocks
 
-    done = source.reconcile([[(name, noticed(name, blocks)) for name, blocks in named(full)]], Choice(delete=True))
+    done = source.reconcile([[(name, noticed(name, blocks)) for name, blocks in named(full)]], ObjectChoice(delete=True))
     assert (done.chosen, done.written, done.deleted, done.refused) == (5, 2, 1, ())
     assert requests.of("put_object") == ["a/changed", "b/goes"]
     assert requests.of("delete_object") == ["a/added"]
     assert len([name for name in taken if name.startswith("content/")]) == 2, "only the packs that are needed are fetched"
     assert source.digest() == digest
-    again = source.reconcile([named(full)], Choice(delete=True, closely=True))
+    again = source.reconcile([named(full)], ObjectChoice(delete=True, closely=True))
     assert (again.written, again.deleted) == (0, 0)
 
 
@@ -156,7 +156,7 @@ def test_a_change_of_tags_alone_is_found_when_looked_at_closely(source, s3_endpo
     s3 = real_servers.s3_client(s3_endpoint)
     s3.put_object_tagging(Bucket="uploads", Key="a/stays", Tagging={"TagSet": [{"Key": "k", "Value": "other"}]})
     assert source.digest() != digest
-    assert source.reconcile([named(full)], Choice(closely=True)).written == 1
+    assert source.reconcile([named(full)], ObjectChoice(closely=True)).written == 1
     assert source.digest() == digest
 
 
@@ -168,15 +168,15 @@ def test_a_chain_is_restored_by_prefix_and_object_into_another_bucket(pair, s3_e
     chain = [named(full), named(since(source, full))]
     s3 = real_servers.s3_client(s3_endpoint_pair[1])
     s3.put_object(Bucket="pdfs", Key="a/of others", Body=b"stays")
-    done = target.reconcile(chain, Choice(prefix="a/", into={"uploads": "pdfs", "pdfs": "uploads"}))
+    done = target.reconcile(chain, ObjectChoice(prefix="a/", into={"uploads": "pdfs", "pdfs": "uploads"}))
     assert (done.chosen, done.written) == (3, 3)
     assert keys(s3, "pdfs") == ["a/added", "a/changed", "a/of others", "a/stays"]
     assert s3.get_object(Bucket="pdfs", Key="a/changed")["Body"].read() == b"new content"
     assert s3.get_object(Bucket="pdfs", Key="a/stays")["Metadata"] == {"of": "before"}
-    assert target.reconcile(chain, Choice(keys=frozenset({"huge", "b/ü stays"}))).written == 2
+    assert target.reconcile(chain, ObjectChoice(keys=frozenset({"huge", "b/ü stays"}))).written == 2
     assert keys(s3, "uploads") == ["b/ü stays"]
     with pytest.raises(errors.TargetRefused, match="elsewhere"):
-        target.reconcile(chain, Choice(into={"uploads": "elsewhere"}))
+        target.reconcile(chain, ObjectChoice(into={"uploads": "elsewhere"}))
 
 
 def test_a_restore_that_broke_off_is_finished_by_what_is_missing(pair, monkeypatch):

@@ -1,0 +1,107 @@
+"""`drplatform backups restore`, and finding the moment to restore to."""
+
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from drplatform.cli import options
+from drplatform.cli.vault import chain, moment, vault_options
+from drplatform.engine import backups
+from drplatform.environment import Environment, Where
+from drplatform.model import errors, ports
+from drplatform.model.backup import BackupKind, Chain
+
+
+@click.command()
+@click.argument("store")
+@click.option("--to", help="A moment (2026-11-23T16:00:00Z; UTC) or a position (as `backups operations` shows it).  [default: the latest]")
+@click.option("--only", multiple=True, metavar="NAMESPACE", help="Only this collection (app.orders, or app.*), beside what is there.")
+@click.option("--rename", multiple=True, metavar="OLD=NEW", help="Under another name: app.orders=app.orders_recovered.")
+@click.option("--resume", is_flag=True, help="Go on with a restore of the same recovery point that was cut off.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@vault_options
+def restore(store: str, to: str | None, only: tuple[str, ...], rename: tuple[str, ...], resume: bool, yes: bool, where: Where) -> int:
+    """Restore a STORE from its backups into the (empty) store of the platform. A store that holds anything is refused.
+
+    A restore of MongoDB that was cut off is gone on with by --resume: what was loaded of the full backup is not loaded again; one that had
+    come further begins anew. Two restores at once are refused.
+
+    \b
+    drplatform backups restore mongodb
+    drplatform backups restore mongodb --to 2026-11-23T16:00:00Z
+    drplatform backups restore mongodb --to 1795450435.63
+    drplatform backups restore mongodb --only app.orders --rename app.orders=app.orders_recovered
+
+    With --only the store may hold other things, which are not touched; a name that is taken is refused. Views, users and roles are not
+    restored this way.
+    """
+    choice = _choice(only, rename)
+    env = Environment.open(options.settings())
+    env.require_log()
+    vault = env.vault(where)
+    if vault.opener is None:
+        raise errors.KeyUnavailable("A private key is needed to restore; name it with --identity.")
+    listing = backups.Catalogue(vault.repository).read(store)
+    if not listing.manifests:
+        raise errors.SettingsError(f"There is no backup of {store!r} in {vault.repository.describe()}; see `drplatform backups list`.")
+    chosen = chain(listing.manifests, store, to)
+    with env.working(where) as (platform_store, repository):
+        target = platform_store(store)
+        lease = backups.Lease(store, target.identity())
+        backups.check_target(target, lease, resume, choice)
+        if not yes:
+            click.confirm(f"Restore {choice or 'everything'} of backup {chosen.base.id} into {store} {lease.identity}?", abort=True)
+        with env.recorded("restore", store=store, target=lease.identity, backup=chosen.base.id) as result:
+            end = backups.restore(chosen, target, repository, vault.opener, lease, env.clock, resume=resume, choice=choice)
+            result.update(reached=str(end.reached), refused=len(end.refused))
+    for refused in end.refused:
+        click.secho(f"Not restored: {refused}", fg="red", err=True)
+    click.echo(f"{store} is restored to {end.reached}")
+    return 1 if end.refused else 0
+
+
+@click.command()
+@click.argument("store")
+@click.option("--around", required=True, help="A moment (2026-11-23T16:00:00Z; UTC).")
+@click.option(
+    "--minutes", type=click.FloatRange(min=0, min_open=True), default=5.0, show_default=True, help="How far to look to either side."
+)
+@click.option("--all", "everything", is_flag=True, help="Every operation, not only those that change collections.")
+@vault_options
+def operations(store: str, around: str, minutes: float, everything: bool, where: Where) -> int:
+    """List what was done to a STORE around a moment, from its captured log: who dropped what, and the position just before it.
+
+    The last column is for `backups restore --to`.
+    """
+    env = Environment.open(options.settings())
+    vault, middle = env.vault(where), moment(around)
+    if vault.opener is None:
+        raise errors.KeyUnavailable("A private key is needed to read the log; name it with --identity.")
+    span = timedelta(minutes=minutes)
+    slices = [m for m in backups.Catalogue(vault.repository).read(store).manifests if m.kind is BackupKind.LOG]
+    near = [m for m in slices if m.end.at >= (middle - span).timestamp() and m.begin.at <= (middle + span).timestamp()]
+    with env.working(where) as (platform_store, repository):
+        reader = platform_store(store)
+        if not isinstance(reader, ports.LogCapture):
+            raise errors.SettingsError(f"{store} has no log.")
+        found = [
+            o for m in near for block in backups.log_blocks(Chain(m, (), (m,)), repository, vault.opener) for o in reader.operations(block)
+        ]
+    shown = [o for o in found if everything or o.verb not in ("insert", "update", "delete")]
+    for operation in shown:
+        before = ".".join(map(str, operation.before.sequence))
+        click.echo(f"{datetime.fromtimestamp(operation.at.at, UTC):%Y-%m-%d %H:%M:%S}Z  {operation.verb:16} {operation.subject}  {before}")
+    click.echo(f"{len(shown)} of {len(found)} operations in {len(near)} slices of the log.", err=True)
+    return 0
+
+
+def _choice(only: tuple[str, ...], rename: tuple[str, ...]) -> ports.Choice | None:
+    """Raises SettingsError."""
+    pairs = [each.partition("=") for each in rename]
+    if wrong := [f"{old}{sign}{new}" for old, sign, new in pairs if "." not in old or "." not in new or old not in only]:
+        raise errors.SettingsError(
+            f"--rename {wrong[0]} is not OLD=NEW with an OLD that --only names; e.g. app.orders=app.orders_recovered."
+        )
+    if wrong := [name for name in only if "." not in name]:
+        raise errors.SettingsError(f"--only {wrong[0]} names no collection; write {wrong[0]}.* for all of a database.")
+    return ports.Choice(only, {old: new for old, _, new in pairs}) if only else None
