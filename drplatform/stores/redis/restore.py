@@ -1,7 +1,7 @@
 """Restoring over the network: the target replicates from us, takes the snapshot and the stream up to the chosen offset, and is promoted.
 
 Nothing is needed on the target but the right to CONFIG, REPLICAOF and BGSAVE. It is left a primary, with everything on its disk if it
-keeps anything on disk at all, and its settings as they were.
+keeps anything on disk at all, and its settings as they were. One that was killed left a note (`note`), by which the next begins anew.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -15,9 +15,11 @@ from drplatform.model.clock import Clock, wait_for
 from drplatform.model.ports import Address, Endpoint, RestoreEnd
 from drplatform.model.position import Position
 from drplatform.stores.redis import content, digest, rdb, stream, target
+from drplatform.stores.redis import note as notes
 from drplatform.stores.redis import wire as wires
+from drplatform.stores.redis.note import Note
 from drplatform.stores.redis.snapshot import LEFT_OUT_PART, LOG_PART, PART
-from drplatform.stores.redis.source import USER, Source
+from drplatform.stores.redis.source import Source
 from drplatform.stores.redis.wire import Wire
 
 PATIENCE = 120.0
@@ -32,8 +34,8 @@ T = TypeVar("T")
 class RedisRestore:
     """Used by one thread at a time."""
 
-    def __init__(self, endpoint: Endpoint, clock: Clock) -> None:
-        self._endpoint, self._clock = endpoint, clock
+    def __init__(self, endpoint: Endpoint, clock: Clock, plan: str, again: bool) -> None:
+        self._endpoint, self._clock, self._plan, self._again = endpoint, clock, plan, again
         self._admin = wires.dial(endpoint, clock)
         self._source: Source | None = None
         self._settings = dict[str, str]()
@@ -52,8 +54,13 @@ class RedisRestore:
         else:
             self._left_out += b"".join(blocks).decode().splitlines()
 
+    def done(self, part: str) -> int:
+        """Nothing: a restore that was cut off begins anew."""
+        return 0
+
     def _load_snapshot(self, blocks: Iterator[bytes]) -> None:
         preface, content_blocks = rdb.opened(blocks)
+        self._take_over()
         target.refuse_wrong(self._admin, self._clock, preface)
         self._attach(preface)
         for block in rdb.checked(content_blocks):
@@ -107,6 +114,19 @@ class RedisRestore:
             raise errors.RecoveryFailed("No snapshot was loaded; a log alone restores nothing.")
         return self._reached
 
+    def _take_over(self) -> None:
+        """Clear away what a restore left that was cut off. Raises TargetRefused when that was not asked for, or one is at work."""
+        left = notes.unfinished(self._admin)
+        if left is None:
+            return
+        if not self._again:
+            raise errors.TargetRefused(
+                f"The target holds a restore that is at work or was cut off ({left.plan}); begin it anew by --resume."
+            )
+        notes.take_away(self._admin, left)
+        if left.had_password:
+            self._left_out.append("the setting masterauth, which the restore that was cut off had replaced; set it again")
+
     def _attach(self, preface: rdb.Preface) -> None:
         """Make the target follow us.
 
@@ -114,7 +134,11 @@ class RedisRestore:
         received must not stay there either: it would start from that, without the stream.
         """
         self._source = Source(self._source_host(), self._clock)
-        self._change({"masteruser": USER, "masterauth": self._source.password, "repl-timeout": "86400", "rdb-del-sync-files": "yes"})
+        self._change({"repl-timeout": "86400", "rdb-del-sync-files": "yes"})
+        had_password, user = bool(wires.setting(self._admin, "masterauth")), wires.setting(self._admin, notes.NAME)
+        note = Note(self._plan, {**self._settings, notes.NAME: "" if Note.of(user) else user}, had_password)
+        self._change({"masterauth": self._source.password, notes.NAME: note.text()})
+        self._settings[notes.NAME] = note.settings[notes.NAME]
         told = self._told(self._source.address)
         self._admin.within(30).call("REPLICAOF", told.host, told.port)
         self._source.admit(preface.timeline, preface.offset)
@@ -162,8 +186,8 @@ class RedisRestore:
 
 
 @contextmanager
-def restore(endpoint: Endpoint, clock: Clock) -> Iterator[RedisRestore]:
-    running = RedisRestore(endpoint, clock)
+def restore(endpoint: Endpoint, clock: Clock, plan: str, again: bool) -> Iterator[RedisRestore]:
+    running = RedisRestore(endpoint, clock, plan, again)
     try:
         yield running
         running.leave()

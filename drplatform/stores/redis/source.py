@@ -13,7 +13,6 @@ from drplatform.model.ports import Address
 from drplatform.stores.redis import wire as wires
 from drplatform.stores.redis.wire import Wire
 
-USER = "drplatform"
 PATIENCE = 60.0
 """Seconds in which the target must connect, and take what it is sent."""
 

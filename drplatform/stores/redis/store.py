@@ -7,17 +7,17 @@ from contextlib import AbstractContextManager
 from drplatform.model.backup import Digest
 from drplatform.model.clock import Clock
 from drplatform.model.ledger import Mark
-from drplatform.model.ports import Address, Dump, Endpoint, LogBatch, Marker, Operation, Prober, Restore
+from drplatform.model.ports import Address, Dump, Endpoint, LogBatch, Marker, Operation, Prober, Restore, ResumedRestore
 from drplatform.model.position import Position
 from drplatform.model.replication import Replication
-from drplatform.stores.redis import content, digest, follow, marks, replication, restore, snapshot, stream
+from drplatform.stores.redis import content, digest, follow, marks, note, replication, restore, snapshot, stream
 from drplatform.stores.redis import seed as seeds
 from drplatform.stores.redis import wire as wires
 from drplatform.stores.redis.wire import Wire
 
 
 class RedisStore:
-    """See `ports.DataStore` and `ports.LogCapture`."""
+    """See `ports.DataStore`, `ports.LogCapture`, `ports.Resumable` and `ports.Replicated`."""
 
     name = "redis"
     kind = "redis"
@@ -49,7 +49,15 @@ class RedisStore:
         return snapshot.snapshot(self.endpoint, self._clock)
 
     def restore(self) -> AbstractContextManager[Restore]:
-        return restore.restore(self.endpoint, self._clock)
+        return self.resume("a restore", again=False)
+
+    def resume(self, plan: str, again: bool) -> AbstractContextManager[ResumedRestore]:
+        return restore.restore(self.endpoint, self._clock, plan, again)
+
+    def unfinished(self) -> str:
+        with self._dial() as wire:
+            found = note.unfinished(wire)
+        return found.plan if found else ""
 
     def digest(self) -> Mapping[str, Digest]:
         return digest.digests(self.endpoint, self._clock)
