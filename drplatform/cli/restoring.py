@@ -24,7 +24,8 @@ def restore(store: str, to: str | None, only: tuple[str, ...], rename: tuple[str
     """Restore a STORE from its backups into the (empty) store of the platform. A store that holds anything is refused.
 
     A restore of MongoDB that was cut off is gone on with by --resume: what was loaded of the full backup is not loaded again; one that had
-    come further begins anew. Two restores at once are refused.
+    come further begins anew, and so does one of Redis. Files that were cut off are gone on with by `drplatform files restore`. Two
+    restores at once are refused.
 
     \b
     drplatform backups restore mongodb
