@@ -1,5 +1,7 @@
 """Retention applied to a repository: what goes is gone with all its objects, what stays is whole, garbage has its day of grace."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import backup_cases as cases
@@ -8,6 +10,7 @@ import pytest
 from drplatform.engine import backups
 from drplatform.engine.backups import pruning
 from drplatform.model import errors, retention
+from drplatform.repositories import directory
 from drplatform.repositories.memory import MemoryRepository
 
 
@@ -81,3 +84,42 @@ def test_nothing_is_garbage_while_a_manifest_is_damaged(repository, two, clock):
     later = clock.utc() + timedelta(days=9)
     assert pruning.garbage(two[1:], (), repository, later).keys, "what the first one names would be"
     assert pruning.garbage(two[1:], ("manifest damaged",), repository, later) == pruning.Garbage((), 0)
+
+
+def test_prunes_at_once_and_verifications_beside_them_take_each_other_for_no_damage(tmp_path, clock):
+    """On real files: each of the prunes deletes all of the plan, whoever comes first; what is seen beside them is whole or gone."""
+    place = directory.open(tmp_path, clock)
+    old = [cases.take(cases.source(clock), place, clock) for _ in range(6)]
+    young = cases.take(cases.source(clock), place, clock)
+    plan = retention.Pruning(tuple(old), {young.id: "young"}, {})
+    begin, seen, problems = threading.Barrier(4), [], []
+
+    def prune():
+        begin.wait()
+        pruning.apply(plan, directory.open(tmp_path, clock), held=frozenset())
+
+    def verify():
+        begin.wait()
+        seen.extend(backups.verify(manifest, place, cases.OPENER) for manifest in reversed([*old, young]))
+        problems.extend(backups.Catalogue(place).read().problems)
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(body) for body in (prune, prune, verify, verify)]:
+            done.result(60)
+    assert problems == [] and all(one.whole or one.gone for one in seen)
+    assert [one.whole for one in seen if one.backup == young.id] == [True, True]
+    assert backups.Catalogue(place).read() == backups.catalogue.Listing((young,), ())
+    assert not pruning.garbage((young,), (), place, clock.utc() + timedelta(days=9)).keys
+
+
+def test_a_second_prune_finishes_what_a_killed_one_has_begun(repository, two, clock):
+    """Its manifest is gone, so its chunks are garbage, which goes after its grace; the other backup is untouched."""
+    first, second = two
+    repository.delete(backups.catalogue.manifest_key(first.store, first.kind, first.id))
+    repository.delete(first.chunks[0].key)
+    listing = backups.Catalogue(repository).read()
+    left = pruning.garbage(listing.manifests, listing.problems, repository, clock.utc() + timedelta(days=2))
+    assert set(left.keys) == {chunk.key for chunk in first.chunks[1:]}
+    pruning.collect(left, repository)
+    pruning.collect(left, repository)  # two at once: the other was first
+    assert all(second.id in key for key in keys(repository)) and backups.verify(second, repository, None).whole
