@@ -12,6 +12,7 @@ from typing import Self
 
 from drplatform.engine import (
     backups,
+    cluster_drill,
     configuration_drill,
     custody,
     damage,
@@ -111,6 +112,8 @@ class Drill:
         for name in activity.stores:
             self.kit.stores[name].seed(self.plan.seed, activity.items or REFERENCE_ITEMS)
         self.record.reference |= {name: self.kit.stores[name].digest() for name in activity.stores}
+        if drill.CLUSTER in activity.stores:
+            self.record.defects = cluster_drill.defects(self.kit)
 
     @_perform.register
     def _(self, activity: drill.Write) -> None:
@@ -208,6 +211,15 @@ class Drill:
         self.record.configuration = run
         self._check_custody((state.store,))
         run.follow()
+
+    @_perform.register
+    def _(self, activity: drill.RestoreCluster) -> None:
+        state = recovery.Recovered(cluster_drill.STORE, drill.LATEST)
+        self.record.recoveries = {**self.record.recoveries, state.store: state}
+        reference, before = self.record.reference.get(state.store, {}), self.record.defects
+        self.record.cluster = cluster_drill.ClusterRecovery(self.kit, self.timeline, reference, before, state)
+        self._check_custody((state.store,))
+        self.record.cluster.follow()
 
     @_perform.register
     def _(self, activity: drill.FindDamage) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from drplatform.engine import backups, configuration_drill, consistency_checks, region_checks, retention_checks
+from drplatform.engine import backups, cluster_drill, configuration_drill, consistency_checks, region_checks, retention_checks
 from drplatform.engine.kit import Kit
 from drplatform.engine.probing import Probing
 from drplatform.engine.record import SUSTAIN, SWITCHOVER, Move, Record, broken_off, sentence
@@ -85,7 +85,9 @@ class _Examiner:
             "answers": tuple(self._answers(s) for s in self.plan.stores),
             "accounted": tuple(self._accounted(s, looks[s]) for s in self.plan.stores),
             "nothing before": tuple(self._nothing_before(s, losses.get(s)) for s in self.plan.stores if not self.plan.of(drill.FailOver)),
-            "reference": tuple(self._reference(s) for s in self.record.reference if s != configuration_drill.STORE),
+            "reference": tuple(
+                self._reference(s) for s in self.record.reference if s not in (configuration_drill.STORE, cluster_drill.STORE)
+            ),
             "backups": tuple(self._backups(s) for s in self.record.recoveries),
             "kept": tuple(c for s in hurt if s in outages and s in losses if (c := self._kept(s, losses[s], outages[s]))),
             **self._of_regions(losses),
@@ -93,7 +95,10 @@ class _Examiner:
             **consistency_checks.parts(self.plan, self.entries, {s: look[1] for s, look in looks.items() if look}, self.record.effects),
         }
         restored = configuration_drill.parts(self.plan, self.kit, self.record.configuration, self.record.effects, self.record.backups)
-        return Findings(losses, outages, {**parts, **{name: (*parts[name], *more) for name, more in restored.items()}})
+        parts = {**parts, **{name: (*parts[name], *more) for name, more in restored.items()}}
+        for name, part in cluster_drill.parts(self.plan, self.kit, self.record.cluster, self.record.effects):
+            parts[name] = (*parts.get(name, ()), part)
+        return Findings(losses, outages, parts)
 
     # -- measurements
 

@@ -18,7 +18,13 @@ from gherkin.pickles.compiler import Compiler
 from drplatform.model import drill, errors, ports
 from drplatform.model.backup import BackupKind
 
-STORES = {"MongoDB": "mongodb", "Redis": "redis", "file storage": "files", "the configuration": "configuration"}
+STORES = {
+    "MongoDB": "mongodb",
+    "Redis": "redis",
+    "file storage": "files",
+    "the configuration": "configuration",
+    "the cluster": drill.CLUSTER,
+}
 """How sentences name the stores."""
 
 TARGETS = {
@@ -244,6 +250,24 @@ PHRASES = (
         "the configuration is restored from its latest backup",
         drill.RestoreConfiguration,
         "The runbook restores the configuration beside, compares it with its backup, and puts it in its place.",
+    ),
+    Phrase(
+        "when",
+        "the namespace of the cluster is deleted",
+        lambda: drill.Inflict("collection-dropped", {"store": drill.CLUSTER}),
+        "A person deletes a namespace of the Kubernetes cluster, and with it everything in it.",
+    ),
+    Phrase(
+        "when",
+        "the cluster is restored from its latest backup",
+        drill.RestoreCluster,
+        "The runbook restores the objects in the order of their dependencies, compares them with the backup, and asks for the cluster's health.",
+    ),
+    Phrase(
+        "then",
+        "the cluster is healthy and as in its backup",
+        _expect("cluster"),
+        "Cluster and backup have no unexplained difference, secrets included; API, nodes, system pods, names and storage are as well as before.",
     ),
     Phrase(
         "when",

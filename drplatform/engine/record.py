@@ -1,10 +1,10 @@
 """What a drill notes while it runs: disasters, backups, moves, what failed, what is in doubt. Judges nothing."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from drplatform.engine import configuration_drill
+from drplatform.engine import cluster_drill, configuration_drill
 from drplatform.engine.divergence import Divergence
 from drplatform.model import drill, errors, ports
 from drplatform.model.backup import Digest, Manifest
@@ -47,6 +47,9 @@ class Record:
     recoveries: Mapping[str, Any] = field(default_factory=dict)
     divergences: list[Divergence] = field(default_factory=list)
     configuration: configuration_drill.ConfigurationRecovery | None = None
+    cluster: cluster_drill.ClusterRecovery | None = None
+    defects: Sequence[str] = ()
+    """What the cluster found wrong with itself before the disaster."""
     moves: list[Move] = field(default_factory=list)
     results: list[str] = field(default_factory=list)
     failures: list[tuple[Verdict, str]] = field(default_factory=list)

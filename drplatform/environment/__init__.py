@@ -16,7 +16,7 @@ from drplatform import application
 from drplatform.engine import audit, backups, capabilities, drill, moves
 from drplatform.engine.killswitch import KillSwitch
 from drplatform.engine.kit import Keys, Kit
-from drplatform.environment import edges
+from drplatform.environment import clusters, edges
 from drplatform.environment.daily import Daily
 from drplatform.environment.edges import build_image, connect, fault, fault_kinds, read_feature, repository, traffic, versions
 from drplatform.environment.places import Vault, Where
@@ -82,10 +82,14 @@ class Environment(Daily):
         self.sweep()
         generator = random.Random(self.seed)
         run_id = f"{self.clock.utc():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-        with self.kill_switch().obeyed(self.clock), prepared as platform:
+        with (
+            self.kill_switch().obeyed(self.clock),
+            prepared as platform,
+            clusters.cluster(self.settings, self.clock, scenario, platform) as clustered,
+        ):
             directory = platform.directory / "run"  # below the platform's own, so that a sweep clears it too
             directory.mkdir()
-            stores = {**self.stores(platform), **self._configuration(platform)}
+            stores = {**self.stores(platform), **self._configuration(platform), **clustered}
             try:
                 plan = drills.plan(scenario, self.policy, self.seed, capabilities.offered(platform, stores, edges.fault_kinds()))
                 self.record_operation(audit.DRILL_BEGUN, id=run_id, scenario=scenario.name, seed=self.seed, policy=self.policy.hash)

@@ -53,6 +53,10 @@ class Settings:
     operator: str = ""
     image: str = IMAGE
     """Of the servers, on platforms that run containers."""
+    kubeconfig: Path | None = None
+    """Of a cluster in which drills may make namespaces of their own."""
+    context: str = ""
+    """Of the kubeconfig; empty: its current one."""
     sign_off: Callable[[], str] = lambda: ""
     """Asks who has looked at critical functionality when the services are back."""
 
@@ -67,7 +71,10 @@ class Settings:
             "servers": {s: variables[name] for s in ("mongod", "redis-server", "weed") if (name := _variable(s)) in variables},
             "operator": variables.get("DRPLATFORM_OPERATOR") or _user(),
             "image": variables.get("DRPLATFORM_IMAGE") or IMAGE,
+            "context": variables.get("DRPLATFORM_CONTEXT", ""),
         }
+        if kubeconfig := variables.get("DRPLATFORM_KUBECONFIG") or variables.get("DRPLATFORM_TEST_KUBECONFIG"):
+            found["kubeconfig"] = Path(kubeconfig)
         for name in ("platform", "policy", "seed", "reports"):
             if value := variables.get(f"DRPLATFORM_{name.upper()}"):
                 found[name] = _converted(name, value)

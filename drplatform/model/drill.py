@@ -14,6 +14,8 @@ from drplatform.model.policy import Policy
 
 WITNESS = "witness"
 """A third place with a member of MongoDB, so that any two places are a majority."""
+CLUSTER = "kubernetes"
+"""The store of a cluster's manifests. Clients do not write to it: its loss is told by comparison."""
 NAMES = "names"
 """Public names in a name server, which can be pointed to another region."""
 
@@ -183,6 +185,14 @@ class RestoreConfiguration(Activity):
 
 
 @dataclass(frozen=True)
+class RestoreCluster(Activity):
+    """The objects of the cluster are restored from its latest backup, compared with it, and the cluster's health is looked at."""
+
+    def needs(self) -> frozenset[str]:
+        return frozenset({f"store:{CLUSTER}"})
+
+
+@dataclass(frozen=True)
 class FindDamage(Activity):
     """What happened to the backups of the store must be found, by what a recovery looks at before it restores anything."""
 
@@ -307,9 +317,15 @@ def _unsound(scenario: Scenario, policy: Policy) -> Iterable[str]:
                 captured.add(store)
             case Inflict(affects=affects):
                 hurt.update(affects)
-                yield from (f"{activity.text!r} hurts {s}, but no client writes to it before" for s in sorted(affects - written))
+                yield from (
+                    f"{activity.text!r} hurts {s}, but no client writes to it before" for s in sorted(affects - written - {CLUSTER})
+                )
             case FailOver() if not hurt:
                 yield f"{activity.text!r} fails over, but nothing has happened to any region"
+            case RestoreCluster() if CLUSTER not in based or CLUSTER not in hurt:
+                yield f"{activity.text!r} restores a cluster of which no backup was taken, or to which nothing has happened"
+            case RestoreCluster() if not {CLUSTER, "configuration"} & {*policy.stores, *(s.data_class for s in policy.stores.values())}:
+                yield f"{activity.text!r} has no target; name a store of the data class configuration in the policy"
             case Recover(targets=targets):
                 yield from _unrecoverable(activity.text, targets, based, captured, hurt)
 

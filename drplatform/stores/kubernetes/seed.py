@@ -11,15 +11,18 @@ from typing import Any
 from drplatform.stores.kubernetes.resource import Document, Resource
 
 NAMESPACE = "drplatform-reference"
+OWNER = "drplatform.io/owner"
+"""Annotation of a namespace that a drill has made: the machine and the directory of the platform that it is of."""
 GROUP = "reference.drplatform.io"
 _IMAGE = "registry.k8s.io/pause:3.10"
 Maker = Callable[[random.Random, str], Document]
 
 
-def resources(seed: int, items: int, namespace: str = NAMESPACE) -> Iterator[Resource]:
-    """The namespace, two definitions, and `items` objects, of every kind in turn."""
+def resources(seed: int, items: int, namespace: str = NAMESPACE, owner: str = "") -> Iterator[Resource]:
+    """The namespace, two definitions, and `items` objects, of every kind in turn. `owner`: whose namespace it is, noted on it."""
     generator = random.Random(seed)
-    yield Resource({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": {"team": "reference"}}})
+    owned: Document = {"annotations": {OWNER: owner}} if owner else {}
+    yield Resource({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": {"team": "reference"}, **owned}})
     for plural in ("widgets", "gadgets"):
         yield Resource(_definition(plural))
     for index in range(items):

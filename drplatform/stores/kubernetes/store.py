@@ -1,6 +1,6 @@
 """The data store: the configuration of one Kubernetes cluster."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from drplatform.model.inspection import Change
 from drplatform.model.ledger import Mark
 from drplatform.model.ports import Dump, Endpoint, Marker, Prober, Restore
 from drplatform.model.position import Position
-from drplatform.stores.kubernetes import applying, difference, dump, health, inventory, resource, text
+from drplatform.stores.kubernetes import applying, difference, dump, health, inventory, resource, spaces, text
 from drplatform.stores.kubernetes import seed as seeds
 from drplatform.stores.kubernetes.api import FIELD_MANAGER, Cluster
 from drplatform.stores.kubernetes.mapping import NamespaceMapping
@@ -23,7 +23,7 @@ BackupParts = Iterable[tuple[str, Iterable[bytes]]]
 
 
 class KubernetesStore:
-    """See `ports.DataStore`, `ports.Inspectable` and `ports.Verifiable`."""
+    """See `ports.DataStore`, `ports.Namespaced`, `ports.Inspectable` and `ports.Verifiable`."""
 
     name = "kubernetes"
     kind = "kubernetes"
@@ -34,6 +34,8 @@ class KubernetesStore:
         self._cluster = Cluster(endpoint.options.get("kubeconfig", ""), endpoint.options.get("context", ""), clock)
         self._chosen = Selection.read(endpoint.options)
         self._mapping = NamespaceMapping.read(endpoint.options.get("map", ""))
+        self._owner = endpoint.options.get("owner", "")
+        self.marks_namespace = next(iter(sorted(self._chosen.namespaces)), "")
 
     def identity(self) -> str:
         """The uid of the namespace that every cluster has, and no two share."""
@@ -69,9 +71,27 @@ class KubernetesStore:
         return Tally().add(self._live()).digests()
 
     def seed(self, seed: int, items: int) -> None:
-        outcome = applying.apply(self._cluster, list(seeds.resources(seed, items)), self._clock)
+        """Into the namespace that is chosen; without one, into one of the reference content's own."""
+        space = next(iter(sorted(self._chosen.namespaces)), seeds.NAMESPACE)
+        outcome = applying.apply(self._cluster, list(seeds.resources(seed, items, space, self._owner)), self._clock)
         if outcome.refused:
             raise errors.StoreError(f"The cluster refused reference content: {'; '.join(outcome.sentences())}")
+
+    # -- namespaces: ports.Namespaced ------------------------------------------------------------------------------------------
+
+    def namespaces(self) -> Mapping[str, str]:
+        """The chosen namespaces that are there (without a choice: all but the cluster's own), each with its uid."""
+        return {f.name: f.uid for f in spaces.listed(self._cluster, self._chosen) if not f.going}
+
+    def drop(self, namespace: str) -> None:
+        """Delete the namespace with everything in it, one of those that were chosen by name. Returns when it is gone."""
+        if namespace not in self._chosen.namespaces:
+            raise errors.StoreError(f"The namespace {namespace} is not one that this store was made for, so it is not deleted.")
+        spaces.delete(self._cluster, self._clock, namespace)
+
+    def sweep(self, is_gone: Callable[[str], bool]) -> int:
+        """Delete the namespaces that drills have made whose owner (see `seed.OWNER`) is gone; the number of them."""
+        return spaces.sweep(self._cluster, self._clock, is_gone)
 
     def marker(self, client: str) -> Marker:
         raise errors.StoreError("The ledger does not write manifests; leave this store out of the clients' stores.")
