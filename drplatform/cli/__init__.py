@@ -33,6 +33,7 @@ from drplatform.cli import (
     keys,
     platforms,
     reference,
+    replicate,
     report,
     restoring,
     retention,
@@ -73,6 +74,7 @@ cli.add_command(platforms.group)
 cli.add_command(failover.group)
 cli.add_command(vault.group)
 cli.add_command(capture.capture)
+cli.add_command(replicate.replicate)
 cli.add_command(agent.agent)
 cli.add_command(configuration.group)
 cli.add_command(config.group)

@@ -55,6 +55,7 @@ def show(file: Path) -> int:
     document = {
         "stores": stores,
         "repository": _repository(found),
+        "replicas": {name: _document(place) for name, place in found.replicas.items()},
         "recipients": list(found.recipients),
         "identity": found.identity,
         "policy": found.policy,

@@ -5,7 +5,8 @@ Whatever fails is told, counted, and tried again; one thread a store, one for th
 
 import random
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -14,6 +15,7 @@ from drplatform.engine.alerting import Alerting
 from drplatform.engine.backups.catalogue import Listing
 from drplatform.engine.capturing import Capturing
 from drplatform.engine.leases import TERM, Lease
+from drplatform.engine.replicating import Replicating
 from drplatform.engine.schedule import Job
 from drplatform.model import errors, monitoring, ports
 from drplatform.model.backup import BackupKind
@@ -28,6 +30,15 @@ AGAIN_SECONDS = (1.0, 5.0, 15.0, 60.0)
 SECONDS_TO_END = 120.0
 
 Tell = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Replica:
+    """A store that another, at the address `primary`, is replicated into."""
+
+    store: ports.DataStore
+    primary: str
+    address: str
 
 
 @dataclass(frozen=True)
@@ -52,6 +63,7 @@ class Duties:
     tell: Tell
     capacity: int | None = None
     watch_seconds: float = WATCH_SECONDS
+    replicas: Mapping[str, Replica] = field(default_factory=dict)
 
 
 @dataclass
@@ -72,6 +84,7 @@ class Agent:
     failures: dict[str, int] = field(default_factory=dict)
     performed: dict[str, int] = field(default_factory=dict)
     _captures: dict[str, _Following] = field(default_factory=dict)
+    _replicating: dict[str, Replicating] = field(default_factory=dict)
     _listing: Listing | None = None
     _looked: float | None = None
 
@@ -79,6 +92,7 @@ class Agent:
         self._captures = {store: _Following() for store in self.duties.captured}
         bodies: list[tuple[str, Callable[[], None]]] = [(f"capture {s}", lambda s=s: self._capture(s)) for s in self._captures]  # type: ignore[misc]
         bodies += [(job.name, lambda job=job: self._schedule(job)) for job in self.duties.jobs if not job.is_continuous]  # type: ignore[misc]
+        bodies += [(f"replicate {s}", lambda s=s: self._replicate(s)) for s in self.duties.replicas]  # type: ignore[misc]
         bodies.append(("watch", self._watch))
         threads = [threading.Thread(target=self._kept_up, args=body, name=body[0], daemon=True) for body in bodies]
         for thread in threads:
@@ -120,20 +134,38 @@ class Agent:
         self.duties.tell(f"{name}: {words}")
 
     def _capture(self, store: str) -> None:
-        """While we hold the lease of the store. Another agent that holds it captures in our place."""
         d = self.duties
-        lease = Lease(f"capture-{store}", d.holder, d.repository, d.clock)
-        if not lease.acquire():
-            self._captures[store] = _Following(problem="")
-            d.clock.wait(self.stop, TERM.total_seconds() / 3)
-            return
-        ended = threading.Event()
-        keeper = threading.Thread(target=self._keep, args=(lease, ended), name=f"lease {store}", daemon=True)
-        keeper.start()
-        try:
+        with self._leased(f"capture-{store}") as ended:
+            if ended is None:
+                self._captures[store] = _Following(problem="")
+                return
             service = Capturing(d.stores[store], d.captured[store], d.repository, d.recipients, d.clock, d.random, d.tell)
             self._captures[store] = _Following(service, "")
             service.run(ended)
+
+    def _replicate(self, store: str) -> None:
+        d = self.duties
+        with self._leased(f"replicate-{store}") as ended:
+            if ended is None:
+                self._replicating.pop(store, None)
+                return
+            self._replicating[store] = Replicating(d.stores[store], d.replicas[store].store, d.clock, d.tell)
+            self._replicating[store].run(ended)
+
+    @contextmanager
+    def _leased(self, name: str) -> Iterator[threading.Event | None]:
+        """While we hold the lease of that name: what is set when we must end. None, after a pause, when another agent does it in our place."""
+        d = self.duties
+        lease = Lease(name, d.holder, d.repository, d.clock)
+        if not lease.acquire():
+            yield None
+            d.clock.wait(self.stop, TERM.total_seconds() / 3)
+            return
+        ended = threading.Event()
+        keeper = threading.Thread(target=self._keep, args=(lease, ended), name=f"lease {name}", daemon=True)
+        keeper.start()
+        try:
+            yield ended
         finally:
             ended.set()
             keeper.join(SECONDS_TO_END)
@@ -189,10 +221,12 @@ class Agent:
         return min(taken, default=now)
 
     def _replications(self) -> list[Replication]:
-        """Of the stores that replicate by themselves, whose endpoint names more than one server."""
+        """Of the stores that replicate by themselves, whose endpoint names more than one server, and of those that we replicate."""
         replicated = [s for s in self.duties.stores.values() if isinstance(s, ports.Replicated)]
         found = [store.replication() for store in replicated]
-        return [one for one in found if len(one.members) > 1]
+        replicas = self.duties.replicas
+        ours = [service.seen(replicas[s].primary, replicas[s].address) for s, service in self._replicating.items()]
+        return [*(one for one in found if len(one.members) > 1), *ours]
 
     def _seen(self) -> list[monitoring.Capture]:
         return [

@@ -48,6 +48,7 @@ class Daily(Places):
             holder=f"{machine.node()}-{os.getpid()}-{secrets.token_hex(4)}",
             tell=tell,
             capacity=configured.capacity,
+            replicas=self._replicas(configured, where),
         )
         return agents.Agent(duties)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from drplatform.engine import backups
+from drplatform.engine.agent import Replica
 from drplatform.environment import edges
 from drplatform.environment.platforms import Platforms
 from drplatform.model import config, errors, ports
@@ -71,6 +72,7 @@ class Places(Platforms):
         configured = self.configured(where)
         assert configured
         places = {f"stores.{name}": place for name, place in configured.stores.items()}
+        places |= {f"replicas.{name}": place for name, place in configured.replicas.items()}
         if not isinstance(configured.repository, str):
             places["repository"] = configured.repository
         named = {path: place.password for path, place in places.items() if place.password}
@@ -97,6 +99,27 @@ class Places(Platforms):
         if isinstance(configured.repository, str):
             return where.beside(configured.repository)
         return _endpoint(configured.repository, where)
+
+    @contextmanager
+    def replicas(self, where: Where) -> Iterator[dict[str, Replica]]:
+        """The replicas that the configuration names, by store. Raises SettingsError without a configuration."""
+        configured = self.configured(where)
+        if configured is None:
+            raise errors.SettingsError("Replicas are named in a configuration: say which with --config, or set DRPLATFORM_CONFIG.")
+        found = self._replicas(configured, where)
+        try:
+            yield found
+        finally:
+            for one in found.values():
+                one.store.close()
+
+    def _replicas(self, configured: config.Config, where: Where) -> dict[str, Replica]:
+        return {
+            name: Replica(
+                edges.connect(_endpoint(place, where), self.clock), str(configured.stores[name].addresses[0]), str(place.addresses[0])
+            )
+            for name, place in configured.replicas.items()
+        }
 
     @contextmanager
     def working(self, where: Where) -> Iterator[tuple[Callable[[str], ports.DataStore], ports.Repository]]:

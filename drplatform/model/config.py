@@ -22,6 +22,11 @@ OPTIONS = {
 """The options of each kind of store, and of an S3 repository. Others are refused, so that none is passed over in silence."""
 
 
+REPLICAS = frozenset({"files"})
+"""The kinds of stores that are replicated by us; the others replicate by themselves."""
+ROOT = {"stores", "repository", "replicas", "recipients", "identity", "policy", "alerts", "capacity"}
+
+
 @dataclass(frozen=True)
 class SecretRef:
     """Where a secret is: in an environment variable (`env`) or in a file."""
@@ -53,6 +58,8 @@ class Config:
     alerts: tuple["AlertWay", ...] = ()
     capacity: int | None = None
     """Bytes that the repository has room for."""
+    replicas: Mapping[str, Place] = field(default_factory=dict)
+    """Where the store is that a store is replicated into, by store."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,7 @@ ALERT_WAYS = {"log": (frozenset({"file"}), frozenset[str]()), "webhook": (frozen
 def parse(document: object) -> Config:
     """The configuration in the document. Raises SettingsError with every problem found."""
     reader = Reader()
-    root = reader.mapping(document, "configuration", {"stores", "repository", "recipients", "identity", "policy", "alerts", "capacity"})
+    root = reader.mapping(document, "configuration", ROOT)
     kinds = set(OPTIONS) - {"s3"}
     stores = {
         kind: _place(reader, kind, body, f"stores.{kind}") for kind, body in reader.mapping(root.get("stores"), "stores", kinds).items()
@@ -84,10 +91,18 @@ def parse(document: object) -> Config:
         reader.text(root, "policy", "configuration") if "policy" in root else "",
         tuple(_alert_way(reader, i, body) for i, body in enumerate(reader.sequence(root.get("alerts", []), "alerts"))),
         _bytes(reader, root["capacity"]) if "capacity" in root else None,
+        _replicas(reader, root.get("replicas", {}), stores),
     )
     if reader.problems:
         raise errors.SettingsError(f"The configuration is not usable: {'; '.join(reader.problems)}.")
     return found
+
+
+def _replicas(reader: Reader, body: object, stores: Mapping[str, Place]) -> dict[str, Place]:
+    found = reader.mapping(body, "replicas", set(REPLICAS))
+    for kind in found.keys() - stores.keys():
+        reader.problems.append(f"replicas.{kind}: there is no such store to be replicated; add it to stores")
+    return {kind: _place(reader, kind, each, f"replicas.{kind}") for kind, each in found.items() if kind in REPLICAS}
 
 
 def _repository(reader: Reader, body: object) -> Place | str:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from drplatform.model.config import ALERT_WAYS, OPTIONS
+from drplatform.model.config import ALERT_WAYS, OPTIONS, REPLICAS
 
 _SECRET = {
     "description": "Where the secret is; never the secret itself.",
@@ -33,6 +33,12 @@ def schema() -> dict[str, Any]:
             "repository": {
                 "description": "A directory, or a bucket.",
                 "oneOf": [_only("directory", {"type": "string", "minLength": 1}), _only("s3", _place("s3"))],
+            },
+            "replicas": {
+                "description": "What the stores are replicated into that do not replicate by themselves.",
+                "type": "object",
+                "additionalProperties": False,
+                "properties": {kind: _place(kind) for kind in sorted(REPLICAS)},
             },
             "recipients": {"description": "age recipients that can open the backups.", "type": "array", "items": {"type": "string"}},
             "identity": {"description": "Path of the age identity that opens backups.", "type": "string", "minLength": 1},

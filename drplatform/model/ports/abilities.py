@@ -188,3 +188,6 @@ class Replicable(Protocol):
         self, target: Any, stop: threading.Event, every: float = 1.0, in_step_until: datetime | None = None
     ) -> Iterator[ReplicationPass]:
         """Keep the target, a store of the same kind, as this one is, until `stop` is set. The two were in step at `in_step_until`."""
+
+    def newer_in(self, target: Any) -> tuple[str, ...]:
+        """What the target holds that this store does not, and that is newer than all of this store: it may be the target that leads."""

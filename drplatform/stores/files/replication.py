@@ -18,6 +18,8 @@ from drplatform.stores.files.content import Header
 from drplatform.stores.files.index import Known, Record
 
 _FOUND = "found in the target"
+SLACK = 2.0
+"""Seconds by which the two servers' clocks may differ, and time stamps are rounded."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,17 @@ def follow(
         while not stop.is_set():
             yield follower.look()
             clock.wait(stop, every)
+
+
+def newer(source: Any, target: Any, buckets: tuple[str, ...]) -> tuple[str, ...]:
+    """Objects of the target (bucket/key) that the source has not, written later than everything in the source."""
+    with Known() as known:
+        newest = 0.0
+        for bucket in buckets:
+            for entry in _seen(listing.protected(source, bucket), bucket, known):
+                newest = max(newest, entry.modified)
+        found = ((bucket, entry) for bucket in buckets for entry in listing.protected(target, bucket) if entry.modified > newest + SLACK)
+        return tuple(f"{bucket}/{entry.key}" for bucket, entry in found if not known.holds(bucket, entry.key))
 
 
 class _Follower:

@@ -87,6 +87,9 @@ class FilesStore:
             raise errors.TargetRefused("The target of the replication is the source itself; name the secondary's address.")
         return replication.follow(self._s3, target._s3, self.buckets, self._clock, stop, every, in_step_until)
 
+    def newer_in(self, target: "FilesStore") -> tuple[str, ...]:
+        return replication.newer(self._s3, target._s3, self.buckets)
+
     def restore(self) -> AbstractContextManager[Restore]:
         return restore.restore(self._s3, self.buckets)
 
