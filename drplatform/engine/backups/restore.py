@@ -3,6 +3,7 @@
 import os
 import tempfile
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
@@ -114,7 +115,20 @@ class _Chunks:
     def blocks(self, manifest: Manifest, refs: tuple[ChunkRef, ...]) -> Iterator[bytes]:
         """The plaintexts of the chunks, in order, one at a time."""
         for ref in refs:
-            yield self._opener.open(manifest, ref, self._stored(ref))
+            yield self._open(manifest, ref)
+
+    def blocks_ahead(self, manifest: Manifest, refs: tuple[ChunkRef, ...]) -> Iterator[bytes]:
+        """The same; while one is loaded, the next one is opened already."""
+        with ThreadPoolExecutor(1, thread_name_prefix="open") as pool:
+            coming = deque(pool.submit(self._open, manifest, ref) for ref in refs[:1])
+            for ref in (*refs[1:], None):
+                block = coming.popleft().result()
+                if ref is not None:
+                    coming.append(pool.submit(self._open, manifest, ref))
+                yield block
+
+    def _open(self, manifest: Manifest, ref: ChunkRef) -> bytes:
+        return self._opener.open(manifest, ref, self._stored(ref))
 
     def _keep(self, ref: ChunkRef, stored: bytes) -> None:
         with self._lock:
@@ -167,8 +181,9 @@ def _load_backup(manifest: Manifest, target: ports.Restore, chunks: _Chunks) -> 
     ordered = sorted(manifest.chunks, key=lambda c: (c.stage, c.part, c.number))
     for _, of_stage in groupby(ordered, key=lambda c: c.stage):
         parts = [(name, tuple(refs)[_done(target, manifest, name) :]) for name, refs in groupby(of_stage, key=lambda c: c.part)]
+        blocks = chunks.blocks_ahead if len(parts) == 1 else chunks.blocks
         with ThreadPoolExecutor(WORKERS, thread_name_prefix=f"restore-{manifest.store}") as pool:
-            running = [pool.submit(target.load, manifest.kind, name, chunks.blocks(manifest, refs)) for name, refs in parts if refs]
+            running = [pool.submit(target.load, manifest.kind, name, blocks(manifest, refs)) for name, refs in parts if refs]
             done, waiting = wait(running, return_when=FIRST_EXCEPTION)
             for future in waiting:
                 future.cancel()

@@ -3,6 +3,7 @@
 import hashlib
 import random
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
@@ -19,7 +20,8 @@ from drplatform.model.backup import BackupKind, ChunkRef, Manifest
 from drplatform.model.clock import Clock
 
 WORKERS = 4
-"""Parts read, sealed and uploaded at once. Each holds one block and its sealed form: some 4 x 3 x ports.BLOCK_BYTES at the most."""
+"""Parts read at once, and blocks sealed and stored at once. No more than one block more than that is in memory, with what becomes of it
+when it is sealed: some 5 x 3 x ports.BLOCK_BYTES at the most."""
 
 
 def back_up(
@@ -155,7 +157,11 @@ def _write_all(backup: _Backup, parts: Iterator[ports.Part], workers: int, clock
     stop = threading.Event()
     pace = Pace(clock, rate, stop).keep if rate else iter
     chunks: list[ChunkRef] = []
-    with ThreadPoolExecutor(workers, thread_name_prefix=f"backup-{backup.store}") as pool:
+    with (
+        ThreadPoolExecutor(workers, thread_name_prefix=f"seal-{backup.store}") as sealers,
+        ThreadPoolExecutor(workers, thread_name_prefix=f"backup-{backup.store}") as pool,
+    ):
+        sealing = _Sealing(backup, sealers, threading.Semaphore(workers + 1))
         running: set[Future[list[ChunkRef]]] = set()
         stage = 0
         try:
@@ -163,7 +169,7 @@ def _write_all(backup: _Backup, parts: Iterator[ports.Part], workers: int, clock
                 limit = 1 if part.stage > stage else workers
                 stage = part.stage
                 chunks += _collect(running, limit)
-                running.add(pool.submit(_write_part, backup, part, stop, pace))
+                running.add(pool.submit(_write_part, sealing, part, stop, pace))
             chunks += _collect(running, 1)
         except BaseException:
             stop.set()
@@ -182,13 +188,39 @@ def _collect(running: set[Future[list[ChunkRef]]], fewer_than: int) -> list[Chun
     return chunks
 
 
+@dataclass(frozen=True)
+class _Sealing:
+    """Blocks are sealed and stored while the next ones are read; each that is in memory has taken one of `room`."""
+
+    backup: _Backup
+    pool: ThreadPoolExecutor
+    room: threading.Semaphore
+
+    def put_all(self, part: ports.Part, blocks: Iterator[bytes]) -> list[ChunkRef]:
+        """Raises what reading or storing raises, the latter perhaps some blocks later."""
+        begun, chunks = deque[Future[ChunkRef]](), list[ChunkRef]()
+        while (block := self._read(blocks)) is not None:
+            begun.append(self.pool.submit(self.backup.put, part.name, len(chunks) + len(begun), part.stage, block))
+            begun[-1].add_done_callback(lambda _: self.room.release())
+            while begun and begun[0].done():
+                chunks.append(begun.popleft().result())
+        return [*chunks, *(each.result() for each in begun)]
+
+    def _read(self, blocks: Iterator[bytes]) -> bytes | None:
+        self.room.acquire()
+        block = None
+        try:
+            block = next(blocks, None)
+        finally:
+            if block is None:
+                self.room.release()
+        return block
+
+
 def _write_part(
-    backup: _Backup, part: ports.Part, stop: threading.Event, pace: Callable[[Iterator[bytes]], Iterator[bytes]]
+    sealing: _Sealing, part: ports.Part, stop: threading.Event, pace: Callable[[Iterator[bytes]], Iterator[bytes]]
 ) -> list[ChunkRef]:
-    chunks = []
-    for number, block in enumerate(_until(pace(part.blocks()), stop.is_set)):
-        chunks.append(backup.put(part.name, number, part.stage, block))
-    return chunks
+    return sealing.put_all(part, _until(pace(part.blocks()), stop.is_set))
 
 
 def _until(blocks: Iterable[bytes], stopped: Callable[[], bool]) -> Iterator[bytes]:
