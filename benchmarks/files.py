@@ -148,13 +148,14 @@ class Bench:
 
 
 def fill(bench: Bench, prefix: str, count: int, size: int) -> None:
-    generator = random.Random(size)
+    """No two objects are alike, and none can be compressed."""
+    rest = random.Random(size).randbytes(min(size, 64 * MIB) - 8) + bytes(8)
 
     def put(number: int) -> None:
         header = Header(f"{prefix}/{number:06d}", size, "", "", "application/pdf")
-        files.upload.put(bench.store._s3, "uploads", header, contents[number % len(contents)])
+        content = random.Random(number).randbytes(size) if size < MIB else (number.to_bytes(8) + rest * (size // len(rest) + 1))[:size]
+        files.upload.put(bench.store._s3, "uploads", header, content)
 
-    contents = [generator.randbytes(size) for _ in range(4 if size < MIB else 1)]
     for _ in digest.in_parallel(range(count), put, 8 if size < MIB else 2):
         pass
 

@@ -22,7 +22,13 @@ OF_PLATFORMS = {
     "vault-server": powers.Vaulted,
     "services": services.Serving,
 }
-OF_STORES = {"log": ports.LogCapture, "namespaced": ports.Namespaced, "followed": ports.Replicable, "reached": powers.Reached}
+OF_STORES = {
+    "log": ports.LogCapture,
+    "namespaced": ports.Namespaced,
+    "followed": ports.Replicable,
+    "reached": powers.Reached,
+    "resumable": ports.Resumable,
+}
 """`log:mongodb`: the store has the power."""
 
 

@@ -153,7 +153,7 @@ class Drill:
         run = recovery.Recovery(
             self.kit, self.timeline, self._users.probing, activity.targets, activity.region, self._stop_captures, self._namespaces
         )
-        run.moments = self._moments
+        run.moments, run.killed = self._moments, activity.killed
         self._check_custody(tuple(activity.targets))
         self.record.recoveries = run.states
         run.follow()

@@ -4,12 +4,25 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from drplatform.engine.phrases import FaultLookup
 from drplatform.model import ports, services, timeline
 from drplatform.model.clock import Clock
 from drplatform.model.policy import Policy
 from drplatform.model.secret import Secret
+
+
+class Apart(Protocol):
+    """A process that restores into a store, and can be killed."""
+
+    def running(self) -> bool: ...
+
+    def kill(self) -> None: ...
+
+    def said(self) -> str:
+        """The last that it said, without secrets."""
+
 
 Connect = Callable[[ports.Endpoint], ports.DataStore]
 """From an endpoint to the store that is reached there, under the name of its kind."""
@@ -46,3 +59,5 @@ class Kit:
     """Asks who has looked at critical functionality; empty when nobody has."""
     traffic: ports.Traffic | None = None
     """The public names, where the platform has some that move."""
+    apart: Callable[[ports.Endpoint], Apart] | None = None
+    """Begins a restore of the latest backup into the store at an endpoint, in a process of its own."""

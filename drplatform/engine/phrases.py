@@ -247,6 +247,12 @@ PHRASES = (
     ),
     Phrase(
         "when",
+        "recovery from backups is killed half-way, begun again, and brings back {targets}",
+        lambda targets: drill.Recover(_targets_in(targets), killed=True),
+        "As above; each restore is first begun by a process that is killed (SIGKILL) in the middle, and then gone on with.",
+    ),
+    Phrase(
+        "when",
         "the configuration is restored from its latest backup",
         drill.RestoreConfiguration,
         "The runbook restores the configuration beside, compares it with its backup, and puts it in its place.",

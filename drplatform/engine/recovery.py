@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from drplatform.engine import backups, runbook
+from drplatform.engine import backups, killed_restore, runbook
 from drplatform.engine.kit import Kit
 from drplatform.engine.probing import Probing
 from drplatform.model import consistency, drill, errors, ports
 from drplatform.model.backup import Chain, Manifest
+from drplatform.model.clock import wait_for
 from drplatform.model.position import Position
 from drplatform.model.timeline import Timeline
 
@@ -49,6 +50,7 @@ class Recovery:
     namespaces: Mapping[str, str]
     states: dict[str, Recovered] = field(default_factory=dict)
     moments: Mapping[str, Position] = field(default_factory=dict)
+    killed: bool = False
 
     def __post_init__(self) -> None:
         self.states = {store: Recovered(store, target) for store, target in self.targets.items()}
@@ -64,7 +66,7 @@ class Recovery:
             *(self._fence(s) for s in self.targets),
             *(self._decide(s) for s in self.targets),
             runbook.Together(tuple(self._provision(s) for s in self.targets)),
-            runbook.Together(tuple(self._restore(s) for s in self.targets)),
+            runbook.Together(tuple((*self._kill(s), self._restore(s)) for s in self.targets)),
             runbook.Together(tuple(self._verify(s) for s in self.targets)),
             runbook.Together(tuple(self._switch(s) for s in self.targets)),
             runbook.Together(tuple(self._rejoin(s) for s in self.targets)),
@@ -130,6 +132,19 @@ class Recovery:
             "They are private until published: no client can reach a half-restored store.",
         )
 
+    def _kill(self, store: str) -> tuple[runbook.Step, ...]:
+        """Where the drill says so: a restore that does not get to its end."""
+        state, cut_off = self.states[store], list[str]()
+
+        def act() -> None:
+            assert state.endpoint
+            killed_restore.kill_one(self.kit, store, state.endpoint, self.timeline)
+            cut_off.append(store)
+
+        why = "Whoever restores may be cut off. The target says that it is unfinished, and nobody takes it for whole."
+        step = runbook.Step(f"Kill the restore of {store} in the middle", "restore", act, lambda: bool(cut_off), SECONDS_TO_SERVE, why)
+        return (step,) if self.killed else ()
+
     def _restore(self, store: str) -> runbook.Step:
         state = self.states[store]
 
@@ -137,15 +152,10 @@ class Recovery:
             assert state.chain and state.endpoint
             fresh = self.kit.connect(state.endpoint)
             try:
-                state.end = backups.restore(
-                    state.chain,
-                    fresh,
-                    self.kit.repository,
-                    backups.Opener(self.kit.keys.identities),
-                    backups.Lease(store, state.identity),
-                    self.kit.clock,
-                    progress=self._progress(store),
-                )
+                if self.killed:
+                    state.end = self._go_on(state, fresh)
+                else:
+                    state.end = self._load(state, fresh)
             finally:
                 fresh.close()
             if state.end.refused:
@@ -158,6 +168,29 @@ class Recovery:
             lambda: state.end is not None,
             SECONDS_TO_LOAD,
             "Every byte is checked before any is loaded.",
+        )
+
+    def _go_on(self, state: Recovered, fresh: ports.DataStore) -> ports.RestoreEnd:
+        """The target may need a moment to see that nobody restores into it any more."""
+        return wait_for(
+            self.kit.clock,
+            f"the target to let the restore of {state.store} go on",
+            lambda: self._load(state, fresh),
+            within=SECONDS_TO_SERVE,
+            ignoring=(errors.TargetRefused,),
+        )
+
+    def _load(self, state: Recovered, fresh: ports.DataStore) -> ports.RestoreEnd:
+        assert state.chain
+        return backups.restore(
+            state.chain,
+            fresh,
+            self.kit.repository,
+            backups.Opener(self.kit.keys.identities),
+            backups.Lease(state.store, state.identity),
+            self.kit.clock,
+            progress=self._progress(state.store),
+            resume=self.killed,
         )
 
     def _verify(self, store: str) -> runbook.Step:

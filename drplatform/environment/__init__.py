@@ -16,7 +16,7 @@ from drplatform import application
 from drplatform.engine import audit, backups, capabilities, drill, moves
 from drplatform.engine.killswitch import KillSwitch
 from drplatform.engine.kit import Keys, Kit
-from drplatform.environment import clusters, edges
+from drplatform.environment import apart, clusters, edges
 from drplatform.environment.daily import Daily
 from drplatform.environment.edges import build_image, connect, fault, fault_kinds, read_feature, repository, traffic, versions
 from drplatform.environment.places import Vault, Where
@@ -130,11 +130,12 @@ class Environment(Daily):
         asked: bool = True,
     ) -> Kit:
         """`asked`: every server is asked for its version; not where some may be down."""
+        keys = drill_keys()
         return Kit(
             platform=platform,
             stores=stores,
             repository=edges.repository(platform.vault(), self.clock),
-            keys=drill_keys(),
+            keys=keys,
             connect=lambda endpoint: edges.connect(endpoint, self.clock),
             faults=edges.fault,
             policy=self.policy,
@@ -146,6 +147,9 @@ class Environment(Daily):
             listener=listener,
             application=lambda endpoints: application.connect(endpoints, self.clock),
             sign_off=self.settings.sign_off,
+            apart=lambda endpoint: apart.RestoreApart(
+                endpoint, platform.vault(), keys.identities, directory / f"restore-{endpoint.kind}-{secrets.token_hex(3)}"
+            ),
             traffic=edges.traffic(platform.names(), self.clock) if isinstance(platform, ports.Named) and platform.named else None,
         )
 

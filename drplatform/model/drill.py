@@ -167,13 +167,18 @@ class NoticeDamage(Activity):
 
 @dataclass(frozen=True)
 class Recover(Activity):
-    """Recover stores into new servers of the region from their backups alone: each to LATEST, BEFORE_DROP or, all together, ONE_MOMENT."""
+    """Recover stores into new servers of the region from their backups alone: each to LATEST, BEFORE_DROP or, all together, ONE_MOMENT.
+
+    `killed`: each restore is first begun in a process that is killed in the middle, and then gone on with.
+    """
 
     targets: Mapping[str, str]
     region: str = "primary"
+    killed: bool = False
 
     def needs(self) -> frozenset[str]:
-        return frozenset({"provision", *(f"store:{store}" for store in self.targets)})
+        resumed = {f"resumable:{store}" for store in self.targets if self.killed}
+        return frozenset({"provision", *(f"store:{store}" for store in self.targets), *resumed})
 
 
 @dataclass(frozen=True)
@@ -326,6 +331,8 @@ def _unsound(scenario: Scenario, policy: Policy) -> Iterable[str]:
                 yield f"{activity.text!r} restores a cluster of which no backup was taken, or to which nothing has happened"
             case RestoreCluster() if not {CLUSTER, "configuration"} & {*policy.stores, *(s.data_class for s in policy.stores.values())}:
                 yield f"{activity.text!r} has no target; name a store of the data class configuration in the policy"
+            case Recover(targets=targets, killed=True) if set(targets.values()) != {LATEST}:
+                yield f"{activity.text!r} can be killed and begun again as of the latest backup only"
             case Recover(targets=targets):
                 yield from _unrecoverable(activity.text, targets, based, captured, hurt)
 
