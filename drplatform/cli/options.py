@@ -12,12 +12,14 @@ PATH = click.Path(path_type=Path)
 
 
 def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--platform, --policy, --seed and --reports."""
+    """--platform, --image, --context, --policy, --seed and --reports."""
     for option in (
         click.option("--reports", type=PATH, help="Where reports go.  [default: reports]"),
         click.option("--seed", type=click.IntRange(min=0), help="Repeats a run with the same data.  [default: random, printed]"),
         click.option("--policy", type=PATH, help="A policy in YAML.  [default: the one that comes with drplatform]"),
-        click.option("--platform", help="Where to drill.  [default: embedded]"),
+        click.option("--context", help="Of the kubeconfig, for the platform kubernetes.  [default: its current one]"),
+        click.option("--image", help="Of the servers, for platforms that run containers.  [default: drplatform-servers]"),
+        click.option("--platform", help="Where to drill: embedded, docker or kubernetes.  [default: embedded]"),
     ):
         command = option(command)
     return command

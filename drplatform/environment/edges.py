@@ -67,6 +67,11 @@ def docker() -> Any:
     return importlib.import_module("drplatform.platforms.docker")
 
 
+def kubernetes() -> Any:
+    """The Kubernetes platform: imported where it is used."""
+    return importlib.import_module("drplatform.platforms.kubernetes")
+
+
 def build_image(context: Path, tag: str, base: str, network: str) -> None:
     """Build the image of the servers for the Docker platform. Raises SettingsError."""
     docker().build(context, os.environ, tag, base, network)

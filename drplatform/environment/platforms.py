@@ -24,12 +24,29 @@ class Platforms(Records):
                 self.clock, self.settings.scratch, os.environ, wanted, self.settings.image
             )
             return made
+        if self.settings.platform == "kubernetes":
+            settings = self.settings
+            in_cluster: ports.Platform = edges.kubernetes().KubernetesPlatform.open_cluster(
+                self.clock,
+                settings.scratch,
+                os.environ,
+                wanted,
+                settings.image,
+                str(settings.kubeconfig or ""),
+                settings.context,
+                settings.in_cluster,
+            )
+            return in_cluster
         return embedded.EmbeddedPlatform.create(self.clock, self.settings.scratch, self.settings.servers, os.environ, wanted)
 
     def sweep(self) -> int:
         """Clear what killed runs have left behind; the number of platforms cleared."""
         if self.settings.platform == "docker":
             return int(edges.docker().sweep(self.settings.scratch, self.clock))
+        if self.settings.platform == "kubernetes":
+            kubernetes = edges.kubernetes()
+            cluster = kubernetes.Cluster(str(self.settings.kubeconfig or ""), self.settings.context, os.environ)
+            return int(kubernetes.sweep(self.settings.scratch, self.clock, cluster))
         return embedded.sweep(self.settings.scratch, self.clock)
 
     def statuses(self) -> list[embedded.Status]:

@@ -17,7 +17,7 @@ import yaml
 import drplatform
 from drplatform.model import errors, policy
 
-PLATFORMS = ("embedded", "docker")
+PLATFORMS = ("embedded", "docker", "kubernetes")
 IMAGE = "drplatform-servers"
 """The image of servers that `drplatform platform images build` makes."""
 
@@ -57,6 +57,8 @@ class Settings:
     """Of a cluster in which drills may make namespaces of their own."""
     context: str = ""
     """Of the kubeconfig; empty: its current one."""
+    in_cluster: bool = False
+    """Whether this runs where addresses of services of the cluster are reached, as in a pod of it."""
     sign_off: Callable[[], str] = lambda: ""
     """Asks who has looked at critical functionality when the services are back."""
 
@@ -72,6 +74,7 @@ class Settings:
             "operator": variables.get("DRPLATFORM_OPERATOR") or _user(),
             "image": variables.get("DRPLATFORM_IMAGE") or IMAGE,
             "context": variables.get("DRPLATFORM_CONTEXT", ""),
+            "in_cluster": bool(variables.get("DRPLATFORM_IN_CLUSTER") or variables.get("KUBERNETES_SERVICE_HOST")),
         }
         if kubeconfig := variables.get("DRPLATFORM_KUBECONFIG") or variables.get("DRPLATFORM_TEST_KUBECONFIG"):
             found["kubeconfig"] = Path(kubeconfig)

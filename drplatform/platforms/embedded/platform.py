@@ -25,8 +25,8 @@ VAULT_BUCKET = "backups"
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ")
 
 
-class EmbeddedPlatform:
-    """ports.Platform, Provisionable and MultiRegion; Named when it was wanted. Make one with `create` (its own, for one run) or `by_hand.attach`."""
+class GroupedPlatform:
+    """ports.Platform, Provisionable and MultiRegion; Named when it was wanted. Where its servers are, `_server` knows."""
 
     name = "embedded"
 
@@ -146,22 +146,6 @@ class EmbeddedPlatform:
     def services(self, region: str) -> Mapping[str, Server]:
         return self._services.of(region) if self._services else {}
 
-    # -- for faults: Vaulted, Pressurable --------------------------------------------------------------------------------------------
-
-    @property
-    def vault_server(self) -> Server:
-        assert self._vault, "the platform was entered"
-        return self._vault
-
-    def press(self, processors: int, mebibytes: int) -> None:
-        pressure.press(self.directory, self._environment, processors, mebibytes)
-
-    def relieve(self) -> None:
-        pressure.relieve(self.directory)
-
-    def pressure(self) -> Mapping[int, str]:
-        return pressure.pressure(self.directory)
-
     # -- its life --------------------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -277,6 +261,24 @@ class EmbeddedPlatform:
                 f"This platform has no {kind!r}; it has {', '.join(self._groups) or 'nothing before it is entered'}."
             )
         return self._groups[kind]
+
+
+class EmbeddedPlatform(GroupedPlatform):
+    """The one whose servers are processes of this machine. Make one with `create` (its own, for one run) or `by_hand.attach`."""
+
+    @property
+    def vault_server(self) -> Server:
+        assert self._vault, "the platform was entered"
+        return self._vault
+
+    def press(self, processors: int, mebibytes: int) -> None:
+        pressure.press(self.directory, self._environment, processors, mebibytes)
+
+    def relieve(self) -> None:
+        pressure.relieve(self.directory)
+
+    def pressure(self) -> Mapping[int, str]:
+        return pressure.pressure(self.directory)
 
 
 def _form(group: Group, starts: Sequence["Future[None]"]) -> None:

@@ -51,7 +51,7 @@ class Recipe(Protocol):
     transient: tuple[type[Exception], ...]
 
 
-class Server(Hurtable, Linked):
+class Serving:
     """An Instance that can be killed and can lose its disk. `address` is the public one, also while it is private."""
 
     def __init__(self, place: layout.Place, directory: Path, recipe: Recipe, environment: Mapping[str, str], waits: Waits) -> None:
@@ -184,6 +184,10 @@ class Server(Hurtable, Linked):
             return State()
         pids = {name: Pid(**read[name]) if read[name] else None for name in ("pid", "door")}
         return State(**{**read, **pids})
+
+
+class Server(Serving, Hurtable, Linked):
+    """One whose processes are on this machine, so that more can be done to it."""
 
 
 def _size(file: Path) -> int:

@@ -1,0 +1,204 @@
+"""What runs in a pod: starts, signals and ends server processes when it is told to, and carries connections to and from them.
+
+    python3 machine.py        (DRPLATFORM_TOKEN, DRPLATFORM_ENTRY in its environment)
+
+The standard library only, in one file: it is put into pods as text, whatever the image holds. A connection begins with a line of JSON:
+`token`, and either `to` (host:port, to which the rest is passed both ways) or `do` (see `Machine`), answered by a line of JSON.
+Servers keep the loopback addresses that they have on one machine. `routes` tell where in the cluster those of other pods are.
+"""
+
+import asyncio
+import contextlib
+import hmac
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+CHUNK = 64 * 1024
+PREAMBLE_BYTES = 16 * 1024 * 1024
+SECONDS_TO_CONNECT = 5.0
+SECONDS_TO_END = 5.0
+PYTHON = "@python"
+"""As a command's first word: the interpreter that this runs on."""
+Route = tuple[str, int, str]
+"""Host and port at which servers of other pods are known, and the entry (host:port) of the machine that they are on."""
+
+
+async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """One way, until it ends; then the other end is told that nothing more comes, or that it was broken off."""
+    try:
+        while data := await reader.read(CHUNK):
+            writer.write(data)
+            await writer.drain()
+        if writer.can_write_eof():
+            writer.write_eof()
+    except OSError:
+        writer.transport.abort()
+
+
+async def joined(one: tuple[asyncio.StreamReader, asyncio.StreamWriter], other: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
+    """Both ways. When one way has ended, the other gets a while: a connection closed with bytes unread would be reset."""
+    ways = [asyncio.ensure_future(pump(one[0], other[1])), asyncio.ensure_future(pump(other[0], one[1]))]
+    try:
+        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(ways, timeout=SECONDS_TO_END)
+    finally:
+        for way in ways:
+            way.cancel()
+        for _, writer in (one, other):
+            writer.close()
+
+
+async def dialled(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    host, _, port = address.rpartition(":")
+    return await asyncio.wait_for(asyncio.open_connection(host, int(port)), SECONDS_TO_CONNECT)
+
+
+class Routes:
+    """Listeners at the addresses of servers elsewhere. `path` gives the preamble lines and the first address for a route."""
+
+    def __init__(self, token: str, gateway: str = "") -> None:
+        self._token, self.gateway = token, gateway
+        self._listeners: dict[tuple[str, int], asyncio.Server] = {}
+        self._entries: dict[tuple[str, int], str] = {}
+
+    async def set(self, routes: list[Route]) -> None:
+        """Listen at these, and nowhere else."""
+        wanted = {(host, port): entry for host, port, entry in routes}
+        for key in [key for key in self._listeners if key not in wanted]:
+            self._listeners.pop(key).close()
+        self._entries = wanted
+        for host, port in wanted.keys() - self._listeners.keys():
+            self._listeners[host, port] = await asyncio.start_server(self._serve(host, port), host, port)
+
+    def _serve(self, host: str, port: int) -> Any:
+        async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                entry = self._entries[host, port]
+                hops = [entry, f"{host}:{port}"] if self.gateway else [f"{host}:{port}"]
+                found = await dialled(self.gateway or entry)
+            except (OSError, KeyError):
+                writer.close()
+                return
+            for hop in hops:
+                found[1].write(json.dumps({"token": self._token, "to": hop}).encode() + b"\n")
+            await joined((reader, writer), found)
+
+        return carry
+
+
+class Machine:
+    """The processes of one pod, by key. They live as long as the pod does; so do their disks."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._routes = Routes(token)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            order: dict[str, Any] = json.loads(await reader.readline())
+            if not hmac.compare_digest(str(order.get("token", "")), self._token):
+                raise PermissionError("no such token")
+            if "to" in order:
+                await joined((reader, writer), await dialled(order["to"]))
+                return
+            writer.write(json.dumps(await self._answer(order)).encode() + b"\n")
+            await writer.drain()
+        except (OSError, ValueError):
+            pass
+        finally:
+            writer.close()
+
+    async def _answer(self, order: Mapping[str, Any]) -> Mapping[str, Any]:
+        try:
+            found = getattr(self, f"do_{order['do']}")(order)
+            return {"ok": await found if asyncio.iscoroutine(found) else found}
+        except (OSError, KeyError, AttributeError, ValueError) as error:
+            return {"error": f"{type(error).__name__}: {error}"}
+
+    # -- what it can be told ---------------------------------------------------------------------------------------------------------
+
+    async def do_routes(self, order: Mapping[str, Any]) -> bool:
+        await self._routes.set([(str(host), int(port), str(entry)) for host, port, entry in order["routes"]])
+        return True
+
+    def do_launch(self, order: Mapping[str, Any]) -> int:
+        """Write the files, make the directories, and start the process of this key anew; its process id."""
+        self._end(order["key"])
+        directory = Path(order["directory"])
+        for made in (directory, *map(Path, order["directories"])):
+            made.mkdir(parents=True, exist_ok=True)
+        for name, text in order["files"].items():
+            self._write(directory / name, text)
+        command = [sys.executable if word == PYTHON else word for word in order["command"]]
+        command[0] = command[0] if Path(command[0]).is_file() else shutil.which(Path(command[0]).name) or command[0]
+        with self._log(order["key"]).open("wb") as log:
+            self._processes[order["key"]] = subprocess.Popen(
+                command, cwd=directory, env={**os.environ, **order["environment"]}, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        return self._processes[order["key"]].pid
+
+    def do_alive(self, order: Mapping[str, Any]) -> bool:
+        process = self._processes.get(order["key"])
+        return process is not None and process.poll() is None
+
+    def do_signal(self, order: Mapping[str, Any]) -> bool:
+        if alive := self.do_alive(order):
+            self._processes[order["key"]].send_signal(order["number"])
+        return alive
+
+    async def do_listens(self, order: Mapping[str, Any]) -> bool:
+        """Whether something here takes a connection at the address."""
+        try:
+            _, writer = await dialled(order["address"])
+        except OSError:
+            return False
+        writer.close()
+        return True
+
+    def do_log(self, order: Mapping[str, Any]) -> str:
+        file = self._log(order["key"])
+        return file.read_bytes()[-4000:].decode(errors="replace") if file.exists() else ""
+
+    def do_bytes(self, order: Mapping[str, Any]) -> int:
+        """Size of all files below the directory."""
+        total = 0
+        for file in Path(order["directory"]).rglob("*"):
+            with contextlib.suppress(FileNotFoundError):
+                total += file.lstat().st_size if file.is_file() else 0
+        return total
+
+    # -- details ---------------------------------------------------------------------------------------------------------------------
+
+    def _write(self, file: Path, text: str) -> None:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as opened:
+            opened.write(text)
+
+    def _log(self, key: str) -> Path:
+        return Path(os.environ.get("TMPDIR", "/tmp")) / f"{key}.log"
+
+    def _end(self, key: str) -> None:
+        if process := self._processes.pop(key, None):
+            process.kill()
+            process.wait()
+
+
+async def main() -> None:
+    token, entry = os.environ["DRPLATFORM_TOKEN"], int(os.environ["DRPLATFORM_ENTRY"])
+    stopped = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    machine = Machine(token)
+    await asyncio.start_server(machine.serve, os.environ.get("DRPLATFORM_LISTEN", "0.0.0.0"), entry, limit=PREAMBLE_BYTES)
+    await stopped.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

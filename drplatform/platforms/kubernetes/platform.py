@@ -1,0 +1,268 @@
+"""The Kubernetes platform: what of the embedded platform is another in a cluster: where servers are, how they are reached, what is cleared."""
+
+import json
+import platform as machine_of
+import secrets
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from drplatform.model import errors
+from drplatform.model.clock import Clock
+from drplatform.model.ports import Address
+from drplatform.platforms.embedded import binaries, layout, lease
+from drplatform.platforms.embedded.platform import GroupedPlatform
+from drplatform.platforms.embedded.process import ServerProcess
+from drplatform.platforms.embedded.server import Recipe, Server
+from drplatform.platforms.embedded.services import Process, Services, free_place
+from drplatform.platforms.kubernetes import cluster as clusters
+from drplatform.platforms.kubernetes import forward, manifests, remote
+from drplatform.platforms.kubernetes.cluster import Cluster
+from drplatform.platforms.kubernetes.remote import RemoteServer
+
+PROGRAMS = binaries.Programs(Path("/usr/local/bin/mongod"), Path("/usr/local/bin/valkey-server"), Path("/usr/local/bin/weed"))
+"""In the image."""
+GATEWAY = "gateway"
+"""The machine through which the runner reaches all others. Nothing else runs there."""
+SECONDS_TO_FORWARD = 60.0
+
+
+class KubernetesPlatform(GroupedPlatform):
+    """ports.Platform in a namespace of its own, which is gone when it is left. Make one with `open_cluster`."""
+
+    name = "kubernetes"
+
+    def __init__(
+        self, clock: Clock, base: Path, environment: Mapping[str, str], wanted: frozenset[str], cluster: Cluster, image: str, direct: bool
+    ) -> None:
+        super().__init__(clock, base, PROGRAMS, environment, wanted)
+        self._cluster, self._image, self._direct = cluster, image, direct
+        self._token = secrets.token_hex(24)
+        self._nodes: Mapping[str, tuple[str, ...]] = {}
+        self._rendered: list[manifests.Document] = []
+        self._entries: dict[str, str] = {}
+        self._places: dict[str, layout.Place] = {}
+        self._forwarder: ServerProcess | None = None
+        self._number = 0
+
+    @classmethod
+    def open_cluster(
+        cls,
+        clock: Clock,
+        base: Path,
+        environment: Mapping[str, str],
+        wanted: frozenset[str] = frozenset(),
+        image: str = manifests.IMAGE,
+        kubeconfig: str = "",
+        context: str = "",
+        direct: bool = False,
+    ) -> Self:
+        """A platform that starts when it is entered. `direct`: addresses of services are reached from here, as in a pod of the cluster.
+
+        Raises SettingsError without kubectl, or a cluster that answers and has a node which takes pods.
+        """
+        cluster = Cluster(kubeconfig, context, environment)
+        cluster.nodes()
+        return cls(clock, base, environment, wanted, cluster, image, direct)
+
+    @property
+    def namespace(self) -> str:
+        return f"drplatform-{self.id}"
+
+    # -- its life --------------------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Make the namespace and a machine for each server, and start everything; leaves nothing when it fails."""
+        self._lease = lease.create(self._base)
+        try:
+            drawn = layout.draw(self._wanted)
+            drawn.save(self._lease.directory)
+            self.id = self._lease.directory.name
+            self._nodes = clusters.regions(self._cluster.nodes(), layout.REGIONS)
+            self._prepare(self._lease.directory)
+            self._make_machines({GATEWAY: "", **{p.name: p.region for p in (*drawn.servers, drawn.vault)}})
+            self._places = {p.name: p for p in (*drawn.servers, drawn.vault)}
+            self._start_forwarding(self._lease.directory)
+            self.open(self._lease.directory, drawn)
+            self._start_servers()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Delete the namespace and remove the directory: nothing of it is needed any more."""
+        assert self._lease, "only the owner closes"
+        self._waits.closing.set()
+        if self.id:
+            self._cluster.delete("namespace", self.namespace)
+        self.id = self.id or self._lease.directory.name
+        if self._forwarder:
+            self._forwarder.kill()
+        if self._names:
+            self._names.signal_kill()
+        self._lease.remove(self._clock)
+        self._lease = None
+
+    def abandon(self) -> None:
+        """No wait goes on; what runs goes with the namespace."""
+        self._waits.closing.set()
+
+    def _prepare(self, directory: Path) -> None:
+        overlay = manifests.overlay(directory, self.namespace, self._image)
+        self._rendered = self._cluster.rendered(overlay)
+        manifests.mounted_at(self._rendered, self._base)
+        first, *others = manifests.shared(self._rendered, self.namespace, owner(directory), self._token)
+        self._cluster.apply([first])
+        self._cluster.apply(others)
+
+    def _make_machines(self, regions: Mapping[str, str]) -> None:
+        """Name -> region; no region: on any node. Returns when all are ready."""
+        for name, region in regions.items():
+            self._cluster.apply(manifests.of_machine(self._rendered, name, self._nodes.get(region, ())))
+        for service in self._cluster.get("services", "-n", self.namespace)["items"]:
+            self._entries[service["metadata"]["name"]] = f"{service['spec']['clusterIP']}:{manifests.ENTRY}"
+        self._waits.until(
+            f"the pods of {', '.join(regions)} ({self._image})",
+            lambda: self._unready(frozenset(regions)),
+            within=remote.SECONDS_TO_COME,
+            holds=lambda unready: not unready,
+        )
+
+    def _unready(self, names: frozenset[str]) -> list[str]:
+        """What is not ready yet, in words. Raises SettingsError for what will never be."""
+        pods = {p["metadata"]["labels"][manifests.SERVER]: p for p in self._cluster.get("pods", "-n", self.namespace)["items"]}
+        found = []
+        for name in sorted(names):
+            if why := _why_not_ready(pods.get(name)):
+                found.append(f"{name}: {why}")
+        if pulling := next((text for text in found if "ErrImageNeverPull" in text or "InvalidImageName" in text), ""):
+            raise errors.SettingsError(f"The cluster cannot have the image {self._image} ({pulling}); name another with --image.")
+        return found
+
+    def _delete_pod(self, name: str) -> None:
+        """Returns when another one is there in its place: nobody then takes the one that dies for it."""
+        before = self._pod_id(name)
+        self._cluster.run("delete", "pod", f"{name}-0", "-n", self.namespace, "--grace-period=0", "--force", "--ignore-not-found")
+        another = f"another pod of {name}"
+        self._waits.until(another, lambda: self._pod_id(name) not in ("", before), within=remote.SECONDS_TO_COME)
+        self._waits.until(
+            another, lambda: self._unready(frozenset({name})), within=remote.SECONDS_TO_COME, holds=lambda unready: not unready
+        )
+
+    def _pod_id(self, name: str) -> str:
+        listed = self._cluster.get("pods", "-n", self.namespace, "-l", f"{manifests.SERVER}={name}")["items"]
+        return str(listed[0]["metadata"]["uid"]) if listed else ""
+
+    # -- how servers are reached -----------------------------------------------------------------------------------------------------
+
+    def _start_forwarding(self, directory: Path) -> None:
+        """A process of this machine that takes connections at the addresses of all servers."""
+        beside = directory / "forward"
+        beside.mkdir()
+        self._forwarder = ServerProcess("forwarder", beside, directory, self._environment, self._waits)
+        self._write_routes(beside)
+        root = str(Path(__file__).parents[3])
+        self._forwarder.launch([sys.executable, "-m", "drplatform.platforms.kubernetes.forward", str(beside)], {"PYTHONPATH": root})
+        self._await_routes()
+
+    def _write_routes(self, beside: Path) -> None:
+        self._number += 1
+        forwarding = ("port-forward", f"pod/{GATEWAY}-0", "-n", self.namespace, "--address", "127.0.0.1", f":{manifests.ENTRY}")
+        way = {"gateway": self._entries[GATEWAY]} if self._direct else {"command": self._cluster.command(*forwarding)}
+        told = {"token": self._token, "number": self._number, "routes": self._routes(), **way}
+        fresh = beside / f"{forward.FILE}.new"
+        fresh.touch(mode=0o600)
+        fresh.write_text(json.dumps(told))
+        fresh.replace(beside / forward.FILE)
+
+    def _await_routes(self) -> None:
+        assert self._forwarder
+        forwarder, seen = self._forwarder, self.directory / "forward" / forward.SEEN
+
+        def told() -> bool:
+            if not forwarder.alive():
+                raise errors.StoreError(f"The way into the cluster has ended: {forwarder.last_words()}")
+            return seen.exists() and seen.read_text() == str(self._number)
+
+        self._waits.until("the way into the cluster", told, within=SECONDS_TO_FORWARD)
+
+    def _routes(self, without: str = "") -> list[tuple[str, int, str]]:
+        """For a machine: all but its own."""
+        return [
+            (place.host, port, self._entries[name])
+            for name, place in self._places.items()
+            if name != without
+            for port in sorted(set(place.ports.values()))
+        ]
+
+    def _ask(self, name: str, order: Mapping[str, Any]) -> Any:
+        """Ask the machine of a server. Before anything is started there, it is told where the others are."""
+        gateway = self._gateway()
+        if order["do"] == "launch":
+            routes = {"do": "routes", "routes": self._routes(without=name)}
+            remote.ask(gateway, self._token, self._entries[name], routes)
+        return remote.ask(gateway, self._token, self._entries[name], order)
+
+    def _gateway(self) -> Address:
+        """Where the gateway listens now."""
+        if self._direct:
+            host, _, port = self._entries[GATEWAY].rpartition(":")
+            return Address(host, int(port))
+        return Address("127.0.0.1", self._local_port())
+
+    def _local_port(self) -> int:
+        try:
+            return int((self.directory / "forward" / forward.PORT).read_text())
+        except (OSError, ValueError) as error:
+            raise remote.Away("The way into the cluster is not there at the moment.") from error
+
+    # -- how it is made --------------------------------------------------------------------------------------------------------------
+
+    def _server(self, place: layout.Place, directory: Path, recipe: Recipe) -> Any:
+        """The name server stays on this machine: it is outside all regions."""
+        if place.kind == layout.DNS:
+            return Server(place, directory, recipe, self._environment, self._waits)
+        return RemoteServer(place, directory, recipe, self._ask, self._delete_pod, self._waits)
+
+    def _serving(self, directory: Path, drawn: layout.Layout) -> Services:
+        def place(region: str, service: str) -> layout.Place:
+            found = free_place(drawn, region, service)
+            self._make_machines({found.name: region})
+            self._places[found.name] = found
+            self._write_routes(directory / "forward")
+            self._await_routes()
+            return found
+
+        return Services(place, lambda service, at: self._server(at, directory, Process(service)), self.endpoint)
+
+
+def _why_not_ready(pod: Mapping[str, Any] | None) -> str:
+    if pod is None or "deletionTimestamp" in pod["metadata"]:
+        return "no pod yet"
+    status = pod.get("status") or {}
+    conditions: Sequence[Mapping[str, Any]] = status.get("conditions") or []
+    if any(c["type"] == "Ready" and c["status"] == "True" for c in conditions):
+        return ""
+    waiting = [w for c in status.get("containerStatuses") or [] if (w := (c.get("state") or {}).get("waiting"))]
+    unscheduled = [c for c in conditions if c["type"] == "PodScheduled" and c["status"] == "False"]
+    words = [f"{w.get('reason', '')} {w.get('message', '')}" for w in waiting] or [str(c.get("message", "")) for c in unscheduled]
+    return "; ".join(word.strip()[:200] for word in words) or str(status.get("phase", "Pending"))
+
+
+def owner(directory: Path) -> str:
+    """The machine and the directory that a namespace is of."""
+    return f"{machine_of.node()}:{directory}"
+
+
+def sweep(base: Path, clock: Clock, cluster: Cluster) -> int:
+    """Clear every platform whose owner died, and its namespace; only of this machine, below `base`. The number of platforms cleared."""
+    cleared = lease.sweep(base, clock)
+    left = []
+    for namespace in cluster.get("namespaces", "-l", f"{manifests.PLATFORM}=true")["items"]:
+        node, _, place = str((namespace["metadata"].get("annotations") or {}).get(manifests.OWNER, "")).partition(":")
+        gone = node == machine_of.node() and Path(place).parent == base.absolute() and not Path(place).exists()
+        if gone and "deletionTimestamp" not in namespace["metadata"]:
+            left.append(namespace["metadata"]["name"])
+            cluster.delete("namespace", left[-1])
+    return max(cleared, len(left))
