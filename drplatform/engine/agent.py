@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from drplatform.engine import backups, monitor
+from drplatform.engine import backups, leases, monitor
 from drplatform.engine.alerting import Alerting
 from drplatform.engine.backups.catalogue import Listing
 from drplatform.engine.capturing import Capturing
@@ -28,6 +28,9 @@ WATCH_SECONDS = 15.0
 AGAIN_SECONDS = (1.0, 5.0, 15.0, 60.0)
 """Pauses before something that failed is tried again; the last one from then on."""
 SECONDS_TO_END = 120.0
+PAUSE_SECONDS = 2.0
+LOOK_SECONDS = 60.0
+"""How often it is looked whether somebody else has done a job that is due."""
 
 Tell = Callable[[str], object]
 
@@ -87,8 +90,11 @@ class Agent:
     _replicating: dict[str, Replicating] = field(default_factory=dict)
     _listing: Listing | None = None
     _looked: float | None = None
+    _done: dict[str, datetime] = field(default_factory=dict)
+    _started: datetime | None = None
 
     def run(self) -> None:
+        self._started = self.duties.clock.utc()
         self._captures = {store: _Following() for store in self.duties.captured}
         bodies: list[tuple[str, Callable[[], None]]] = [(f"capture {s}", lambda s=s: self._capture(s)) for s in self._captures]  # type: ignore[misc]
         bodies += [(job.name, lambda job=job: self._schedule(job)) for job in self.duties.jobs if not job.is_continuous]  # type: ignore[misc]
@@ -182,22 +188,37 @@ class Agent:
             if not held:
                 self.duties.tell(f"{lease.name}: another agent has taken over.")
                 break
-            self.duties.clock.wait(self.stop if not ended.is_set() else ended, TERM.total_seconds() / 3)
+            self._pause(ended, TERM.total_seconds() / 3)
         ended.set()
 
+    def _pause(self, ended: threading.Event, seconds: float) -> None:
+        """Until one of the two is set, or so long."""
+        until = self.duties.clock.monotonic() + seconds
+        while self.duties.clock.monotonic() < until and not self.stop.is_set() and not self.duties.clock.wait(ended, PAUSE_SECONDS):
+            pass
+
     def _schedule(self, job: Job) -> None:
-        """Wait for the job's next time and do it, if nobody else does. What fails is told and waits for its next time."""
-        clock = self.duties.clock
-        due = monitor.next_due(job.schedule, clock.utc())
-        while not self.stop.is_set() and (left := (due - clock.utc()).total_seconds()) > 0:
-            clock.wait(self.stop, min(left, 60.0))
-        if self.stop.is_set() or not Lease(_at(job, due), self.duties.holder, self.duties.repository, clock).acquire():
+        """Do the job's last time, unless that is done or being done; else wait for the next. What fails, or was broken off, is tried again."""
+        clock, stop = self.duties.clock, self.stop
+        due = monitor.last_due(job.schedule, clock.utc())
+        after = monitor.next_due(job.schedule, due)
+        if not self._owed(job, due):
+            clock.wait(stop, min((after - clock.utc()).total_seconds(), LOOK_SECONDS))
             return
-        try:
-            self.duties.perform(job)
-            self.performed[job.name] = self.performed.get(job.name, 0) + 1
-        except errors.DrplatformError as error:
-            self._failed(job.name, error)
+        with self._leased(_at(job, due)) as ended:
+            if ended is not None:
+                self.duties.perform(job)
+                leases.Lease(_at(job, due), self.duties.holder, self.duties.repository, clock).close(after + (after - due))
+                self._done[job.name] = due
+                self.performed[job.name] = self.performed.get(job.name, 0) + 1
+                leases.forget(self.duties.repository, _at(job, due))
+
+    def _owed(self, job: Job, due: datetime) -> bool:
+        """What was due before anything was ever backed up here is not made up for. Nothing is owed until the watch has looked."""
+        listing, began = self._listing, self._started
+        if listing is None or began is None or self._done.get(job.name) == due:
+            return False
+        return due >= _began(listing, began)
 
     def _watch(self) -> None:
         self.look()
@@ -209,16 +230,19 @@ class Agent:
         self._listing = backups.Catalogue(d.repository).read()
         now = d.clock.utc()
         self.observed = monitor.observe(
-            d.records(), self._listing, self._seen(), d.policy, d.stores, now, self._since(now), d.capacity, self._replications()
+            d.records(),
+            self._listing,
+            self._seen(),
+            d.policy,
+            d.stores,
+            now,
+            _began(self._listing, now),
+            d.capacity,
+            self._replications(),
         )
         d.alerting.update(monitoring.alerts(self.observed, d.policy), now)
         self._looked = d.clock.monotonic()
         return self.observed
-
-    def _since(self, now: datetime) -> datetime:
-        """Backups that were due before the first one was taken are not missed."""
-        taken = [m.started for m in self._listing.manifests] if self._listing else []
-        return min(taken, default=now)
 
     def _replications(self) -> list[Replication]:
         """Of the stores that replicate by themselves, whose endpoint names more than one server, and of those that we replicate."""
@@ -238,3 +262,8 @@ class Agent:
 def _at(job: Job, due: datetime) -> str:
     """A job is done once at each of its times, whichever agent does it."""
     return f"job-{job.name}-{due:%Y%m%dT%H%M}"
+
+
+def _began(listing: Listing, now: datetime) -> datetime:
+    """Backups that were due before the first one was taken are not missed."""
+    return min((m.started for m in listing.manifests), default=now)

@@ -14,6 +14,7 @@ from drplatform.model.clock import Clock
 
 TERM = timedelta(seconds=30)
 SKEW = timedelta(seconds=10)
+CLOSING = 10
 KEPT = 3
 """So many old numbers are left behind; the rest is deleted."""
 
@@ -53,6 +54,15 @@ class Lease:
             with suppress(errors.ObjectExists):
                 self.repository.put(self._key(number + 1), self._content("", self.clock.utc() - SKEW))
 
+    def close(self, until: datetime) -> None:
+        """Nobody takes it before then, not even we: what it was for is done."""
+        for _ in range(CLOSING):
+            number, _, _ = self._newest()
+            with suppress(errors.ObjectExists):  # a renewal of our own was first
+                self.repository.put(self._key(number + 1), self._content("", until))
+                return
+        raise errors.StoreError(f"The lease {self.name} is taken anew all the time; see who does.")
+
     def _newest(self) -> tuple[int, str, datetime]:
         keys = [info.key for info in self.repository.list(f"leases/{self.name}/")]
         if not keys:
@@ -74,3 +84,16 @@ class Lease:
 
     def _content(self, holder: str, until: datetime) -> bytes:
         return json.dumps({"holder": holder, "until": until.isoformat()}).encode()
+
+
+def forget(repository: ports.Repository, newest: str, kept: int = KEPT) -> None:
+    """Of leases whose names end with a time, and are like the newest but for that, leave only the last few."""
+    alike = {
+        name
+        for info in repository.list(f"leases/{newest.rpartition('-')[0]}-")
+        if len(name := info.key.split("/")[1]) == len(newest) and name <= newest
+    }
+    for name in sorted(alike)[:-kept]:
+        for info in list(repository.list(f"leases/{name}/")):
+            with suppress(errors.StoreError):  # a vault may keep what it has; old leases do no harm
+                repository.delete(info.key)

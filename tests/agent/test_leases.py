@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from drplatform import environment
+from drplatform.engine import leases
 from drplatform.engine.leases import SKEW, TERM, Lease
 from drplatform.model import errors
 from drplatform.model.clock import FakeClock
@@ -66,3 +67,26 @@ def test_an_unreadable_lease_is_said_and_not_taken():
     repository.put("leases/job/000000000001", b"rubbish")
     with pytest.raises(errors.IntegrityError, match="leases/job/000000000001"):
         make("one", clock, repository).acquire()
+
+
+def test_what_is_done_is_taken_by_nobody_before_its_time_not_even_by_who_did_it():
+    clock, repository = FakeClock(datetime(2026, 1, 1, tzinfo=UTC)), memory.MemoryRepository(FakeClock())
+    one, two = make("one", clock, repository), make("two", clock, repository)
+    assert one.acquire()
+    one.close(clock.utc() + timedelta(hours=2))
+    one.release()
+    clock.advance(3600)
+    assert not one.acquire() and not two.acquire() and not one.holder_now()
+    clock.advance(3600 + SKEW.total_seconds())
+    assert two.acquire()
+
+
+def test_of_leases_of_a_time_the_last_few_are_left_and_others_are_not_touched():
+    repository = memory.MemoryRepository(FakeClock())
+    for hour in range(8):
+        for name in ("job-full", "job-full-2"):
+            repository.put(f"leases/{name}-20260101T{hour:02}00/000000000001", b"{}")
+    leases.forget(repository, "job-full-20260101T0600")
+    left = [info.key.split("/")[1] for info in repository.list("leases/")]
+    assert [name for name in left if not name.startswith("job-full-2-")] == [f"job-full-20260101T{hour:02}00" for hour in (4, 5, 6, 7)]
+    assert len([name for name in left if name.startswith("job-full-2-")]) == 8
