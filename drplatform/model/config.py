@@ -13,7 +13,9 @@ from drplatform.model.reading import Reader
 
 OPTIONS = {
     "mongodb": frozenset({"replica_set", "read_from"}),
-    "redis": frozenset({"transfer", "acknowledging_replicas", "tls", "tls_ca", "tls_certificate", "tls_key", "source_bind", "source_host"}),
+    "redis": frozenset(
+        {"transfer", "acknowledging_replicas", "tls", "tls_ca", "tls_certificate", "tls_key", "source_bind", "source_host", "source_port"}
+    ),
     "files": frozenset({"buckets", "region", "scheme"}),
     "configuration": frozenset({"directory"}),
     "kubernetes": frozenset({"kubeconfig", "context", "namespaces", "kinds", "labels", "map"}),

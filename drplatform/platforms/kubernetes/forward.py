@@ -2,7 +2,8 @@
 
     python -m drplatform.platforms.kubernetes.forward DIRECTORY
 
-DIRECTORY/forward.json, read again when it changes: `token`, `routes` (see `machine.Routes`), and how the gateway is reached: `gateway`
+DIRECTORY/forward.json, read again when it changes: `token`, `routes` (see `machine.Routes`), `back` (entry and address: who connects there in
+that pod reaches the same address here), and how the gateway is reached: `gateway`
 (host:port), or `command` (a `kubectl port-forward` that says at which port it listens; started again when it ends).
 """
 
@@ -13,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from drplatform.platforms.kubernetes.machine import Routes
+from drplatform.platforms.kubernetes.machine import Routes, Stream, dialled, joined
 
 FILE, SEEN, PORT = "forward.json", "forward.seen", "forward.port"
 PERIOD = 0.1
@@ -26,9 +27,12 @@ async def follow(directory: Path) -> None:
     routes = Routes(told["token"], told.get("gateway", ""))
     if not routes.gateway:
         keeper = asyncio.ensure_future(keep(told["command"], routes, directory))
-    number = -1
+    number, returns = -1, dict[tuple[str, str], asyncio.Future[None]]()
     while True:
         told = read(directory)
+        for back in ((entry, address) for entry, address in told["back"]):
+            if back not in returns:
+                returns[back] = asyncio.ensure_future(carry_back(routes, told["token"], *back))
         if told["number"] != number and routes.gateway:
             await routes.set([tuple(route) for route in told["routes"]])
             number = told["number"]
@@ -36,6 +40,33 @@ async def follow(directory: Path) -> None:
         if not told.get("gateway") and keeper.done():
             keeper.result()
         await asyncio.sleep(PERIOD)
+
+
+async def carry_back(routes: Routes, token: str, entry: str, address: str) -> None:
+    """What connects to the address in a pod reaches the same address here. For ever: one connection is waited for at a time."""
+    lines = [{"token": token, "to": entry}, {"token": token, "do": "accept", "address": address}]
+    carried = set[asyncio.Future[None]]()
+    while True:
+        try:
+            reader, writer = await dialled(routes.gateway)
+            writer.write(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
+            if await reader.readline():
+                carried.add(task := asyncio.ensure_future(meet((reader, writer), address)))
+                task.add_done_callback(carried.discard)
+                continue
+            writer.close()
+        except (OSError, ValueError):
+            pass
+        await asyncio.sleep(PERIOD)
+
+
+async def meet(stream: Stream, address: str) -> None:
+    try:
+        found = await dialled(address)
+    except OSError:
+        stream[1].close()
+        return
+    await joined(stream, found)
 
 
 async def keep(command: list[str], routes: Routes, directory: Path) -> None:

@@ -30,6 +30,9 @@ Route = tuple[str, int, str]
 """Host and port at which servers of other pods are known, and the entry (host:port) of the machine that they are on."""
 
 
+Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
 async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """One way, until it ends; then the other end is told that nothing more comes, or that it was broken off."""
     try:
@@ -42,7 +45,7 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
         writer.transport.abort()
 
 
-async def joined(one: tuple[asyncio.StreamReader, asyncio.StreamWriter], other: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
+async def joined(one: Stream, other: Stream) -> None:
     """Both ways. When one way has ended, the other gets a while: a connection closed with bytes unread would be reset."""
     ways = [asyncio.ensure_future(pump(one[0], other[1])), asyncio.ensure_future(pump(other[0], one[1]))]
     try:
@@ -55,7 +58,7 @@ async def joined(one: tuple[asyncio.StreamReader, asyncio.StreamWriter], other: 
             writer.close()
 
 
-async def dialled(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def dialled(address: str) -> Stream:
     host, _, port = address.rpartition(":")
     return await asyncio.wait_for(asyncio.open_connection(host, int(port)), SECONDS_TO_CONNECT)
 
@@ -100,6 +103,8 @@ class Machine:
         self._token = token
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._routes = Routes(token)
+        self._pod = os.environ.get("DRPLATFORM_POD", "")
+        self._waiting: dict[str, asyncio.Queue[Stream]] = {}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -109,6 +114,9 @@ class Machine:
             if "to" in order:
                 await joined((reader, writer), await dialled(order["to"]))
                 return
+            if order["do"] == "accept":
+                await self._accept(order["address"], (reader, writer))
+                return
             writer.write(json.dumps(await self._answer(order)).encode() + b"\n")
             await writer.drain()
         except (OSError, ValueError):
@@ -117,11 +125,28 @@ class Machine:
             writer.close()
 
     async def _answer(self, order: Mapping[str, Any]) -> Mapping[str, Any]:
+        if order.get("unless") == self._pod != "":
+            return {"away": "the pod is about to go"}
         try:
             found = getattr(self, f"do_{order['do']}")(order)
             return {"ok": await found if asyncio.iscoroutine(found) else found}
         except (OSError, KeyError, AttributeError, ValueError) as error:
             return {"error": f"{type(error).__name__}: {error}"}
+
+    async def _accept(self, address: str, teller: Stream) -> None:
+        """Listen at the address, and give the teller the next connection there: a line first, then all that comes."""
+        if address not in self._waiting:
+            queue = self._waiting[address] = asyncio.Queue()
+            host, _, port = address.rpartition(":")
+            await asyncio.start_server(lambda reader, writer: queue.put((reader, writer)), host, int(port))
+        taken, gone = asyncio.ensure_future(self._waiting[address].get()), asyncio.ensure_future(teller[0].read(1))
+        await asyncio.wait((taken, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not taken.done():
+            taken.cancel()
+            return
+        gone.cancel()
+        teller[1].write(b"{}\n")
+        await joined(taken.result(), teller)
 
     # -- what it can be told ---------------------------------------------------------------------------------------------------------
 

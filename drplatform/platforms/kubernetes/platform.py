@@ -3,14 +3,16 @@
 import json
 import platform as machine_of
 import secrets
+import socket
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 from drplatform.model import errors
 from drplatform.model.clock import Clock
-from drplatform.model.ports import Address
+from drplatform.model.ports import Address, Endpoint
 from drplatform.platforms.embedded import binaries, layout, lease
 from drplatform.platforms.embedded.platform import GroupedPlatform
 from drplatform.platforms.embedded.process import ServerProcess
@@ -26,6 +28,7 @@ PROGRAMS = binaries.Programs(Path("/usr/local/bin/mongod"), Path("/usr/local/bin
 GATEWAY = "gateway"
 """The machine through which the runner reaches all others. Nothing else runs there."""
 SECONDS_TO_FORWARD = 60.0
+_HERE = "127.0.0.1"
 
 
 class KubernetesPlatform(GroupedPlatform):
@@ -45,6 +48,8 @@ class KubernetesPlatform(GroupedPlatform):
         self._places: dict[str, layout.Place] = {}
         self._forwarder: ServerProcess | None = None
         self._number = 0
+        self._gone: dict[str, str] = {}
+        self._source_port = 0
 
     @classmethod
     def open_cluster(
@@ -83,6 +88,7 @@ class KubernetesPlatform(GroupedPlatform):
             self._prepare(self._lease.directory)
             self._make_machines({GATEWAY: "", **{p.name: p.region for p in (*drawn.servers, drawn.vault)}})
             self._places = {p.name: p for p in (*drawn.servers, drawn.vault)}
+            self._source_port = _free_port()
             self._start_forwarding(self._lease.directory)
             self.open(self._lease.directory, drawn)
             self._start_servers()
@@ -141,20 +147,33 @@ class KubernetesPlatform(GroupedPlatform):
         return found
 
     def _delete_pod(self, name: str) -> None:
-        """Returns when another one is there in its place: nobody then takes the one that dies for it."""
-        before = self._pod_id(name)
+        """Another one comes in its place. The one that goes is noted, so that nobody takes it for the new one."""
+        self._gone[name] = self._pod_id(name)
         self._cluster.run("delete", "pod", f"{name}-0", "-n", self.namespace, "--grace-period=0", "--force", "--ignore-not-found")
-        another = f"another pod of {name}"
-        self._waits.until(another, lambda: self._pod_id(name) not in ("", before), within=remote.SECONDS_TO_COME)
-        self._waits.until(
-            another, lambda: self._unready(frozenset({name})), within=remote.SECONDS_TO_COME, holds=lambda unready: not unready
-        )
 
     def _pod_id(self, name: str) -> str:
         listed = self._cluster.get("pods", "-n", self.namespace, "-l", f"{manifests.SERVER}={name}")["items"]
         return str(listed[0]["metadata"]["uid"]) if listed else ""
 
     # -- how servers are reached -----------------------------------------------------------------------------------------------------
+
+    def endpoint(self, kind: str) -> Endpoint:
+        return self._reachable(super().endpoint(kind))
+
+    def endpoint_in(self, region: str, kind: str) -> Endpoint:
+        return self._reachable(super().endpoint_in(region, kind))
+
+    def provision(self, region: str, kind: str) -> Endpoint:
+        return self._reachable(super().provision(region, kind))
+
+    def isolate(self, region: str, kind: str) -> tuple[Endpoint, ...]:
+        return tuple(map(self._reachable, super().isolate(region, kind)))
+
+    def _reachable(self, endpoint: Endpoint) -> Endpoint:
+        if endpoint.kind != layout.REDIS:
+            return endpoint
+        source = {"source_bind": _HERE, "source_host": _HERE, "source_port": str(self._source_port)}
+        return replace(endpoint, options={**endpoint.options, **source})
 
     def _start_forwarding(self, directory: Path) -> None:
         """A process of this machine that takes connections at the addresses of all servers."""
@@ -168,9 +187,9 @@ class KubernetesPlatform(GroupedPlatform):
 
     def _write_routes(self, beside: Path) -> None:
         self._number += 1
-        forwarding = ("port-forward", f"pod/{GATEWAY}-0", "-n", self.namespace, "--address", "127.0.0.1", f":{manifests.ENTRY}")
+        forwarding = ("port-forward", f"pod/{GATEWAY}-0", "-n", self.namespace, "--address", _HERE, f":{manifests.ENTRY}")
         way = {"gateway": self._entries[GATEWAY]} if self._direct else {"command": self._cluster.command(*forwarding)}
-        told = {"token": self._token, "number": self._number, "routes": self._routes(), **way}
+        told = {"token": self._token, "number": self._number, "routes": self._routes(), "back": self._back(), **way}
         fresh = beside / f"{forward.FILE}.new"
         fresh.touch(mode=0o600)
         fresh.write_text(json.dumps(told))
@@ -196,20 +215,24 @@ class KubernetesPlatform(GroupedPlatform):
             for port in sorted(set(place.ports.values()))
         ]
 
+    def _back(self) -> list[tuple[str, str]]:
+        """Redis fetches what is restored into it from the runner."""
+        return [(self._entries[n], f"{_HERE}:{self._source_port}") for n, p in self._places.items() if p.kind == layout.REDIS]
+
     def _ask(self, name: str, order: Mapping[str, Any]) -> Any:
         """Ask the machine of a server. Before anything is started there, it is told where the others are."""
         gateway = self._gateway()
         if order["do"] == "launch":
-            routes = {"do": "routes", "routes": self._routes(without=name)}
+            routes = {"do": "routes", "routes": self._routes(without=name), "unless": self._gone.get(name, "")}
             remote.ask(gateway, self._token, self._entries[name], routes)
-        return remote.ask(gateway, self._token, self._entries[name], order)
+        return remote.ask(gateway, self._token, self._entries[name], {**order, "unless": self._gone.get(name, "")})
 
     def _gateway(self) -> Address:
         """Where the gateway listens now."""
         if self._direct:
             host, _, port = self._entries[GATEWAY].rpartition(":")
             return Address(host, int(port))
-        return Address("127.0.0.1", self._local_port())
+        return Address(_HERE, self._local_port())
 
     def _local_port(self) -> int:
         try:
@@ -235,6 +258,12 @@ class KubernetesPlatform(GroupedPlatform):
             return found
 
         return Services(place, lambda service, at: self._server(at, directory, Process(service)), self.endpoint)
+
+
+def _free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind((_HERE, 0))
+        return int(taken.getsockname()[1])
 
 
 def _why_not_ready(pod: Mapping[str, Any] | None) -> str:

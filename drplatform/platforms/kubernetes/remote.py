@@ -41,6 +41,8 @@ def ask(gateway: Address, token: str, entry: str, order: Mapping[str, Any]) -> A
             answer = json.loads(file.readline())
     except (OSError, ValueError) as error:
         raise Away(f"The machine at {entry} does not answer ({type(error).__name__}); look at its pod.") from error
+    if "away" in answer:
+        raise Away(f"The machine at {entry} is going: {answer['away']}.")
     if "error" in answer:
         raise errors.StoreError(f"The machine at {entry} could not {order['do']}: {answer['error']}")
     return answer["ok"]

@@ -6,7 +6,8 @@ The outside uses `connect`, and `disk` for a server's own files. Options of the 
 - `tls`: `yes`, with `tls_ca`, `tls_certificate`, `tls_key`;
 - `directory`: no server, but the files of one: a dump reads what a dead server left there, a restore writes what a stock server with
   `appendonly yes` starts from (`aof`: `single` for the one file of Redis 6); needs no address;
-- `source_bind` (listen there) and `source_host` (what the target is told), for a target that sees us at another address than we do.
+- `source_bind` (listen there), `source_port` (at this port) and `source_host` (what the target is told), for a target that sees us at another
+  address than we do, or through something that passes a port on.
 """
 
 from drplatform.model.clock import Clock

@@ -133,7 +133,7 @@ class RedisRestore:
         It may hear nothing for long while chunks are fetched, so it is told to be patient. Where it keeps nothing on disk, the snapshot that it
         received must not stay there either: it would start from that, without the stream.
         """
-        self._source = Source(self._source_host(), self._clock)
+        self._source = Source(self._source_host(), self._clock, int(self._endpoint.options.get("source_port", 0)))
         self._change({"repl-timeout": "86400", "rdb-del-sync-files": "yes"})
         had_password, user = bool(wires.setting(self._admin, "masterauth")), wires.setting(self._admin, notes.NAME)
         note = Note(self._plan, {**self._settings, notes.NAME: "" if Note.of(user) else user}, had_password)

@@ -20,9 +20,9 @@ PATIENCE = 60.0
 class Source:
     """Order of use: address, password (told to the target), admit, send*, end_of_snapshot, taken_over, send*."""
 
-    def __init__(self, host: str, clock: Clock) -> None:
+    def __init__(self, host: str, clock: Clock, port: int = 0) -> None:
         self._clock = clock
-        self._listener = socket.create_server((host, 0))
+        self._listener = socket.create_server((host, port))
         self._target: Wire | None = None
         self._mark = secrets.token_hex(20).encode()
         self.password = secrets.token_hex(24)
