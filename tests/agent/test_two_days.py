@@ -32,7 +32,7 @@ from drplatform.model.policy import CONTINUOUS
 FACTOR = 430
 LATE = timedelta(minutes=50)
 """So near the end, what is due may not be done: an outage lasts up to 20 minutes, and another attempt takes its time."""
-KEPT = {("mongodb", "full"): "20h", ("files", "full"): "30h", ("configuration", "full"): "30h"}
+KEPT = {("mongodb", "full"): "26h", ("files", "full"): "30h", ("configuration", "full"): "30h"}
 OUTAGE = timedelta(minutes=20)
 
 
