@@ -65,6 +65,8 @@ class Duties:
     holder: str
     tell: Tell
     capacity: int | None = None
+    expiries: Callable[[], Mapping[str, datetime]] = dict
+    """When certificates and keys end to be good, by what they are; UNREADABLE for what cannot be read."""
     watch_seconds: float = WATCH_SECONDS
     replicas: Mapping[str, Replica] = field(default_factory=dict)
 
@@ -239,6 +241,7 @@ class Agent:
             _began(self._listing, now),
             d.capacity,
             self._replications(),
+            d.expiries(),
         )
         d.alerting.update(monitoring.alerts(self.observed, d.policy), now)
         self._looked = d.clock.monotonic()

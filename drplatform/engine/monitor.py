@@ -29,6 +29,7 @@ def observe(
     began: datetime,
     capacity: int | None = None,
     replications: Sequence[Replication] = (),
+    expiries: Mapping[str, datetime] = {},
 ) -> Observed:
     """`stores`: those that are watched; `began`: what was due before nobody watched."""
     log, watched = list(records), tuple(stores)
@@ -45,6 +46,7 @@ def observe(
         growth=_growth(listing.manifests, now),
         capacity=capacity,
         replications=tuple(replications),
+        expiries=expiries,
     )
 
 

@@ -11,7 +11,7 @@ from drplatform.engine import agent as agents
 from drplatform.engine import backups, monitor, schedule
 from drplatform.engine.alerting import Alerting
 from drplatform.engine.backups import holds, pruning
-from drplatform.environment import edges
+from drplatform.environment import edges, expiries
 from drplatform.environment.places import Places, Vault, Where, secret
 from drplatform.model import config, errors, ports, retention
 from drplatform.model.backup import BackupKind
@@ -48,6 +48,7 @@ class Daily(Places):
             holder=f"{machine.node()}-{os.getpid()}-{secrets.token_hex(4)}",
             tell=tell,
             capacity=configured.capacity,
+            expiries=lambda: expiries.all_of(configured, where.beside(""), self._identity(where, configured)),
             replicas=self._replicas(configured, where),
         )
         return agents.Agent(duties)

@@ -86,10 +86,14 @@ class Places(Platforms):
     def vault(self, where: Where) -> Vault:
         """The backups of the directory, of the configuration, or of a platform made by hand; with keys when there are some."""
         configured = self.configured(where)
-        file = where.identity or (where.beside(configured.identity) if configured and configured.identity else None)
-        file = file or (self.identity_file if self.identity_file.exists() else None)
+        file = self._identity(where, configured)
         repository = edges.repository(self._vault_place(where, configured), self.clock)
         return Vault(repository, backups.Ring(backups.read_identities(file), repository) if file else None)
+
+    def _identity(self, where: Where, configured: config.Config | None) -> Path | None:
+        """The file of the private key that is used here, if any is."""
+        file = where.identity or (where.beside(configured.identity) if configured and configured.identity else None)
+        return file or (self.identity_file if self.identity_file.exists() else None)
 
     def _vault_place(self, where: Where, configured: config.Config | None) -> ports.Endpoint | Path:
         if where.repository:

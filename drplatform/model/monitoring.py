@@ -6,7 +6,7 @@ Every alert is a sentence that says what is wrong and what to do next. What was 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from drplatform.model.compliance import Due
 from drplatform.model.policy import Policy
@@ -23,6 +23,8 @@ ANOMALY_SHARE = 0.25
 HISTORY = 5
 """So many earlier backups are needed to tell an anomaly."""
 FULL_SOON = timedelta(days=14)
+UNREADABLE = datetime.fromtimestamp(0, UTC)
+"""The end of a certificate or key that is not there, or is none."""
 
 
 @dataclass(frozen=True)
@@ -210,4 +212,5 @@ def _vault(seen: Observed) -> Iterable[Alert]:
             )
     for name, end in seen.expiries.items():
         if end - seen.at < FULL_SOON:
-            yield Alert("KeyExpires", name, WARNING, f"{name} expires on {end:%Y-%m-%d}; renew it.")
+            told = "cannot be read; put it back" if end == UNREADABLE else f"expires on {end:%Y-%m-%d}; renew it"
+            yield Alert("KeyExpires", name, CRITICAL if end <= seen.at else WARNING, f"{name[:1].upper()}{name[1:]} {told}.")

@@ -52,6 +52,9 @@ def page(seen: Observed, policy: Policy, firing: tuple[Alert, ...], failures: Ma
     gauge("vault_stored_bytes", "Bytes of all backups").set(seen.stored_bytes)
     gauge("vault_growth_bytes_per_day", "Growth in the last week").set(seen.growth)
     gauge("vault_capacity_bytes", "Room for backups").set(NEVER if seen.capacity is None else seen.capacity)
+    ends = gauge("expiry_timestamp_seconds", "When a certificate or key ends to be good (seconds since 1970)", "subject")
+    for name, end in seen.expiries.items():
+        ends.labels(name).set(end.timestamp())
     alerts = gauge("alert", "1 while an alert fires", "alert", "subject", "severity")
     for alert in firing:
         alerts.labels(alert.name, alert.subject, alert.severity).set(1)

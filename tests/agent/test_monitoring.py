@@ -57,6 +57,7 @@ BAD = {
     ("RecoveryObjectiveMissed", "rto mongodb"): {"recoveries": (Recovery("rto", "mongodb", 4000.0, 3600.0, "FAILED", NOW),)},
     ("BackupDamaged", "20260601-aa"): {"damaged": ("20260601-aa: a chunk is missing",)},
     ("VaultFull", "vault"): {"growth": 1000.0},
+    ("KeyExpires", "the certificate of redis "): {"expiries": {"the certificate of redis": monitoring.UNREADABLE}},
     ("KeyExpires", "the certificate of redis"): {"expiries": {"the certificate of redis": NOW + 3 * DAY}},
 }
 
