@@ -12,6 +12,8 @@ from drplatform.environment import Environment, PlatformStatus
 from drplatform.model import drill
 from drplatform.model.ports import Endpoint
 
+KIND = "kind"
+
 
 @click.group("platform")
 def group() -> None:
@@ -22,8 +24,23 @@ def group() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--names", is_flag=True, help="With a name server, whose public names a failover points elsewhere.")
 @click.option("--witness", is_flag=True, help="With a member of MongoDB in each region and one in a third place.")
-def up(as_json: bool, names: bool, witness: bool) -> int:
-    """Start a platform that stays up until `drplatform platform down`, and print its endpoints."""
+@click.option(
+    "--platform", type=click.Choice(("embedded", KIND)), default="embedded", show_default=True, help="kind: a cluster to drill in."
+)
+@click.option("--image", help="Of the servers, to bring into the cluster.  [default: drplatform-servers]")
+def up(as_json: bool, names: bool, witness: bool, platform: str, image: str | None) -> int:
+    """Start a platform that stays up until `drplatform platform down`, and print its endpoints.
+
+    With --platform kind: make a Kubernetes cluster of two regions on this machine, when it has what that takes; drills then run in it.
+
+    \b
+    drplatform platform up --names
+    drplatform platform up --platform kind
+    """
+    if platform == KIND:
+        context = environment.kind_up(options.settings(image=image).image)
+        click.echo(f"The cluster is up; drill in it with: drplatform drill run FEATURE --platform kubernetes --context {context}")
+        return 0
     env = Environment.open(options.settings())
     wanted = {drill.NAMES: names, drill.WITNESS: witness}
     _show([env.up(frozenset(name for name, asked in wanted.items() if asked))], as_json)
@@ -41,8 +58,13 @@ def status(as_json: bool) -> int:
 
 @group.command()
 @click.argument("platform_id", required=False)
-def down(platform_id: str | None) -> int:
+@click.option("--platform", type=click.Choice(("embedded", KIND)), default="embedded", show_default=True, help="kind: the cluster.")
+def down(platform_id: str | None, platform: str) -> int:
     """Stop the platform of that id (default: the only one) and remove everything it stored."""
+    if platform == KIND:
+        environment.kind_down()
+        click.echo("The cluster is gone.")
+        return 0
     env = Environment.open(options.settings())
     click.echo(f"Platform {env.down(platform_id)} is down, and nothing of it is left.")
     return 0

@@ -18,7 +18,18 @@ from drplatform.engine.killswitch import KillSwitch
 from drplatform.engine.kit import Keys, Kit
 from drplatform.environment import apart, clusters, edges
 from drplatform.environment.daily import Daily
-from drplatform.environment.edges import build_image, connect, fault, fault_kinds, read_feature, repository, traffic, versions
+from drplatform.environment.edges import (
+    build_image,
+    connect,
+    fault,
+    fault_kinds,
+    kind_down,
+    kind_up,
+    read_feature,
+    repository,
+    traffic,
+    versions,
+)
 from drplatform.environment.places import Vault, Where
 from drplatform.environment.platforms import PlatformStatus
 from drplatform.environment.settings import IMAGE, PLATFORMS, Settings, SystemClock, load_policy
@@ -40,6 +51,8 @@ __all__ = [
     "drill_keys",
     "fault",
     "fault_kinds",
+    "kind_down",
+    "kind_up",
     "load_policy",
     "read_feature",
     "repository",

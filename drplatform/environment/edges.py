@@ -72,6 +72,15 @@ def kubernetes() -> Any:
     return importlib.import_module("drplatform.platforms.kubernetes")
 
 
+def kind_up(image: str) -> str:
+    """Make a cluster of two regions on this machine, with the image in it; its context. Raises SettingsError with all that is missing."""
+    return str(kubernetes().kind.up(os.environ, image))
+
+
+def kind_down() -> None:
+    kubernetes().kind.down(os.environ)
+
+
 def build_image(context: Path, tag: str, base: str, network: str) -> None:
     """Build the image of the servers for the Docker platform. Raises SettingsError."""
     docker().build(context, os.environ, tag, base, network)

@@ -5,7 +5,8 @@ here: a server runs in a pod of its own, regions are nodes, and a process of the
 `kubectl port-forward`. Pods carry those between servers. What is imported here is for the outside; the rest is not.
 """
 
+from drplatform.platforms.kubernetes import kind
 from drplatform.platforms.kubernetes.cluster import Cluster
 from drplatform.platforms.kubernetes.platform import KubernetesPlatform, sweep
 
-__all__ = ["Cluster", "KubernetesPlatform", "sweep"]
+__all__ = ["Cluster", "KubernetesPlatform", "kind", "sweep"]

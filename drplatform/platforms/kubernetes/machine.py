@@ -22,7 +22,7 @@ from typing import Any
 
 CHUNK = 64 * 1024
 PREAMBLE_BYTES = 16 * 1024 * 1024
-SECONDS_TO_CONNECT = 5.0
+SECONDS_TO_CONNECT = 2.0
 SECONDS_TO_END = 5.0
 PYTHON = "@python"
 """As a command's first word: the interpreter that this runs on."""

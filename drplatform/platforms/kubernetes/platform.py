@@ -149,7 +149,9 @@ class KubernetesPlatform(GroupedPlatform):
     def _delete_pod(self, name: str) -> None:
         """Another one comes in its place. The one that goes is noted, so that nobody takes it for the new one."""
         self._gone[name] = self._pod_id(name)
-        self._cluster.run("delete", "pod", f"{name}-0", "-n", self.namespace, "--grace-period=0", "--force", "--ignore-not-found")
+        self._cluster.run(
+            "delete", "pod", f"{name}-0", "-n", self.namespace, "--grace-period=0", "--force", "--ignore-not-found", "--wait=false"
+        )
 
     def _pod_id(self, name: str) -> str:
         listed = self._cluster.get("pods", "-n", self.namespace, "-l", f"{manifests.SERVER}={name}")["items"]
