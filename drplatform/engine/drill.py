@@ -306,6 +306,8 @@ class Drill:
         """Users are seen served, by every kind of client, throughout, before anything else happens: the move ends there."""
         self._users.all_served(self.plan.stores)
         self.record.moves.append(records.Move(region, began, self.kit.clock.monotonic()))
+        if self._services:
+            self._services = services.ServiceRecovery(self.kit, self.timeline, region)
 
     # -- details ----------------------------------------------------------------------------------------------------------------
 

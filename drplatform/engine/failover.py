@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
-from drplatform.engine import divergence, runbook
+from drplatform.engine import activation, divergence, runbook
 from drplatform.engine.divergence import Divergence
 from drplatform.engine.following import Following
 from drplatform.engine.kit import Kit
@@ -72,8 +72,9 @@ class Regions:
             (
                 *(() if resumed else (self._detect(),)),
                 self._decide(to),
-                runbook.Together(tuple(self._fence(s, lost) for s in self.stores)),
+                runbook.Together((*activation.retire(self.kit, lost), *(self._fence(s, lost) for s in self.stores))),
                 runbook.Together(tuple((self._promote(s, lost, to), *self._switch(s, to), self._verify(s)) for s in self.stores)),
+                *activation.activate(self.kit, self.timeline, to),
             )
         )
         self.serving = to
@@ -84,7 +85,9 @@ class Regions:
         self._run(
             (
                 self._in_step(to),
+                *activation.retire(self.kit, old),
                 runbook.Together(tuple((self._hand_over(s, old, to), *self._switch(s, to), self._verify(s)) for s in self.stores)),
+                *activation.activate(self.kit, self.timeline, to),
             )
         )
         self.serving = to

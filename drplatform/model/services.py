@@ -24,6 +24,9 @@ class Serving(Protocol):
         Nothing of it runs when this returns. Raises SettingsError for a service that the platform does not know.
         """
 
+    def stand_by(self, region: str) -> None:
+        """Stop what is deployed in the region. It does not run there, whatever comes back, until it is deployed again."""
+
     def services(self, region: str) -> Mapping[str, Instance]:
         """The services deployed in the region, whether they run or not, by name."""
 

@@ -226,7 +226,7 @@ CLAUSES = (
     Clause("replicas", "Multi-region strategy", "Database and file replicas in the secondary region, in sync with the primary", REGIONS, said("is replicated to the secondary region", said("over to the secondary region", met_all("rpo")))),
     Clause("promote", "Failover process", "Promote database replicas in the secondary region", REGIONS, said("fails over to the secondary region", stepped("Promote"), checked("exactly one server that accepts writes"))),
     Clause("dns", "Failover process", "Update DNS records to point to the secondary region", REGIONS, said("over to the secondary region", stepped("Point the "), checked("answers at the end"))),
-    Clause("activate", "Failover process", "Activate services in the secondary region and verify functionality", REGIONS, said("fails over to the secondary region", said("services are brought up in order", checked(SERVICES_WELL)))),
+    Clause("activate", "Failover process", "Activate services in the secondary region and verify functionality", REGIONS, said("fails over to the secondary region", stepped("Stop the services of the primary region"), stepped("Start the service "), checked(SERVICES_WELL))),
     Clause("monthly", "Testing and validation", "Monthly: test database recovery procedures", TESTING, drilled("monthly")),
     Clause("quarterly", "Testing and validation", "Quarterly: full disaster recovery drill", TESTING, drilled("quarterly")),
     Clause("biannual", "Testing and validation", "Bi-annually: multi-region failover test", TESTING, drilled("biannual")),

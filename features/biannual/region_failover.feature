@@ -23,6 +23,28 @@ Feature: Multi-region failover
     And the recovery time of each store meets its objective
     And the data loss of each store meets its objective
 
+  Scenario: The primary region is killed, and the services go on in the secondary region
+    Given the platform runs in two regions with a witness, behind public names
+    And MongoDB, Redis and file storage hold reference data
+    And file storage is replicated to the secondary region
+    And the services are deployed
+    And clients write to MongoDB, Redis and file storage
+    And clients have written 50 more times to each store
+    When the primary region is killed
+    And the platform fails over to the secondary region
+    And the primary region comes back as a follower
+    Then every store answers through its public name
+    And exactly one server of each replicated store accepts writes
+    And the reference data is unchanged
+    And every service is healthy and reaches what it depends on
+    And an upload becomes a PDF
+    And no reference between the stores dangles
+    And what the lost region alone had was saved
+    And nothing acknowledged after the change of regions is missing
+    And every acknowledged write is accounted for
+    And the recovery time of each store meets its objective
+    And the data loss of each store meets its objective
+
   Scenario: The platform is switched over as planned, and no write is lost
     Given the platform runs in two regions with a witness, behind public names
     And MongoDB, Redis and file storage hold reference data

@@ -190,7 +190,7 @@ SERVICE = "the service api is healthy and reaches what it depends on"
         ("recover-services", drill("the services are brought up in order", checks=[SERVICE])),
         ("verify-services", drill(checks=[SERVICE])),
         ("verify-end-to-end", drill(checks=["an upload becomes a PDF"])),
-        ("activate", drill("the platform fails over to the secondary region", "the services are brought up in order in the secondary region", checks=[SERVICE])),
+        ("activate", drill("the platform fails over to the secondary region", checks=[SERVICE], spans=[{"step": "Stop the services of the primary region"}, {"step": "Start the service api"}])),
         ("rto-other", drill(spans=[{"step": "Start the service reporting", "begin": 8.0, "end": 9.0}], faults=[{"fault": "x", "affects": [], "began": 2.0}])),
         ("verify-manually", drill(timeline=[{"name": "gameday.signed", "detail": {"role": "verified", "who": "Ada"}}])),
         ("training", record(scenario={**record()["scenario"], "tags": ["gameday"]})),

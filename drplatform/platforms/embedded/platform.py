@@ -143,6 +143,10 @@ class GroupedPlatform:
         assert self._services, "the platform was entered"
         return self._services.deploy(region, service, depends_on)
 
+    def stand_by(self, region: str) -> None:
+        assert self._services, "the platform was entered"
+        self._services.stand_by(region)
+
     def services(self, region: str) -> Mapping[str, Server]:
         return self._services.of(region) if self._services else {}
 

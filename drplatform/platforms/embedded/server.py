@@ -121,6 +121,14 @@ class Serving:
         self._set(fenced=True)
         self.stop()
 
+    @property
+    def fenced(self) -> bool:
+        return self._state.fenced
+
+    def lift(self) -> None:
+        """It may be started again. It is not."""
+        self._set(fenced=False)
+
     def unfence(self, *, published: bool, settings: Mapping[str, str] | None = None) -> None:
         """Start it on the disk that it has, fenced or not, at its public or private address."""
         self.kill()

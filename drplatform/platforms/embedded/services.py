@@ -70,16 +70,22 @@ class Services:
                 self._deployed[region, service] = self._server(service, self._place(region, service))
             found = self._deployed[region, service]
         found.stop()
+        found.lift()
         self._write_settings(found, region, service, depends_on)
         return found
+
+    def stand_by(self, region: str) -> None:
+        """See `services.Serving`."""
+        for server in self.of(region).values():
+            server.fence()
 
     def of(self, region: str) -> dict[str, Server]:
         with self._lock:
             return {name: server for (where, name), server in self._deployed.items() if where == region}
 
     def started(self) -> tuple[Server, ...]:
-        """Those that were started once: the others are on standby."""
-        return tuple(server for server in self.everything() if server.begun)
+        """Those that were started, and may run: the others are on standby."""
+        return tuple(server for server in self.everything() if server.begun and not server.fenced)
 
     def everything(self) -> tuple[Server, ...]:
         with self._lock:
