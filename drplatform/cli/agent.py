@@ -29,7 +29,7 @@ def agent(listen: str, seconds: float | None, where: Where) -> int:
       drplatform agent --config drplatform.yaml
       curl http://127.0.0.1:9108/metrics
     """
-    env = Environment.open(options.settings())
+    env = Environment.open(options.settings()).under(where)
     running = env.agent(where, lambda text: click.echo(text, err=True))
     server = _server(env, running, listen)
     threads = [threading.Thread(target=running.run, name="agent"), threading.Thread(target=server.serve_forever, name="http")]

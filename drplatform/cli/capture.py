@@ -25,7 +25,7 @@ def capture(store: str, recipients: tuple[str, ...], seconds: float | None, wher
     Goes on where the backups end. Takes a full backup first where there is none, and when the log has a gap. Runs until it is
     interrupted; what came until then is sealed.
     """
-    env = Environment.open(options.settings())
+    env = Environment.open(options.settings()).under(where)
     base = monitor.base_kind(env.policy, store)
     stop = threading.Event()
     with env.working(where) as (platform_store, repository):

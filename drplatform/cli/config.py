@@ -96,7 +96,7 @@ def schema() -> int:
 def _read(file: Path) -> tuple[Environment, Config]:
     if not file.exists():
         raise errors.SettingsError(f"There is no {file}; name the configuration, or set DRPLATFORM_CONFIG.")
-    env = Environment.open(options.settings())
+    env = Environment.open(options.settings()).under(Where(config=file))
     found = env.configured(Where(config=file))
     assert found
     return env, found

@@ -23,7 +23,7 @@ def prune(holds: tuple[str, ...], yes: bool, dry_run: bool, where: Where) -> int
 
     Exit code 1 when a manifest is damaged, 2 when a store was left alone because a clock cannot be trusted.
     """
-    env = Environment.open(options.settings())
+    env = Environment.open(options.settings()).under(where)
     if not dry_run:
         env.require_log()
     repository = env.vault(where).repository

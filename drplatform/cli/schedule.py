@@ -7,7 +7,7 @@ import yaml
 
 from drplatform.cli import options, vault
 from drplatform.engine import schedule
-from drplatform.environment import Environment
+from drplatform.environment import Environment, Where
 from drplatform.model import errors
 from drplatform.model.backup import BackupKind
 
@@ -34,6 +34,8 @@ def render(target: str, policy: Path | None, config: str, image: str, namespace:
     A rule that no command carries out is told on standard error; then the exit code is 1.
     """
     env = Environment.open(options.settings(policy=policy))
+    if Path(config).exists():
+        env = env.under(Where(config=Path(config)))
     plan = schedule.plan(env.policy, takeable())
     files = _files(target, plan, config, image, namespace)
     if directory:

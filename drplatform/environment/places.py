@@ -3,8 +3,9 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import yaml
 
@@ -12,6 +13,7 @@ from drplatform.engine import backups
 from drplatform.engine.agent import Replica
 from drplatform.environment import edges
 from drplatform.environment.platforms import Platforms
+from drplatform.environment.settings import load_policy
 from drplatform.model import config, errors, ports
 from drplatform.model.secret import Secret
 
@@ -66,6 +68,14 @@ class Places(Platforms):
             raise errors.SettingsError(f"{where.config} is no YAML: {' '.join(str(error).split())}") from error
         except errors.SettingsError as error:
             raise errors.SettingsError(f"{where.config}: {error}") from error
+
+    def under(self, where: Where) -> Self:
+        """The same under the policy that the configuration names; one that was told (--policy, DRPLATFORM_POLICY) goes before. Raises PolicyError."""
+        configured = self.configured(where)
+        if configured is None or not configured.policy or self.settings.policy is not None:
+            return self
+        file = where.beside(configured.policy)
+        return replace(self, settings=replace(self.settings, policy=file), policy=load_policy(file))
 
     def unresolved(self, where: Where) -> Iterator[str]:
         """The secrets of the configuration that are not where it says, in words."""

@@ -1,6 +1,7 @@
 """`drplatform config`: what is wrong is said, what follows is explained, no secret shows; the schema agrees with the reader."""
 
 import json
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from drplatform import cli
+from drplatform.environment import Environment, Settings, Where
 from drplatform.model import config, config_schema, errors
 
 GOOD = {
@@ -84,3 +86,37 @@ def test_the_published_schema_is_the_one_that_is_read():
     """Made by: drplatform config schema > docs/drplatform.schema.json"""
     published = json.loads((Path(__file__).parents[2] / "docs/drplatform.schema.json").read_text())
     assert published == config_schema.schema()
+
+
+def test_the_policy_that_the_configuration_names_is_the_one_that_is_applied_unless_another_is_told(tmp_path, capsys, monkeypatch):
+    rules = yaml.safe_load(resources.files("drplatform").joinpath("policy.yaml").read_text())
+    for days, name in ((3, "own.yaml"), (5, "other.yaml")):
+        for rule in rules["backups"]:
+            rule["retention"] = f"{days}d"
+        (tmp_path / name).write_text(yaml.safe_dump(rules))
+    document = {**GOOD, "policy": "own.yaml"}
+    assert run(tmp_path, "explain", document=document) == 0
+    assert "redis snapshot: kept for 3 days" in capsys.readouterr().out
+    monkeypatch.setenv("DRPLATFORM_POLICY", str(tmp_path / "other.yaml"))
+    assert run(tmp_path, "explain", document=document) == 0
+    assert "redis snapshot: kept for 5 days" in capsys.readouterr().out
+    monkeypatch.delenv("DRPLATFORM_POLICY")
+    (tmp_path / "own.yaml").unlink()
+    assert run(tmp_path, "explain", document=document) != 0
+    assert "own.yaml" in capsys.readouterr().err
+
+
+def test_schedules_and_retention_go_by_the_policy_of_the_configuration(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("DRPLATFORM_STATE", str(tmp_path / "state"))
+    rules = yaml.safe_load(resources.files("drplatform").joinpath("policy.yaml").read_text())
+    for rule in rules["backups"]:
+        if rule["kind"] == "snapshot":
+            rule["schedule"] = "17 * * * *"
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(rules))
+    document = {**GOOD, "repository": {"directory": "vault"}, "policy": "own.yaml"}
+    (tmp_path / "drplatform.yaml").write_text(yaml.safe_dump(document))
+    config_file = str(tmp_path / "drplatform.yaml")
+    cli.run(["schedule", "render", "--target", "crontab", "--config", config_file])
+    assert "17 * * * *" in capsys.readouterr().out
+    env = Environment.open(Settings.read({"DRPLATFORM_STATE": str(tmp_path / "state")}))
+    assert env.under(Where(config=Path(config_file))).policy.hash != env.policy.hash == env.under(Where()).policy.hash
