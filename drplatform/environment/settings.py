@@ -74,7 +74,7 @@ class Settings:
             "operator": variables.get("DRPLATFORM_OPERATOR") or _user(),
             "image": variables.get("DRPLATFORM_IMAGE") or IMAGE,
             "context": variables.get("DRPLATFORM_CONTEXT", ""),
-            "in_cluster": bool(variables.get("DRPLATFORM_IN_CLUSTER") or variables.get("KUBERNETES_SERVICE_HOST")),
+            "in_cluster": bool(variables.get("DRPLATFORM_IN_CLUSTER")),
         }
         if kubeconfig := variables.get("DRPLATFORM_KUBECONFIG") or variables.get("DRPLATFORM_TEST_KUBECONFIG"):
             found["kubeconfig"] = Path(kubeconfig)

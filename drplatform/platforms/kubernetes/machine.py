@@ -34,15 +34,18 @@ Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """One way, until it ends; then the other end is told that nothing more comes, or that it was broken off."""
-    try:
+    """One way, until it ends; then the other end is told that nothing more comes.
+
+    What cannot be passed on any more is still read: a connection that is closed with bytes unread is reset, and a reset ends all of what
+    `kubectl port-forward` carries.
+    """
+    with contextlib.suppress(OSError):
         while data := await reader.read(CHUNK):
-            writer.write(data)
-            await writer.drain()
-        if writer.can_write_eof():
-            writer.write_eof()
-    except OSError:
-        writer.transport.abort()
+            with contextlib.suppress(OSError):
+                writer.write(data)
+                await writer.drain()
+    with contextlib.suppress(OSError, RuntimeError):
+        writer.write_eof()
 
 
 async def joined(one: Stream, other: Stream) -> None:

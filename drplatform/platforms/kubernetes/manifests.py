@@ -70,13 +70,15 @@ def mounted_at(documents: Sequence[Document], base: Path) -> None:
     """Give machines a disk at the path of the platform's directories, where that is not below /tmp."""
     for document in documents:
         if document["kind"] == "StatefulSet" and not base.is_relative_to("/tmp"):
-            for container in document["spec"]["template"]["spec"]["containers"]:
-                container["volumeMounts"].append({"name": "disk", "mountPath": str(base), "subPath": "platform"})
+            pod = document["spec"]["template"]["spec"]
+            pod["volumes"].append({"name": "platform", "emptyDir": {"sizeLimit": "8Gi"}})
+            for container in pod["containers"]:
+                container["volumeMounts"].append({"name": "platform", "mountPath": str(base)})
 
 
 def _on(nodes: Sequence[str]) -> Mapping[str, Any]:
-    named = {"key": "metadata.name", "operator": "In", "values": list(nodes)}
-    terms: list[Mapping[str, Any]] = [{"matchFields": [{**named, "values": [node]}]} for node in nodes]
+    """A term for each: matchFields takes one value."""
+    terms = [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]} for node in nodes]
     return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}
 
 

@@ -29,6 +29,8 @@ GATEWAY = "gateway"
 """The machine through which the runner reaches all others. Nothing else runs there."""
 SECONDS_TO_FORWARD = 60.0
 _HERE = "127.0.0.1"
+_NEVER = ("ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName")
+"""Of a pod that will not run: its image was asked for, more than once where that may help, and cannot be had."""
 
 
 class KubernetesPlatform(GroupedPlatform):
@@ -41,6 +43,7 @@ class KubernetesPlatform(GroupedPlatform):
     ) -> None:
         super().__init__(clock, base, PROGRAMS, environment, wanted)
         self._cluster, self._image, self._direct = cluster, image, direct
+        self._whole_environment = dict(environment)  # kubectl's logins may be programs with settings of their own
         self._token = secrets.token_hex(24)
         self._nodes: Mapping[str, tuple[str, ...]] = {}
         self._rendered: list[manifests.Document] = []
@@ -124,8 +127,8 @@ class KubernetesPlatform(GroupedPlatform):
 
     def _make_machines(self, regions: Mapping[str, str]) -> None:
         """Name -> region; no region: on any node. Returns when all are ready."""
-        for name, region in regions.items():
-            self._cluster.apply(manifests.of_machine(self._rendered, name, self._nodes.get(region, ())))
+        made = [manifests.of_machine(self._rendered, name, self._nodes.get(region, ())) for name, region in regions.items()]
+        self._cluster.apply([document for machine in made for document in machine])
         for service in self._cluster.get("services", "-n", self.namespace)["items"]:
             self._entries[service["metadata"]["name"]] = f"{service['spec']['clusterIP']}:{manifests.ENTRY}"
         self._waits.until(
@@ -142,8 +145,8 @@ class KubernetesPlatform(GroupedPlatform):
         for name in sorted(names):
             if why := _why_not_ready(pods.get(name)):
                 found.append(f"{name}: {why}")
-        if pulling := next((text for text in found if "ErrImageNeverPull" in text or "InvalidImageName" in text), ""):
-            raise errors.SettingsError(f"The cluster cannot have the image {self._image} ({pulling}); name another with --image.")
+        if never := next((text for text in found if any(reason in text for reason in _NEVER)), ""):
+            raise errors.SettingsError(f"The cluster cannot have the image {self._image} ({never}); name another with --image.")
         return found
 
     def _delete_pod(self, name: str) -> None:
@@ -181,7 +184,7 @@ class KubernetesPlatform(GroupedPlatform):
         """A process of this machine that takes connections at the addresses of all servers."""
         beside = directory / "forward"
         beside.mkdir()
-        self._forwarder = ServerProcess("forwarder", beside, directory, self._environment, self._waits)
+        self._forwarder = ServerProcess("forwarder", beside, directory, self._whole_environment, self._waits)
         self._write_routes(beside)
         root = str(Path(__file__).parents[3])
         self._forwarder.launch([sys.executable, "-m", "drplatform.platforms.kubernetes.forward", str(beside)], {"PYTHONPATH": root})

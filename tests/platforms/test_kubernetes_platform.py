@@ -1,0 +1,317 @@
+"""The parts of the Kubernetes platform that need no cluster: which nodes are a region, what is applied, and what runs in pods."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from real_servers import CLOCK
+
+from drplatform.model import clock as clocks
+from drplatform.model import errors
+from drplatform.model.ports import Address
+from drplatform.platforms.embedded import layout
+from drplatform.platforms.kubernetes import Cluster, KubernetesPlatform, cluster, machine, manifests, remote
+
+TOKEN = "a-token"
+FORWARD = "drplatform.platforms.kubernetes.forward"
+ROOT = Path(cluster.__file__).parents[3]
+
+
+# -- nodes and regions ------------------------------------------------------------------------------------------------------------
+
+
+def nodes(*labels, spare=()):
+    return [cluster.Node(f"node-{i}", found, i in spare) for i, found in enumerate(labels)]
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (nodes({"drplatform.io/region": "secondary"}, {"drplatform.io/region": "primary"}), (("node-1",), ("node-0",))),
+        (nodes({"topology.kubernetes.io/region": "b"}, {"topology.kubernetes.io/region": "a"}, {}), (("node-1",), ("node-0",))),
+        (nodes({"topology.kubernetes.io/zone": "z1"}, {"topology.kubernetes.io/zone": "z2"}), (("node-0",), ("node-1",))),
+        (nodes({"topology.kubernetes.io/region": "same"}, {"topology.kubernetes.io/region": "same"}), (("node-0",), ("node-1",))),
+        (nodes({}, {}, {}), (("node-0", "node-2"), ("node-1",))),
+        (nodes({}), (("node-0",), ("node-0",))),
+        (nodes({}, {}, spare={0}), (("node-0",), ("node-1",))),
+        (nodes({}, {}, {}, spare={0}), (("node-1",), ("node-2",))),
+    ],
+)
+def test_regions_are_nodes(found, expected):
+    assert cluster.regions(found, layout.REGIONS) == dict(zip(layout.REGIONS, expected, strict=True))
+
+
+def kubectl(directory, answer, code=0):
+    """A kubectl that answers so, whatever it is asked."""
+    (directory / "answer").write_text(answer)
+    program = directory / "kubectl"
+    program.write_text(f"#!/bin/sh\ncat {directory}/answer\necho no route >&2\nexit {code}\n")
+    program.chmod(0o755)
+    return str(program)
+
+
+def node(name, ready="True", **spec):
+    conditions = [{"type": "Ready", "status": ready}]
+    return {"metadata": {"name": name}, "spec": spec, "status": {"conditions": conditions}}
+
+
+@pytest.mark.parametrize(
+    ("items", "words"),
+    [
+        ([], "The cluster has no node"),
+        (
+            [node("a", "False"), node("b", unschedulable=True), node("c", taints=[{"key": "x", "effect": "NoSchedule"}])],
+            "3 nodes, none of them",
+        ),
+    ],
+)
+def test_a_cluster_without_nodes_that_take_pods_is_refused(tmp_path, items, words):
+    found = Cluster("", "", os.environ, kubectl(tmp_path, json.dumps({"items": items})))
+    with pytest.raises(errors.SettingsError, match=words):
+        found.nodes()
+
+
+def test_no_kubectl_and_no_answer_are_told(tmp_path):
+    with pytest.raises(errors.SettingsError, match="kubectl"):
+        Cluster("", "", os.environ, str(tmp_path / "none")).nodes()
+    with pytest.raises(errors.SettingsError, match=r"does not answer \(kubectl get failed: no route\)"):
+        Cluster("", "", os.environ, kubectl(tmp_path, "", 1)).nodes()
+
+
+# -- manifests --------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("image", "named"),
+    [
+        ("servers", {"newName": "servers", "newTag": "latest"}),
+        ("registry.example:5000/a/servers:v1", {"newName": "registry.example:5000/a/servers", "newTag": "v1"}),
+        ("registry.example:5000/servers", {"newName": "registry.example:5000/servers", "newTag": "latest"}),
+        ("servers@sha256:abc", {"newName": "servers", "digest": "sha256:abc"}),
+    ],
+)
+def test_the_image_is_named_in_one_place(tmp_path, image, named):
+    made = yaml.safe_load((manifests.overlay(tmp_path, "drplatform-1", image) / "kustomization.yaml").read_text())
+    assert made["images"] == [{"name": manifests.IMAGE, **named}] and made["namespace"] == "drplatform-1"
+    assert (tmp_path / "deploy" / made["resources"][0]).resolve() == manifests.DEPLOY.resolve()
+
+
+def test_without_the_repository_it_says_what_is_needed(tmp_path):
+    with pytest.raises(errors.SettingsError, match="copy of the drplatform repository"):
+        manifests.overlay(tmp_path, "drplatform-1", "servers", tmp_path / "none")
+
+
+def base():
+    names = yaml.safe_load((manifests.DEPLOY / "kustomization.yaml").read_text())["resources"]
+    return [d for name in names for d in yaml.safe_load_all((manifests.DEPLOY / name).read_text())]
+
+
+def test_each_machine_has_its_own_names_and_nodes():
+    service, stateful = manifests.of_machine(base(), "redis-primary-1", ["a", "b"])
+    assert service["spec"]["selector"] == stateful["spec"]["selector"]["matchLabels"] == {manifests.SERVER: "redis-primary-1"}
+    pod = stateful["spec"]["template"]
+    assert (
+        pod["metadata"]["labels"][manifests.SERVER] == stateful["metadata"]["name"] == stateful["spec"]["serviceName"] == "redis-primary-1"
+    )
+    assert re.findall(r"'values': \['(\w+)'\]", str(pod["spec"]["affinity"])) == ["a", "b"]
+    assert "affinity" not in manifests.of_machine(base(), "gateway", [])[1]["spec"]["template"]["spec"]
+    assert "redis-primary-1" not in str(base()), "what is rendered is not changed"
+
+
+def test_a_platform_elsewhere_than_in_tmp_has_a_disk_there():
+    documents = base()
+    manifests.mounted_at(documents, Path("/tmp/drplatform-0"))
+    assert documents == base()
+    manifests.mounted_at(documents, Path("/srv/drills"))
+    (stateful,) = (d for d in documents if d["kind"] == "StatefulSet")
+    assert {"name": "platform", "mountPath": "/srv/drills"} in stateful["spec"]["template"]["spec"]["containers"][0]["volumeMounts"]
+
+
+def test_what_only_processes_of_this_machine_can_do_is_not_offered(tmp_path):
+    from drplatform.engine import capabilities
+    from drplatform.model import powers
+
+    found = KubernetesPlatform(CLOCK, tmp_path, os.environ, frozenset(), Cluster("", "", os.environ), "servers", direct=True)
+    server = remote.RemoteServer(PLACE, tmp_path, None, None, None, found._waits)
+    missing = (powers.Pausable, powers.Limited, powers.Traceable, powers.OnDisk, powers.Hinderable)
+    assert not [power.__name__ for power in missing if isinstance(server, power)]
+    assert not isinstance(found, powers.Pressurable) and not isinstance(found, powers.Severable)
+    for power in ("killable", "erasable"):
+        assert isinstance(server, capabilities.OF_SERVERS[power])
+    for power in ("provision", "regions", "services"):
+        assert isinstance(found, capabilities.OF_PLATFORMS[power])
+
+
+PLACE = layout.Place("redis-primary-1", "redis", "primary", "127.0.0.1", {layout.PUBLIC: 1, layout.PRIVATE: 2})
+
+
+# -- what runs in pods: a real one, on loopback -------------------------------------------------------------------------------------
+
+
+def free_port():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+@pytest.fixture
+def processes():
+    """Starts processes that end with the test."""
+    made = []
+
+    def start(*command, **environment):
+        made.append(subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT), **environment}))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.kill()
+        one.wait()
+
+
+@pytest.fixture
+def pods(processes, tmp_path):
+    """Starts what runs in a pod; where it is entered."""
+
+    def start(name):
+        at = Address("127.0.0.1", free_port())
+        (tmp_path / name).mkdir()
+        environment = {
+            "DRPLATFORM_TOKEN": TOKEN,
+            "DRPLATFORM_ENTRY": str(at.port),
+            "DRPLATFORM_LISTEN": "127.0.0.1",
+            "DRPLATFORM_POD": f"uid-{name}",
+        }
+        processes(sys.executable, machine.__file__, TMPDIR=str(tmp_path / name), **environment)
+        clocks.wait_for(CLOCK, name, lambda: say(at, at, do="alive", key="x") is False, within=30, every=0.05, ignoring=(remote.Away,))
+        return at
+
+    return start
+
+
+def say(gateway, at, token=TOKEN, **order):
+    return remote.ask(gateway, token, str(at), order)
+
+
+ECHO = """
+import socket, sys
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+print("listening", flush=True)
+while True:
+    connection, _ = listener.accept()
+    while data := connection.recv(65536):
+        connection.sendall(data.upper())
+    connection.close()
+"""
+
+
+def launched(gateway, at, directory, port, key="main"):
+    order = {"directory": str(directory), "directories": [str(directory / "disk-1")], "files": {"echo.py": ECHO}, "environment": {}}
+    number = say(gateway, at, do="launch", key=key, command=[machine.PYTHON, str(directory / "echo.py"), str(port)], **order)
+    heard = f"127.0.0.1:{port}"
+    clocks.wait_for(CLOCK, heard, lambda: say(gateway, at, do="listens", key=key, address=heard), within=30, every=0.05)
+    return number
+
+
+def test_a_process_is_started_watched_and_killed_through_the_gateway(pods, tmp_path):
+    gateway, at, port = pods("gateway"), pods("server"), free_port()
+    directory = tmp_path / "disk" / "redis-1"
+    first = launched(gateway, at, directory, port)
+    assert say(gateway, at, do="alive", key="main") and not say(gateway, at, do="alive", key="door")
+    assert "listening" in say(gateway, at, do="log", key="main")
+    assert (directory / "echo.py").stat().st_mode & 0o077 == 0, "files may hold keys"
+    assert say(gateway, at, do="bytes", key="main", directory=str(directory)) == len(ECHO)
+    assert launched(gateway, at, directory, port) != first, "started anew, the old one is gone"
+    assert say(gateway, at, do="signal", key="main", number=int(signal.SIGKILL))
+    clocks.wait_for(CLOCK, "its end", lambda: not say(gateway, at, do="alive", key="main"), within=30, every=0.05)
+    assert not say(gateway, at, do="listens", key="main", address=f"127.0.0.1:{port}")
+    assert not say(gateway, at, do="signal", key="main", number=int(signal.SIGKILL))
+
+
+def test_nobody_without_the_token_is_answered_and_a_pod_that_goes_is_away(pods):
+    gateway, at = pods("gateway"), pods("server")
+    with pytest.raises(remote.Away):
+        say(gateway, at, token="another", do="alive", key="x")
+    with pytest.raises(remote.Away, match="going"):
+        say(gateway, at, do="alive", key="x", unless="uid-server")
+    with pytest.raises(errors.StoreError, match="could not invent"):
+        say(gateway, at, do="invent", key="x")
+    with pytest.raises(remote.Away):
+        say(gateway, Address("127.0.0.1", free_port()), do="alive", key="x")
+
+
+@pytest.fixture
+def forwarder(processes, tmp_path):
+    """Starts the runner's way into the cluster; returns when it knows its routes."""
+
+    def start(**told):
+        (tmp_path / "forward.json").write_text(json.dumps({"token": TOKEN, "number": 1, "back": [], **told}))
+        processes(sys.executable, "-m", FORWARD, str(tmp_path))
+        seen = tmp_path / "forward.seen"
+        clocks.wait_for(CLOCK, "the routes", lambda: seen.exists() and seen.read_text() == "1", within=30, every=0.05)
+
+    return start
+
+
+@pytest.mark.parametrize("way", ["in the cluster", "by port-forward"])
+def test_the_runner_listens_where_servers_are_known_and_connections_end_when_they_are_not_there(pods, forwarder, way):
+    gateway, at, port = pods("gateway"), pods("server"), free_port()
+    relay = [sys.executable, "-c", f"import time; print('Forwarding from 127.0.0.1:{gateway.port} -> 9999', flush=True); time.sleep(600)"]
+    forwarder(routes=[["127.0.0.2", port, str(at)]], **({"gateway": str(gateway)} if way == "in the cluster" else {"command": relay}))
+    with socket.create_connection(("127.0.0.2", port), timeout=20) as connection:
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(1) == b"", "the way ends in the pod, where nothing listens; it does not hang"
+
+
+def test_pods_listen_where_servers_of_other_pods_are_known_and_stop_when_told(pods):
+    gateway, at, port = pods("gateway"), pods("server"), free_port()
+    for routes in ([["127.0.0.2", port, str(at)]], [["127.0.0.3", port, str(at)]], []):
+        assert say(gateway, at, do="routes", key="", routes=routes)
+        heard = {host for host in ("127.0.0.2", "127.0.0.3") if say(gateway, at, do="listens", key="", address=f"{host}:{port}")}
+        assert heard == {host for host, *_ in routes}
+
+
+def test_who_waits_at_a_pod_gets_what_connects_there(pods):
+    """As Redis fetches from the runner what is restored into it."""
+    at, address = pods("server"), f"127.0.0.1:{free_port()}"
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((at.host, at.port), timeout=20) as waiting:
+        waiting.sendall(json.dumps({"token": TOKEN, "do": "accept", "address": address}).encode() + b"\n")
+        inside = clocks.wait_for(
+            CLOCK, address, lambda: socket.create_connection((host, int(port)), timeout=20), within=30, every=0.05, ignoring=(OSError,)
+        )
+        with inside, waiting.makefile("rwb") as outside:
+            inside.sendall(b"PING\r\n")
+            assert outside.readline() == b"{}\n" and outside.readline() == b"PING\r\n"
+            outside.write(b"+PONG\r\n")
+            outside.flush()
+            assert inside.recv(100) == b"+PONG\r\n"
+
+
+def test_a_way_that_ends_ends_for_the_client_too_without_a_reset(tmp_path):
+    """A server that is killed while clients send: they read the end, and no connection of the gateway is reset."""
+
+    async def run():
+        async def dying(reader, writer):
+            await reader.read(1)
+            writer.transport.abort()
+
+        async def carry(reader, writer):
+            await machine.joined((reader, writer), await machine.dialled(f"127.0.0.1:{dead}"))
+
+        server = await asyncio.start_server(dying, "127.0.0.1", 0)
+        dead = server.sockets[0].getsockname()[1]
+        gateway = await asyncio.start_server(carry, "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*gateway.sockets[0].getsockname()[:2])
+        writer.write(b"x" * 500_000)
+        return await asyncio.wait_for(reader.read(), 20)
+
+    assert asyncio.run(run()) == b""
