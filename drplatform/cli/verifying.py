@@ -1,6 +1,6 @@
 """`drplatform backups verify`: whether backups are whole, and come back."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import click
 
@@ -76,7 +76,7 @@ def _sampled(result: backups.Verification) -> str:
     return f"; {result.read} of them read: fewer than {result.bound} are damaged, with 95 % confidence"
 
 
-def _proved(env: Environment, vault: Vault, manifest: Manifest, manifests: Iterable[Manifest]) -> bool:
+def _proved(env: Environment, vault: Vault, manifest: Manifest, manifests: Sequence[Manifest]) -> bool:
     """Restore the backup into a scratch server, and say what came of it."""
     if vault.opener is None:
         raise errors.KeyUnavailable("A private key is needed to restore; name it with --identity.")

@@ -9,7 +9,7 @@ from cronsim import CronSim
 from drplatform.engine.backups.catalogue import Listing
 from drplatform.model import compliance, errors, retention
 from drplatform.model.backup import BASES, BackupKind, Manifest
-from drplatform.model.monitoring import Capture, Job, Observed, Recovery
+from drplatform.model.monitoring import Capture, Job, Observed, Recovery, grace
 from drplatform.model.policy import CONTINUOUS, BackupRule, Policy
 from drplatform.model.replication import Replication
 
@@ -66,12 +66,12 @@ def next_due(schedule: str, now: datetime) -> datetime:
 
 def _job(rule: BackupRule, manifests: Sequence[Manifest], log: Sequence[Record], now: datetime, began: datetime) -> Job:
     own = [m for m in manifests if m.store == rule.store and m.kind is rule.kind]
-    due = last_due(rule.schedule, now)
+    newest = last_due(rule.schedule, now)
+    due = last_due(rule.schedule, now - grace(next_due(rule.schedule, newest) - newest))
     return Job(
         rule.store,
         rule.kind.value,
         due if due >= began else None,
-        next_due(rule.schedule, due) - due,
         max((m.finished for m in own), default=None),
         tuple(m.stored_bytes for m in own[-SIZES:]),
         _failure(rule, log),

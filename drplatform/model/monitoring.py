@@ -27,22 +27,23 @@ UNREADABLE = datetime.fromtimestamp(0, UTC)
 """The end of a certificate or key that is not there, or is none."""
 
 
+def grace(period: timedelta) -> timedelta:
+    """So late a backup may be that is due once in a period."""
+    return max(LATE, period / 2)
+
+
 @dataclass(frozen=True)
 class Job:
-    """One rule of the policy: its store and kind, when it was due last (None: never yet), the sizes of its backups, oldest first, and when
-    the newest of them was finished. `failure` is what the last attempt failed with; empty when it did not."""
+    """One rule of the policy: its store and kind, the last time at which its backup was due and may not be late any more (None: never yet),
+    the sizes of its backups, oldest first, and when the newest of them was finished. `failure` is what the last attempt failed with; empty
+    when it did not."""
 
     store: str
     kind: str
     due: datetime | None
-    period: timedelta
     finished: datetime | None
     sizes: tuple[int, ...] = ()
     failure: str = ""
-
-    @property
-    def grace(self) -> timedelta:
-        return max(LATE, self.period / 2)
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def _jobs(seen: Observed) -> Iterable[Alert]:
         subject = f"{job.store} {job.kind}"
         if job.failure:
             yield Alert("BackupFailed", subject, CRITICAL, f"The last {job.kind} backup of {job.store} failed: {job.failure}")
-        if job.due and (job.finished is None or job.finished < job.due) and seen.at > job.due + job.grace:
+        if job.due and (job.finished is None or job.finished < job.due):
             last = f"the last good one is of {job.finished:%Y-%m-%d %H:%M} UTC" if job.finished else "there is none"
             yield Alert(
                 "BackupMissed",

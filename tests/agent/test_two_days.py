@@ -272,7 +272,9 @@ def restored(world, place, generator, redis_servers, servers, samples):
     files = connect(target, CLOCK)
     backups.restore(backup.Chain(last), files, place, opener, backups.Lease("files", files.identity()), CLOCK)
     files.close()
-    found = {int(o["Key"][6:]) for o in s3_client(target).list_objects_v2(Bucket="uploads").get("Contents", ())}
+    found = {
+        int(o["Key"][6:]) for o in s3_client(target).list_objects_v2(Bucket="uploads").get("Contents", ()) if o["Key"].startswith("order-")
+    }
     as_acknowledged(world, "files", last.end.at, found)
 
 

@@ -70,6 +70,14 @@ def test_increments_reach_behind_a_hole_in_the_log(catalogue):
     )
 
 
+def test_a_slice_is_proved_after_slices_or_after_increments_where_those_are_gone(catalogue):
+    by_name = {m.id: m for m in catalogue}
+    assert names(backups.chain_of(by_name["l30"], catalogue)) == ["full", *(f"l{n}" for n in range(10, 31))]
+    assert names(backups.chain_of(by_name["l52"], catalogue)) == ["full", "i20", "i30", "i40", "i50", "l50", "l51", "l52"]
+    with pytest.raises(errors.LogGap):
+        backups.chain_of(by_name["l49"], catalogue)  # i50 holds what it holds, and would be restored in its stead
+
+
 def test_one_that_was_taken_twice_is_used_once(catalogue):
     twice = [*catalogue, manifest("again", INCREMENTAL, 20, 33), manifest("after", INCREMENTAL, 33, 38)]
     assert names(to(twice, 45 - 3))[:4] == ["full", "i20", "i30", "i40"]

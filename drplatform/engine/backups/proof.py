@@ -1,11 +1,12 @@
 """Proves a backup by restoring it: into a server made for that, compared with what was digested when it was taken."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from drplatform.engine.backups.restore import Lease, restore
 from drplatform.engine.backups.sealing import Opener
-from drplatform.model import backup, ports
+from drplatform.model import backup, errors, ports
 from drplatform.model.backup import BackupKind, Chain, Manifest
 from drplatform.model.clock import Clock
 from drplatform.model.position import Position
@@ -26,12 +27,20 @@ class Proof:
         return not self.problems
 
 
-def chain_of(manifest: Manifest, manifests: Iterable[Manifest]) -> Chain:
-    """What must be restored to see this very backup. Raises LogGap when something that it needs is missing."""
+def chain_of(manifest: Manifest, manifests: Sequence[Manifest]) -> Chain:
+    """What must be restored to see this very backup: a slice of the log after other slices, and after increments where those are gone.
+
+    Raises LogGap when something that it needs is missing.
+    """
     if manifest.kind in backup.BASES:
         return Chain(manifest)
-    own = [m for m in manifests if m.kind is not BackupKind.INCREMENTAL or manifest.kind is BackupKind.INCREMENTAL]
-    return backup.chain_to(own, manifest.store, manifest.end)
+    if manifest.kind is not BackupKind.LOG:
+        return backup.chain_to(manifests, manifest.store, manifest.end)
+    other = [m for m in manifests if m.kind is not BackupKind.INCREMENTAL]
+    with suppress(errors.LogGap):
+        return backup.chain_to(other, manifest.store, manifest.end)
+    before = [m for m in manifests if m.kind is BackupKind.INCREMENTAL and m.end.timeline == manifest.begin.timeline]
+    return backup.chain_to([*other, *(m for m in before if m.end <= manifest.begin)], manifest.store, manifest.end)
 
 
 def prove(chain: Chain, scratch: ports.DataStore, repository: ports.Repository, opener: Opener, clock: Clock) -> Proof:
