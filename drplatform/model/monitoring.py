@@ -15,6 +15,8 @@ from drplatform.model.replication import Replication, Role
 CRITICAL, WARNING = "critical", "warning"
 
 LATE = timedelta(minutes=30)
+STALLED = timedelta(seconds=60)
+"""A capture seals what came each second, and each ten seconds that nothing came; behind by more, it waits for something that is away."""
 """So long after its time a backup may still be under way; a longer one may take half of its period."""
 ANOMALY = 6.0
 """A size is anomalous when it lies so many median absolute deviations from the median (about 4 standard deviations of normal data) ..."""
@@ -167,6 +169,11 @@ def _captures(seen: Observed) -> Iterable[Alert]:
         if capture.lag is None or capture.problem:
             why = capture.problem or "it does not run"
             yield Alert("CaptureDown", capture.store, CRITICAL, f"The log of {capture.store} is not captured: {why}")
+        elif capture.lag > STALLED.total_seconds():
+            text = (
+                f"The log of {capture.store} is captured only up to {capture.lag:,.0f} s ago; look whether the store and the vault answer."
+            )
+            yield Alert("CaptureDown", capture.store, CRITICAL, text)
 
 
 def _replications(seen: Observed, policy: Policy) -> Iterable[Alert]:

@@ -18,10 +18,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from real_servers import CLOCK, start_redis
 
 from drplatform.engine import backups
-from drplatform.environment import Environment, Settings, Where
+from drplatform.environment import Environment, Settings, Where, repository
 from drplatform.environment.expiries import KEYS_FOR
 from drplatform.model import clock as clocks
 from drplatform.model import errors
+from drplatform.model.backup import BackupKind
 
 
 class Shifted:
@@ -206,15 +207,22 @@ def test_a_capture_that_is_down_is_told_and_over_when_it_runs_again(watched):
     running = threading.Thread(target=watched.agent.run, daemon=True)
     running.start()
     try:
-        wait(lambda: watched.agent.healthy() == "")
+        wait(lambda: watched.agent.healthy() == "" and sealed(watched))
         watched.redis.process.kill()
         watched.redis.process.wait()
+        watched.clock.more += timedelta(minutes=2)
         wait(lambda: ("CaptureDown", "firing") in watched.told())
         watched.redis.start()
         wait(lambda: ("CaptureDown", "resolved") in watched.told())
     finally:
         watched.agent.stop.set()
         running.join(150)
+
+
+def sealed(watched):
+    """Whether slices of the log come into the vault."""
+    watched.client().incr("written")
+    return any(m.kind is BackupKind.LOG for m in backups.Catalogue(repository(watched.vault, CLOCK)).read().manifests)
 
 
 def test_a_replica_that_dies_and_one_that_accepts_writes_are_told_and_over_when_they_are_mended(watched):

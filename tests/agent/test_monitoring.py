@@ -53,6 +53,7 @@ BAD = {
     ("RecoveryPointTooOld", "files"): {"reached": {"files": NOW - 25 * HOUR}},
     ("CaptureDown", "mongodb"): {"captures": (Capture("mongodb", None),)},
     ("CaptureDown", "mongodb "): {"captures": (Capture("mongodb", 1.0, "the log has a gap"),)},
+    ("CaptureDown", "mongodb  "): {"captures": (Capture("mongodb", 61.0),)},
     ("SplitBrain", "redis"): {"replications": (group(("a:1", Role.PRIMARY, 0.0), ("b:1", Role.PRIMARY, 0.0)),)},
     ("ReplicaDown", "b:1"): {"replications": (group(("a:1", Role.PRIMARY, 0.0), ("b:1", Role.UNREACHABLE, None)),)},
     ("ReplicaBehind", "b:1"): {"replications": (group(("a:1", Role.PRIMARY, 0.0), ("b:1", Role.SECONDARY, 301.0)),)},
