@@ -3,7 +3,7 @@
 Every pytest run loads this module, so the composition with its servers' clients is imported only where a drill runs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,10 +108,9 @@ def pytest_bdd_after_scenario(request: pytest.FixtureRequest, feature: Feature, 
 
     evidence = running.conclude()
     env = Environment.open(_settings(request.config))
-    record = env.record(evidence)
-    reports = env.report(evidence, record, allure=not allure_steps.active(request.config))
-    allure_steps.attach(request.config, evidence, record)
-    _remember(request.config, evidence, reports)
+    concluded = env.conclude(evidence, allure=not allure_steps.active(request.config))
+    allure_steps.attach(request.config, evidence, concluded.record)
+    _remember(request.config, evidence, concluded.reports, concluded.kept)
     if evidence.verdict is not Verdict.PASSED:
         pytest.fail(f"{evidence.verdict.name}: {evidence.summary}", pytrace=False)
 
@@ -156,7 +155,7 @@ def pytest_bdd_step_error(request: pytest.FixtureRequest, step: Step, exception:
 # -- the terminal ---------------------------------------------------------------------------------------------------------------
 
 
-def _remember(config: pytest.Config, evidence: Evidence, reports: dict[str, Path]) -> None:
+def _remember(config: pytest.Config, evidence: Evidence, reports: Mapping[str, Path], kept: str) -> None:
     from drplatform.engine import services
     from drplatform.reports import summary
 
@@ -167,6 +166,7 @@ def _remember(config: pytest.Config, evidence: Evidence, reports: dict[str, Path
         *summary.lines(evidence),
         *(["", manual] if manual else []),
         *(f"{name:8} {path.resolve()}" for name, path in reports.items()),
+        *([kept] if kept else []),
     ]
 
 

@@ -94,7 +94,7 @@ class Session:
         with self._stack:
             self.judge()
             evidence = self.drill.conclude()
-        self.env.report(evidence, self.env.record(evidence))
+        self.env.conclude(evidence)
         return evidence
 
 

@@ -23,6 +23,7 @@ from drplatform.cli import (
     configuration,
     coverage,
     drills,
+    evidence,
     examples,
     failover,
     faults,
@@ -62,7 +63,7 @@ def cli() -> None:
 
 cli.add_command(drills.group)
 cli.add_command(drills.heal)
-cli.add_command(drills.evidence)
+cli.add_command(evidence.group)
 cli.add_command(compliance.group)
 cli.add_command(compliance.gate)
 cli.add_command(coverage.coverage)

@@ -8,7 +8,7 @@ import click
 
 from drplatform.cli import options
 from drplatform.engine import audit_export
-from drplatform.environment import Environment
+from drplatform.environment import Environment, Where
 
 LOG = click.option("--log", type=options.PATH, help="The audit log.  [default: this machine's]")
 
@@ -26,23 +26,32 @@ def group() -> None:
 @group.command()
 @LOG
 @click.option("--expect", metavar="HASH", help="A hash that was noted elsewhere; the log must still hold it. Finds a log cut at its end.")
+@click.option("--config", type=options.PATH, envvar="DRPLATFORM_CONFIG", help="A drplatform.yaml: its vault's copy is compared.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def verify(log: Path | None, expect: str | None, as_json: bool) -> int:
-    """Check that no record was changed, moved or removed from the middle. Exit code 1 when one was.
+def verify(log: Path | None, expect: str | None, config: Path | None, as_json: bool) -> int:
+    """Check that no record was changed, moved or removed. Exit code 1 when one was.
 
-    A log that was cut at its end is still a chain: note the last hash elsewhere, and ask for it with --expect.
+    A log that was cut at its end is still a chain: the vault's copy tells (--config), or a hash that was noted elsewhere (--expect).
 
     \b
     drplatform audit verify
+    drplatform audit verify --config drplatform.yaml
     drplatform audit verify --log audit.jsonl --expect 3f9a...
     """
-    records = Environment.open(options.settings()).verified_log(log)
+    env = Environment.open(options.settings())
+    records = env.verified_log(log)
+    kept = env.log_archive(Where(config=config)).compare(lambda: env.verified_log(log)) if config else None
     last = str(records[-1]["hash"]) if records else ""
     held = expect is None or any(record["hash"] == expect for record in records)
     if as_json:
-        click.echo(json.dumps({"records": len(records), "last": last, "whole": held}, indent=2))
+        found = {"records": len(records), "last": last, "whole": held}
+        click.echo(json.dumps(found | ({"kept": kept.records} if kept else {}), indent=2))
     elif held:
         click.echo(f"The audit log is whole: {len(records)} records, the last {last or 'none'}.")
+    if kept and not as_json:
+        click.echo(
+            f"The vault holds the first {kept.records} of them, all the same." if kept.records else "The vault holds none of this log."
+        )
     if not held:
         click.secho(f"The audit log does not hold {expect}: it was cut, or it is another one.", fg="red", err=True)
     return 0 if held else 1

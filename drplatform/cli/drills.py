@@ -1,6 +1,7 @@
-"""`drplatform drill`, `heal` and `evidence`."""
+"""`drplatform drill` and `heal`."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import click
 from drplatform import environment, injection
 from drplatform.cli import options
 from drplatform.cli.progress import Progress
-from drplatform.engine import audit, services
+from drplatform.engine import services
 from drplatform.engine.drill import Drill
 from drplatform.environment import Environment
 from drplatform.model import drill as drills
@@ -61,7 +62,9 @@ def _run_one(env: Environment, scenario: drills.Scenario) -> Verdict:
     with env.drill(scenario, Progress()) as drill:
         _perform_all(drill)
         evidence = drill.conclude()
-    _show(evidence, env.report(evidence, env.record(evidence)))
+    concluded = env.conclude(evidence)
+    _show(evidence, concluded.reports)
+    click.echo(concluded.kept, nl=bool(concluded.kept))
     return evidence.verdict
 
 
@@ -75,7 +78,7 @@ def _perform_all(drill: Drill) -> None:
                 return
 
 
-def _show(evidence: Evidence, reports: dict[str, Path]) -> None:
+def _show(evidence: Evidence, reports: Mapping[str, Path]) -> None:
     first, *rest = summary.lines(evidence)
     click.echo()
     click.secho(first, fg=COLOURS[evidence.verdict], bold=True)
@@ -100,34 +103,4 @@ def heal(**told: object) -> int:
         click.echo(f"Healed {entry.kind}, and confirmed to be healed.")
     cleared = env.sweep()
     click.echo(f"Cleared {cleared} abandoned platform{'s' if cleared != 1 else ''}." if cleared else "Nothing was left behind.")
-    return 0
-
-
-@click.group("evidence")
-def evidence() -> None:
-    """Look at the evidence that drills have left."""
-
-
-@evidence.command("verify")
-@click.argument("files", type=options.PATH, nargs=-1)
-@click.option("--log", type=options.PATH, help="The audit log.  [default: this machine's]")
-@click.option("--public-key", "keys", type=options.PATH, multiple=True, help="Who may have signed.  [default: this machine's signing.pub]")
-def verify(files: tuple[Path, ...], log: Path | None, keys: tuple[Path, ...]) -> int:
-    """Check evidence offline: signed FILES (*.dsse.json) and the hash chain of the audit log. Nothing changed, missing or moved.
-
-    \b
-    drplatform evidence verify reports/*/*.dsse.json
-    drplatform evidence verify --log audit.jsonl --public-key signing.pub *.dsse.json
-    """
-    env = Environment.open(options.settings())
-    records = env.verified_log(log)
-    hashes = {record["hash"] for record in records}
-    for file in files:
-        record = env.signed_evidence(file, keys)
-        if record["hash"] not in hashes:
-            raise errors.IntegrityError(f"{file} is signed, but the audit log does not hold it: the log is another one, or was cut.")
-        click.echo(f"{file}: {record['verdict']}, {record['scenario']['name']}, {record['finished']}")
-    click.echo(f"The audit log is whole: {len(records)} records, the last {records[-1]['hash'] if records else 'none'}.")
-    for attempt in audit.unfinished(records):
-        click.secho(f"Drill {attempt} was begun and has left no evidence: it was broken off, or still runs.", fg="yellow")
     return 0

@@ -41,7 +41,7 @@ def gameday(within: float, **told: object) -> int:
     click.echo("Preparing the platform: data, clients, backups ...")
     with exercises.game_day(env, Terminal(), within) as (day, running):
         evidence, times = day.play(running)
-    env.report(evidence, env.record(evidence))
+    concluded = env.conclude(evidence)
     written = report.write(
         evidence,
         {"detect": times.detect, "decide": times.decide, "repair": times.repair},
@@ -52,4 +52,5 @@ def gameday(within: float, **told: object) -> int:
         click.echo(line)
     click.echo(f"\nDetect {times.detect.upper:.1f} s, decide {times.decide.upper:.1f} s, repair {times.repair.upper:.1f} s.")
     click.echo(f"Report: {written['html'].resolve()}")
+    click.echo(concluded.kept, nl=bool(concluded.kept))
     return evidence.verdict.exit_code

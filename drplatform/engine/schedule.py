@@ -13,6 +13,9 @@ from drplatform.model.policy import CONTINUOUS, Policy
 
 RETENTION_AT, VERIFY_AT = "30 4 * * *", "0 5 * * 0"
 """After the nights' backups. The policy does not say when."""
+
+KEEP_AT = "50 * * * *"
+"""After the hour's backups."""
 _DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
 
 
@@ -59,6 +62,7 @@ def plan(policy: Policy, kinds: AbstractSet[BackupKind]) -> Plan:
         else:
             left_out.append(f"{rule.store}: {rule.kind.value} backups at {rule.schedule!r}")
     jobs.append(Job("retention", RETENTION_AT, ("backups", "prune", "--yes"), "what the policy lets go"))
+    jobs.append(Job("evidence", KEEP_AT, ("evidence", "keep"), "audit log and signed evidence into the vault"))
     jobs.append(Job("verify", VERIFY_AT, ("backups", "verify", "--all"), "whether every backup is whole"))
     return Plan(tuple(jobs), tuple(left_out))
 

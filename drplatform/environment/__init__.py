@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from drplatform import application
 from drplatform.engine import audit, backups, capabilities, drill, moves
@@ -34,7 +35,8 @@ from drplatform.environment.places import Vault, Where
 from drplatform.environment.platforms import PlatformStatus
 from drplatform.environment.settings import IMAGE, PLATFORMS, Settings, SystemClock, load_policy
 from drplatform.model import drill as drills
-from drplatform.model import ports, timeline
+from drplatform.model import errors, ports, timeline
+from drplatform.model.evidence import Evidence
 from drplatform.platforms import embedded
 
 __all__ = [
@@ -59,6 +61,15 @@ __all__ = [
     "traffic",
     "versions",
 ]
+
+
+@dataclass(frozen=True)
+class Concluded:
+    """What is left of a drill: its record, its reports by format, and, in words, what the vault keeps of it (empty: no vault is configured)."""
+
+    record: Mapping[str, Any]
+    reports: Mapping[str, Path]
+    kept: str
 
 
 @dataclass(frozen=True)
@@ -111,6 +122,23 @@ class Environment(Daily):
             finally:
                 for store in stores.values():
                     store.close()
+
+    def conclude(self, evidence: Evidence, *, allure: bool = True) -> Concluded:
+        """Record the evidence, report it, and keep it in the vault of the configuration that DRPLATFORM_CONFIG names, when it names one.
+
+        A vault that is away makes no verdict worse: what was not kept is told, and kept by the next drill or `evidence keep`.
+        """
+        record = self.record(evidence)
+        return Concluded(record, self.report(evidence, record, allure=allure), self._kept())
+
+    def _kept(self) -> str:
+        if self.settings.config is None:
+            return ""
+        try:
+            kept = self.keep_evidence(Where(config=self.settings.config))
+        except errors.DrplatformError as error:
+            return f"NOT KEPT IN THE VAULT: {error} When it is mended: drplatform evidence keep"
+        return f"The vault keeps the audit log {kept.log}: {kept.records} records."
 
     @contextmanager
     def moving(

@@ -65,6 +65,8 @@ class Daily(Places):
                     result.update(backup=made.id, bytes=made.stored_bytes)
             case ("backups", "prune", *_):
                 self._prune(place)
+            case ("evidence", "keep"):
+                self.keep_evidence(where)
             case ("backups", "verify", *_):
                 self._verify(self.vault(where))
             case unknown:

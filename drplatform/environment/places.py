@@ -9,7 +9,7 @@ from typing import Self
 
 import yaml
 
-from drplatform.engine import backups
+from drplatform.engine import archive, attest, backups
 from drplatform.engine.agent import Replica
 from drplatform.environment import edges
 from drplatform.environment.platforms import Platforms
@@ -99,6 +99,15 @@ class Places(Platforms):
         file = self._identity(where, configured)
         repository = edges.repository(self._vault_place(where, configured), self.clock)
         return Vault(repository, backups.Ring(backups.read_identities(file), repository) if file else None)
+
+    def log_archive(self, where: Where) -> archive.Archive:
+        """The audit logs and signed evidence that the vault keeps."""
+        return archive.Archive(self.vault(where).repository)
+
+    def keep_evidence(self, where: Where) -> archive.Kept:
+        """Bring what is new of this machine's audit log, and its signed evidence, into the vault. Not recorded itself: there would never be an end."""
+        key = self.signing_key()
+        return self.log_archive(where).keep(self.verified_log, lambda record: attest.sign(record, key))
 
     def _identity(self, where: Where, configured: config.Config | None) -> Path | None:
         """The file of the private key that is used here, if any is."""

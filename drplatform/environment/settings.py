@@ -57,6 +57,8 @@ class Settings:
     """Of a cluster in which drills may make namespaces of their own."""
     context: str = ""
     """Of the kubeconfig; empty: its current one."""
+    config: Path | None = None
+    """A drplatform.yaml: its vault keeps the evidence of drills, too."""
     in_cluster: bool = False
     """Whether this runs where addresses of services of the cluster are reached, as in a pod of it."""
     sign_off: Callable[[], str] = lambda: ""
@@ -78,7 +80,7 @@ class Settings:
         }
         if kubeconfig := variables.get("DRPLATFORM_KUBECONFIG") or variables.get("DRPLATFORM_TEST_KUBECONFIG"):
             found["kubeconfig"] = Path(kubeconfig)
-        for name in ("platform", "policy", "seed", "reports"):
+        for name in ("platform", "policy", "seed", "reports", "config"):
             if value := variables.get(f"DRPLATFORM_{name.upper()}"):
                 found[name] = _converted(name, value)
         found.update({name: value for name, value in told.items() if value is not None})

@@ -11,20 +11,25 @@ from typing import Any
 
 class Role(enum.StrEnum):
     WRITER = "writer"
-    """Takes backups and captures logs. Never deletes; reads manifests and leases, but no data."""
+    """Takes backups, captures logs, keeps evidence. Never deletes; reads manifests, leases and evidence, but no data."""
     READER = "reader"
     """Restores and verifies. Never writes."""
     PRUNER = "pruner"
     """Applies retention: deletes, reads manifests, writes nothing."""
     AUDITOR = "auditor"
-    """Sees what there is, and reads manifests. Neither data nor changes."""
+    """Sees what there is, and reads manifests and evidence. Neither data nor changes."""
 
 
 MANIFESTS = ("*/manifest.json",)
 DELETABLE = (*MANIFESTS, "*/chunks/*")
-"""Not holds, leases, or keys that were wrapped anew."""
+"""Not evidence, holds, leases, or keys that were wrapped anew."""
 
-_READS = {Role.WRITER: (*MANIFESTS, "leases/*"), Role.READER: ("*",), Role.PRUNER: MANIFESTS, Role.AUDITOR: MANIFESTS}
+_READS = {
+    Role.WRITER: (*MANIFESTS, "leases/*", "evidence/*"),
+    Role.READER: ("*",),
+    Role.PRUNER: MANIFESTS,
+    Role.AUDITOR: (*MANIFESTS, "evidence/*"),
+}
 
 
 def policy(role: Role, bucket: str) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def test_every_rule_becomes_a_job_or_is_told():
     policy = load_policy(None)
     plan = schedule.plan(policy, {BackupKind.FULL})
     assert len(plan.left_out) == sum(1 for r in policy.backups if r.kind is not BackupKind.FULL and r.schedule != CONTINUOUS)
-    assert len(plan.jobs) + len(plan.left_out) == len(policy.backups) + 2
+    assert len(plan.jobs) + len(plan.left_out) == len(policy.backups) + 3
     assert len({job.name for job in plan.jobs}) == len(plan.jobs)
     assert {"retention", "verify"} <= {job.name for job in plan.jobs}
     everything = schedule.plan(policy, set(BackupKind))
@@ -52,7 +52,7 @@ def test_every_rule_becomes_a_job_or_is_told():
 
 
 def test_every_command_line_exists(jobs):
-    assert {parsed((*job.arguments, "--config", CONFIG)) for job in jobs} == {"take", "capture", "prune", "verify"}
+    assert {parsed((*job.arguments, "--config", CONFIG)) for job in jobs} == {"take", "capture", "prune", "keep", "verify"}
     with pytest.raises(click.UsageError):
         parsed(("backups", "take", "mongodb", "nonsense"))
     with pytest.raises(click.UsageError):
