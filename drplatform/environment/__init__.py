@@ -7,6 +7,7 @@ import os
 import random
 import secrets
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -83,7 +84,12 @@ class Environment(Daily):
         return cls(settings, SystemClock(), load_policy(settings.policy), seed)
 
     def kill_switch(self) -> KillSwitch:
-        """Pulled, it interrupts this process as Ctrl-C does, so that everything heals on the way out."""
+        """Pulled, it interrupts this process as Ctrl-C does, so that everything heals on the way out.
+
+        A shell that puts a command into the background may have it ignore that signal; here it is heard again.
+        """
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         return KillSwitch(self.settings.state / "stop.json", lambda: os.kill(os.getpid(), signal.SIGINT))
 
     def up(self, wanted: frozenset[str] = frozenset()) -> embedded.Status:

@@ -1,9 +1,14 @@
 """What keeps faults within bounds: limits, places, leases, the comparison of what was touched with what was declared, the kill switch."""
 
+import os
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+import real_servers
 from real_servers import CLOCK
 
 from drplatform.engine import guardrails, scan
@@ -108,3 +113,30 @@ def test_a_switch_that_cannot_be_read_counts_as_pulled(switch):
     made.path.write_text("{")
     with pytest.raises(errors.SettingsError):
         made.require_released()
+
+
+OBEYS = """
+import sys, threading
+from drplatform.environment import Environment, Settings
+from real_servers import CLOCK
+env = Environment.open(Settings.read())
+try:
+    with env.kill_switch().obeyed(CLOCK):
+        print("begun", flush=True)
+        threading.Event().wait(60)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+def test_a_run_in_the_background_of_a_shell_which_ignores_interrupts_obeys_it_too(tmp_path):
+    variables = {**os.environ, "DRPLATFORM_STATE": str(tmp_path), "PYTHONPATH": str(Path(real_servers.__file__).parent)}
+    ignoring = [
+        sys.executable,
+        "-c",
+        f"import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); os.execv(sys.executable, [sys.executable, '-c', {OBEYS!r}])",
+    ]
+    with subprocess.Popen(ignoring, env=variables, stdout=subprocess.PIPE) as running:
+        assert running.stdout.readline() == b"begun\n"
+        KillSwitch(tmp_path / "stop.json", lambda: None).pull("Ada", "now")
+        assert running.wait(50) == 130
