@@ -13,7 +13,6 @@ from real_servers import CLOCK, Server, Servers, empty_mongodb, empty_s3, start_
 from drplatform.model import clock as clocks
 from drplatform.model.ports import Endpoint
 
-
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell; what tests start would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
