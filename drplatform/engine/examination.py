@@ -8,7 +8,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from drplatform.engine import backups, cluster_drill, configuration_drill, consistency_checks, region_checks, retention_checks
+from drplatform.engine import (
+    access_checks,
+    alert_checks,
+    backups,
+    cluster_drill,
+    configuration_drill,
+    consistency_checks,
+    region_checks,
+    retention_checks,
+)
 from drplatform.engine.kit import Kit
 from drplatform.engine.probing import Probing
 from drplatform.engine.record import SUSTAIN, SWITCHOVER, Move, Record, broken_off, sentence
@@ -92,6 +101,8 @@ class _Examiner:
             "kept": tuple(c for s in hurt if s in outages and s in losses if (c := self._kept(s, losses[s], outages[s]))),
             **self._of_regions(losses),
             **retention_checks.parts(self.plan, self.kit),
+            **access_checks.parts(self.plan, self.kit),
+            **alert_checks.parts(self.plan, self.kit),
             **consistency_checks.parts(self.plan, self.entries, {s: look[1] for s, look in looks.items() if look}, self.record.effects),
         }
         restored = configuration_drill.parts(self.plan, self.kit, self.record.configuration, self.record.effects, self.record.backups)

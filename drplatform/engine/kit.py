@@ -2,9 +2,10 @@
 
 import random
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from drplatform.engine.phrases import FaultLookup
 from drplatform.model import ports, services, timeline
@@ -59,5 +60,7 @@ class Kit:
     """Asks who has looked at critical functionality; empty when nobody has."""
     traffic: ports.Traffic | None = None
     """The public names, where the platform has some that move."""
+    identity: Callable[[Callable[[str], Mapping[str, Any]]], AbstractContextManager[ports.Repository]] | None = None
+    """The vault as an identity sees it that may do what a policy document (of the vault's bucket) says; None where the vault has no such thing."""
     apart: Callable[[ports.Endpoint], Apart] | None = None
     """Begins a restore of the latest backup into the store at an endpoint, in a process of its own."""

@@ -340,6 +340,18 @@ PHRASES = (
     ),
     Phrase(
         "then",
+        "each identity may do its work at the vault and nothing else",
+        _expect("access"),
+        "Writer, reader, pruner and auditor are made at the vault's server and try what they may and may not do; the owner looks at what came of it.",
+    ),
+    Phrase(
+        "then",
+        "each alert is raised by its cause and ends with its cure",
+        _expect("alerts"),
+        "The agent's watch is shown failed, missed, odd and damaged backups, old recovery points and late recoveries: told once each, and told to be over.",
+    ),
+    Phrase(
+        "then",
         "the stores hold one consistent moment",
         _expect("consistent"),
         "No write is there that may refer to one lost in another store; by how many seconds the stores are apart is measured.",

@@ -197,6 +197,7 @@ class Environment(Daily):
             apart=lambda endpoint: apart.RestoreApart(
                 endpoint, platform.vault(), keys.identities, directory / f"restore-{endpoint.kind}-{secrets.token_hex(3)}"
             ),
+            identity=lambda document: edges.identity(platform.vault(), document, self.clock),
             traffic=edges.traffic(platform.names(), self.clock) if isinstance(platform, ports.Named) and platform.named else None,
         )
 

@@ -5,6 +5,7 @@ import os
 import pkgutil
 import platform as machine
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from drplatform.engine import phrases
 from drplatform.model import drill as drills
 from drplatform.model import errors, ports
 from drplatform.model.clock import Clock
+from drplatform.repositories import identities
 
 
 def fault_kinds() -> tuple[str, ...]:
@@ -84,6 +86,11 @@ def kind_down() -> None:
 def build_image(context: Path, tag: str, base: str, network: str) -> None:
     """Build the image of the servers for the Docker platform. Raises SettingsError."""
     docker().build(context, os.environ, tag, base, network)
+
+
+def identity(place: ports.Endpoint, document: Callable[[str], Mapping[str, Any]], clock: Clock) -> AbstractContextManager[ports.Repository]:
+    """The repository at the place as an identity of its own sees it, which may do what the document (of the bucket) says."""
+    return identities.identity(place, document, clock)
 
 
 def versions(stores: Mapping[str, ports.DataStore]) -> dict[str, str]:

@@ -113,6 +113,10 @@ class Indeterminate(StoreError):
     """A write that may or may not have happened: it left us, and no answer came back."""
 
 
+class AccessDenied(StoreError):
+    """A server knows who asks, and refuses what is asked."""
+
+
 class ObjectMissing(StoreError):
     """A repository has no object of this key."""
 

@@ -230,11 +230,11 @@ CLAUSES = (
     Clause("monthly", "Testing and validation", "Monthly: test database recovery procedures", TESTING, drilled("monthly")),
     Clause("quarterly", "Testing and validation", "Quarterly: full disaster recovery drill", TESTING, drilled("quarterly")),
     Clause("biannual", "Testing and validation", "Bi-annually: multi-region failover test", TESTING, drilled("biannual")),
-    Clause("alerts", "Monitoring and alerting", "Alerts on backup success and failure, size anomalies, recovery time, integrity results", OVERSIGHT),
+    Clause("alerts", "Monitoring and alerting", "Alerts on backup success and failure, size anomalies, recovery time, integrity results", OVERSIGHT, checked("alert is raised by its cause")),
     Clause("runbooks", "Documentation and training", "Detailed recovery runbooks for each component", OVERSIGHT, followed_runbook),
     Clause("training", "Documentation and training", "Regular training; post-incident reviews", OVERSIGHT, practised),
     Clause("encryption", "Compliance and auditing", "Backup encryption for data at rest", BACKUPS, checked("was recovered from are whole")),
-    Clause("access", "Compliance and auditing", "Access controls for backup storage", BACKUPS),
+    Clause("access", "Compliance and auditing", "Access controls for backup storage", BACKUPS, checked("may do its work at the vault and nothing else")),
     Clause("audit", "Compliance and auditing", "Audit logs for all backup and recovery operations", OVERSIGHT, chained),
 )  # fmt: skip
 """All of them, in the strategy's order."""

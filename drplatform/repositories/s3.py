@@ -18,7 +18,8 @@ FIRST_PAUSE = 0.1
 CONNECTIONS = 16
 _TAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
 _MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
-_REFUSED = frozenset({"AccessDenied", "NoSuchBucket", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403"})
+_DENIED = frozenset({"AccessDenied", "Forbidden", "403"})
+_REFUSED = _DENIED | {"NoSuchBucket", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
 
 
 def open(place: Endpoint, clock: Clock) -> "S3Repository":
@@ -107,7 +108,9 @@ class S3Repository:
             except (BotoCoreError, ClientError) as error:
                 refused = isinstance(error, ClientError) and _code(error) in _REFUSED
                 if refused or not remaining:
-                    raise errors.StoreError(f"Could not {what} in {self.describe()}: {error}") from error
+                    denied = isinstance(error, ClientError) and _code(error) in _DENIED
+                    kind = errors.AccessDenied if denied else errors.StoreError
+                    raise kind(f"Could not {what} in {self.describe()}: {error}") from error
                 self._clock.wait(threading.Event(), pause)
                 pause *= 2
         raise AssertionError("unreachable")
