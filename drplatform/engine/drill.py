@@ -19,6 +19,7 @@ from drplatform.engine import (
     examination,
     failover,
     judgement,
+    lost_key,
     recovery,
     runbook,
     service_checks,
@@ -173,6 +174,12 @@ class Drill:
             self.timeline.add("damage.noticed", store=activity.store, said=str(error))
             return
         raise errors.VerificationFailed(f"Nobody noticed that the backups of {activity.store} were changed.")
+
+    @_perform.register
+    def _(self, activity: drill.LoseKey) -> None:
+        taken = dict.fromkeys(m.store for m in self.record.backups)
+        self.kit = dataclasses.replace(self.kit, keys=lost_key.brought_back(self.kit, taken, activity.needed, activity.holders))
+        self.timeline.add("key.recovered", needed=activity.needed, holders=activity.holders)
 
     @_perform.register
     def _(self, activity: drill.Replicate) -> None:

@@ -238,6 +238,12 @@ PHRASES = (
         lambda store: drill.NoticeDamage(stores_in(store)[0]),
         "A look at the vault, before anything is recovered from it, tells that the backups are not as they were left.",
     ),
+    Phrase(
+        "when",
+        "the key of the backups is lost and {needed:d} of {holders:d} holders bring it back",
+        lambda needed, holders: drill.LoseKey(needed, holders),
+        "The private key is split; one holder fewer has nothing, no backup opens without it, and every backup opens with the key put together again.",
+    ),
     Phrase("when", "the disaster is over", drill.Heal, "Every fault is healed, as far as it can be; what was destroyed is the recovery's."),
     Phrase(
         "when",

@@ -47,12 +47,24 @@ class ReplicationStopped:
         return _servers.receipt(before["servers"], stopped, "they say so of themselves")
 
     def heal(self, scene: ports.Scene, before: Mapping[str, Any]) -> None:
+        """One that has been promoted since, and serves users, is no replica any more: it is left alone."""
         for server in self._replicas(scene):
-            if server.running() and _stopped(server):
+            if server.running() and _stopped(server) and not self._serves(scene, server):
                 _follow_again(server, before["follows"][server.name])
 
     def healed(self, scene: ports.Scene, before: Mapping[str, Any]) -> bool:
-        return all(_followed(s) and not _stopped(s) for s in self._replicas(scene) if s.running())
+        return all(self._serves(scene, s) or (_followed(s) and not _stopped(s)) for s in self._replicas(scene) if s.running())
+
+    def _serves(self, scene: ports.Scene, server: ports.Instance) -> bool:
+        """Whether it is the Redis that clients are served by now."""
+        if server.kind != "redis":
+            return False  # a locked member of MongoDB is unlocked, whatever it is
+        try:
+            now = scene.platform.endpoint("redis")
+            with _redis.client(now.addresses[0], now.credentials) as public, _redis.client(server.address) as one:
+                return bool(public.info("server")["run_id"] == one.info("server")["run_id"])
+        except errors.StoreError:
+            return False
 
     def _replicas(self, scene: ports.Scene) -> list[ports.Instance]:
         return _servers.OnServers(self.region, (self.store,)).servers(scene)

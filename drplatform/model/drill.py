@@ -166,6 +166,14 @@ class NoticeDamage(Activity):
 
 
 @dataclass(frozen=True)
+class LoseKey(Activity):
+    """The private key of the backups is lost; `needed` of its `holders` bring it back."""
+
+    needed: int
+    holders: int
+
+
+@dataclass(frozen=True)
 class Recover(Activity):
     """Recover stores into new servers of the region from their backups alone: each to LATEST, BEFORE_DROP or, all together, ONE_MOMENT.
 

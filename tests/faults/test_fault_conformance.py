@@ -247,6 +247,24 @@ def test_a_fault_is_captured_applied_confirmed_and_healed(world, tmp_path, kind)
     assert not faulting.replay(journal, world.scene, environment.fault)
 
 
+def test_a_replica_that_was_promoted_since_is_left_alone_when_its_replication_is_healed(world):
+    """To have it follow the old primary again, which may follow it by now, would leave nobody who accepts writes."""
+    world.settle()
+    fault = environment.fault("replication-stopped")(store="redis")
+    before = fault.capture(world.scene)
+    fault.apply(world.scene)
+    world.platform.serve_from("secondary", "redis")
+    try:
+        assert fault.healed(world.scene, before)
+        fault.heal(world.scene, before)
+        assert worlds.replica(world).info("replication")["role"] == "master"
+    finally:
+        world.platform.serve_from("primary", "redis")
+    assert not fault.healed(world.scene, before)
+    fault.heal(world.scene, before)
+    clocks.wait_for(CLOCK, "the replica to follow again", lambda: fault.healed(world.scene, before), within=30)
+
+
 def assert_sabotage_is_inconclusive(fault: ports.Fault, world: World, directory) -> None:
     """The same fault with an `apply` that does nothing."""
     saw = []
