@@ -85,6 +85,7 @@ vault.group.add_command(verifying.verify)
 vault.group.add_command(restoring.restore)
 vault.group.add_command(restoring.operations)
 vault.group.add_command(retention.prune)
+vault.group.add_command(retention.undelete)
 for each in (holds.hold, holds.release, holds.holds):
     vault.group.add_command(each)
 vault.group.add_command(anomalies.anomalies)

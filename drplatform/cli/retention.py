@@ -10,7 +10,7 @@ from drplatform.engine import backups
 from drplatform.engine.backups import holds as keeping
 from drplatform.engine.backups import pruning
 from drplatform.environment import Environment, Where
-from drplatform.model import retention
+from drplatform.model import errors, ports, retention
 
 
 @click.command()
@@ -41,6 +41,38 @@ def prune(holds: tuple[str, ...], yes: bool, dry_run: bool, where: Where) -> int
     for problem in listing.problems:
         click.secho(problem, fg="red", err=True)
     return 1 if listing.problems else 2 if plan.refused else 0
+
+
+@click.command()
+@click.option("--yes", is_flag=True, help="Do it without asking.")
+@vault.vault_options
+def undelete(yes: bool, where: Where) -> int:
+    """Bring back backups that were deleted from a bucket with versions: by a prune under a wrong policy, or by whoever stole a key.
+
+    A bucket with object lock keeps them for as long as `lock_days` of the configuration says. What is old goes again with the next prune.
+
+    \b
+    drplatform backups undelete --config drplatform.yaml
+    """
+    env = Environment.open(options.settings())
+    env.require_log()
+    repository = env.vault(where).repository
+    if not isinstance(repository, ports.Undeletes):
+        raise errors.SettingsError(f"{repository.describe()} keeps nothing that was deleted; only a bucket with versions does.")
+    if not yes:
+        click.confirm(f"Bring back all that was deleted from {repository.describe()} and is still kept?", abort=True)
+    before = {m.id for m in backups.Catalogue(repository).read().manifests}
+    with env.recorded("undelete") as result:
+        shown = repository.undelete("")
+        listing = backups.Catalogue(repository).read()
+        back = sorted({m.id for m in listing.manifests} - before)
+        result.update(backups=back, objects=len(shown))
+    for name in back:
+        click.echo(name)
+    click.echo(f"{len(back)} backups are back ({len(shown)} objects). Check them: drplatform backups verify --all")
+    for problem in listing.problems:
+        click.secho(problem, fg="red", err=True)
+    return 1 if listing.problems else 0
 
 
 def _show(plan: retention.Pruning, rubbish: pruning.Garbage, dry_run: bool) -> None:

@@ -109,6 +109,8 @@ class Environment(Daily):
         """
         prepared = self.platform(scenario.wanted)
         self.require_records()
+        if self.settings.config:
+            self.log_archive(Where(config=self.settings.config))  # a configuration that is wrong is told before anything is touched
         self.sweep()
         generator = random.Random(self.seed)
         run_id = f"{self.clock.utc():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"

@@ -16,7 +16,7 @@ from drplatform.engine import phrases
 from drplatform.model import drill as drills
 from drplatform.model import errors, ports
 from drplatform.model.clock import Clock
-from drplatform.repositories import identities
+from drplatform.repositories import _identities
 
 
 def fault_kinds() -> tuple[str, ...]:
@@ -90,7 +90,7 @@ def build_image(context: Path, tag: str, base: str, network: str) -> None:
 
 def identity(place: ports.Endpoint, document: Callable[[str], Mapping[str, Any]], clock: Clock) -> AbstractContextManager[ports.Repository]:
     """The repository at the place as an identity of its own sees it, which may do what the document (of the bucket) says."""
-    return identities.identity(place, document, clock)
+    return _identities.identity(place, document, clock)
 
 
 def versions(stores: Mapping[str, ports.DataStore]) -> dict[str, str]:

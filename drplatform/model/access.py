@@ -39,7 +39,7 @@ def policy(role: Role, bucket: str) -> dict[str, Any]:
         _allow("Read", ["s3:GetObject"], [f"arn:aws:s3:::{bucket}/{pattern}" for pattern in _READS[role]]),
     ]
     if role is Role.WRITER:
-        statements.append(_allow("Put", ["s3:PutObject", "s3:AbortMultipartUpload"], [f"arn:aws:s3:::{bucket}/*"]))
+        statements.append(_allow("Put", ["s3:PutObject", "s3:PutObjectRetention", "s3:AbortMultipartUpload"], [f"arn:aws:s3:::{bucket}/*"]))
     if role is Role.PRUNER:
         statements.append(_allow("Delete", ["s3:DeleteObject"], [f"arn:aws:s3:::{bucket}/{pattern}" for pattern in DELETABLE]))
     return {"Version": "2012-10-17", "Statement": statements}

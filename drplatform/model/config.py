@@ -11,6 +11,9 @@ from drplatform.model import errors
 from drplatform.model.ports import Address
 from drplatform.model.reading import Reader
 
+LOCKS = ("lock_days", "evidence_lock_days")
+"""Days for which what is put into an S3 repository can be deleted or changed by nobody: backups, and evidence."""
+
 OPTIONS = {
     "mongodb": frozenset({"replica_set", "read_from"}),
     "redis": frozenset(
@@ -19,7 +22,7 @@ OPTIONS = {
     "files": frozenset({"buckets", "region", "scheme"}),
     "configuration": frozenset({"directory"}),
     "kubernetes": frozenset({"kubeconfig", "context", "namespaces", "kinds", "labels", "map"}),
-    "s3": frozenset({"bucket", "region", "scheme"}),
+    "s3": frozenset({"bucket", "region", "scheme", *LOCKS}),
 }
 """The options of each kind of store, and of an S3 repository. Others are refused, so that none is passed over in silence."""
 
@@ -124,6 +127,9 @@ def _place(reader: Reader, kind: str, body: object, path: str) -> Place:
     addresses = () if kind in ("configuration", "kubernetes") else _addresses(reader, root.get("addresses"), f"{path}.addresses")
     user = reader.text(root, "user", path) if "user" in root else ""
     password = _secret(reader, root["password"], f"{path}.password") if "password" in root else None
+    for name in LOCKS:
+        if name in options and not (isinstance(options[name], int) and not isinstance(options[name], bool) and options[name] > 0):
+            reader.problems.append(f"{path}.options.{name} must be a whole number of days above 0, not {options[name]!r}")
     if bool(user) != bool(password):
         reader.problems.append(f"{path}: user and password go together")
     return Place(kind, addresses, {name: _plain(value) for name, value in options.items()}, user, password)

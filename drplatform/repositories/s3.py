@@ -1,7 +1,12 @@
-"""Objects in an S3 bucket. A put is conditional, so that an object is never overwritten, and carries a checksum that the server verifies."""
+"""Objects in an S3 bucket. A put is conditional, so that an object is never overwritten, and carries a checksum that the server verifies.
+
+Where the bucket has object lock, what is put may be locked for days: until then nobody can delete or change that version, not even its owner
+(mode COMPLIANCE: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock.html). Deleting hides it, and `undelete` shows it again.
+"""
 
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import boto3
@@ -19,6 +24,9 @@ CONNECTIONS = 16
 _TAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
 _MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
 _DENIED = frozenset({"AccessDenied", "Forbidden", "403"})
+MOVING = ("leases/", "holds/")
+"""What is let go before its time is never locked."""
+EVIDENCE = "evidence/"
 _REFUSED = _DENIED | {"NoSuchBucket", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
 
 
@@ -43,17 +51,23 @@ def open(place: Endpoint, clock: Clock) -> "S3Repository":
             response_checksum_validation="when_required",
         ),
     )
-    return S3Repository(client, place.options["bucket"], clock)
+    days = int(place.options.get("lock_days", 0))
+    return S3Repository(client, place.options["bucket"], clock, days, int(place.options.get("evidence_lock_days", days)))
 
 
 class S3Repository:
-    def __init__(self, client: Any, bucket: str, clock: Clock) -> None:
+    """`lock_days`, `evidence_lock_days`: for so long backups and evidence can be deleted by nobody; 0 locks nothing."""
+
+    def __init__(self, client: Any, bucket: str, clock: Clock, lock_days: int = 0, evidence_lock_days: int = 0) -> None:
         self._client, self._bucket, self._clock = client, bucket, clock
+        self._lock_days, self._evidence_lock_days = lock_days, evidence_lock_days
 
     def put(self, key: str, data: bytes) -> None:
         def attempt() -> None:
             try:
-                self._client.put_object(Bucket=self._bucket, Key=key, Body=data, IfNoneMatch="*", ChecksumAlgorithm="SHA256")
+                self._client.put_object(
+                    Bucket=self._bucket, Key=key, Body=data, IfNoneMatch="*", ChecksumAlgorithm="SHA256", **self._lock(key)
+                )
             except ClientError as error:
                 if _code(error) not in _TAKEN:
                     raise
@@ -85,6 +99,35 @@ class S3Repository:
 
     def delete(self, key: str) -> None:
         self._retried(f"delete {key}", lambda: self._client.delete_object(Bucket=self._bucket, Key=key))
+
+    def undelete(self, prefix: str) -> tuple[str, ...]:
+        """Show again what was deleted under the prefix and still has a version; its keys. What was let go on purpose (MOVING) stays so.
+
+        Raises StoreError where the bucket keeps no versions.
+        """
+        hidden = [marker for marker in self._markers(prefix) if marker["IsLatest"] and not marker["Key"].startswith(MOVING)]
+        for marker in hidden:
+            where = {"Bucket": self._bucket, "Key": marker["Key"], "VersionId": marker["VersionId"]}
+            self._retried(f"undelete {marker['Key']}", lambda where=where: self._client.delete_object(**where))  # type: ignore[misc]
+        return tuple(marker["Key"] for marker in hidden)
+
+    def _markers(self, prefix: str) -> Iterator[dict[str, Any]]:
+        if self._retried("ask for versions", lambda: self._client.get_bucket_versioning(Bucket=self._bucket)).get("Status") != "Enabled":
+            raise errors.StoreError(
+                f"{self.describe()} keeps no versions, so what was deleted is gone; switch versioning and object lock on."
+            )
+        place = {"Bucket": self._bucket, "Prefix": prefix}
+        page: dict[str, Any] = {}
+        while not page or page.get("IsTruncated"):
+            since = {"KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page["NextVersionIdMarker"]} if page else {}
+            page = self._retried(f"list versions of {prefix}", lambda since=since: self._client.list_object_versions(**place, **since))  # type: ignore[misc]
+            yield from page.get("DeleteMarkers", ())
+
+    def _lock(self, key: str) -> dict[str, Any]:
+        days = self._evidence_lock_days if key.startswith(EVIDENCE) else self._lock_days
+        if not days or key.startswith(MOVING):
+            return {}
+        return {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": self._clock.utc() + timedelta(days=days)}
 
     def describe(self) -> str:
         return f"bucket {self._bucket} at {self._client.meta.endpoint_url}"

@@ -44,9 +44,11 @@ def test_a_log_that_is_rewritten_as_a_whole_chain_is_found_beside_the_vaults_cop
 
 
 def test_what_cannot_be_kept_is_told_and_changes_no_verdict(home, monkeypatch):
-    bad = CONFIG.replace("{directory: vault}", "{addresses: ['127.0.0.1:1'], user: u, password: {env: P}, options: {bucket: b}}")
+    bad = CONFIG.replace("{directory: vault}", "{s3: {addresses: ['127.0.0.1:1'], user: u, password: {env: P}, options: {bucket: b}}}")
     monkeypatch.setenv("DRPLATFORM_CONFIG", str(home.write("drplatform.yaml", bad)))
+    monkeypatch.setenv("P", "secret")
     concluded = Environment.open(Settings.read()).conclude(example.passed())
+    assert "secret" not in concluded.kept
     assert concluded.kept.startswith("NOT KEPT IN THE VAULT:") and concluded.kept.endswith("drplatform evidence keep")
     assert concluded.record["verdict"] == "PASSED" and concluded.reports["html"].is_file()
 

@@ -11,7 +11,7 @@ from drplatform.model import access, drill, errors
 from drplatform.model.access import Role
 from drplatform.model.backup import BackupKind
 from drplatform.model.verdict import Verdict
-from drplatform.repositories import identities
+from drplatform.repositories import _identities as identities
 
 PLAN = drill.Scenario("F", "S", (), (drill.Expect("access"),))
 

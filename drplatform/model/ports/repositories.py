@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True)
@@ -30,3 +30,11 @@ class Repository(Protocol):
 
     def describe(self) -> str:
         """Where this is, for people; without secrets."""
+
+
+@runtime_checkable
+class Undeletes(Protocol):
+    """A repository that keeps what was deleted for a while."""
+
+    def undelete(self, prefix: str) -> tuple[str, ...]:
+        """Show again what was deleted under the prefix and is still kept; its keys. Raises StoreError where nothing is kept."""
