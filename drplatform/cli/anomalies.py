@@ -14,7 +14,7 @@ from drplatform.model import anomaly
 @click.command()
 @click.argument("store")
 @click.option("--generations", type=click.IntRange(2), default=14, show_default=True, help="How many of the newest full backups.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.AS_JSON
 @vault_options
 def anomalies(store: str, generations: int, as_json: bool, where: Where) -> int:
     """Compare the generations of backups of a STORE: encryption, mass changes, deletions, size, types. Needs a private key.

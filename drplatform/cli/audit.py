@@ -27,7 +27,7 @@ def group() -> None:
 @LOG
 @click.option("--expect", metavar="HASH", help="A hash that was noted elsewhere; the log must still hold it. Finds a log cut at its end.")
 @click.option("--config", type=options.PATH, envvar="DRPLATFORM_CONFIG", help="A drplatform.yaml: its vault's copy is compared.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.AS_JSON
 def verify(log: Path | None, expect: str | None, config: Path | None, as_json: bool) -> int:
     """Check that no record was changed, moved or removed. Exit code 1 when one was.
 

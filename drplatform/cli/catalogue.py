@@ -15,7 +15,8 @@ from drplatform.model.policy import Policy
 @click.command()
 @click.option("--find", default="", help="Only sentences that hold this word.")
 @click.option("--markdown", is_flag=True, help="Print a table in Markdown, e.g. for a team's handbook.")
-def steps(find: str, markdown: bool) -> int:
+@options.AS_JSON
+def steps(find: str, markdown: bool, as_json: bool) -> int:
     """List the sentences that features may use, and what may stand in them.
 
     \b
@@ -24,8 +25,8 @@ def steps(find: str, markdown: bool) -> int:
     drplatform steps --markdown > steps.md
     """
     chosen = [p for p in phrases.PHRASES if find.lower() in f"{p.pattern} {p.meaning}".lower()]
-    for line in _table(chosen) if markdown else _lines(chosen):
-        click.echo(line)
+    rows = [{"keyword": p.keyword, "sentence": p.pattern, "meaning": p.meaning} for p in chosen]
+    options.told(as_json, {"steps": rows, "words": WORDS}, *(_table(chosen) if markdown else _lines(chosen)))
     return 0
 
 
@@ -60,11 +61,12 @@ def policy() -> None:
 
 @policy.command()
 @click.argument("path", type=options.PATH, required=False)
-def check(path: Path | None) -> int:
+@options.AS_JSON
+def check(path: Path | None, as_json: bool) -> int:
     """Check the policy at PATH (default: the one that comes with drplatform) and show its targets."""
     found = environment.load_policy(path)
-    for line in _targets(found):
-        click.echo(line)
+    targets = {name: {"rto": found.rto(name), "rpo": found.rpo(name)} for name in found.stores}
+    options.told(as_json, {"name": found.name, "hash": found.hash, "targets": targets}, *_targets(found))
     return 0
 
 

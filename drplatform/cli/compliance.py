@@ -122,8 +122,9 @@ def sign_off(drill: str, who: str, statement: str) -> int:
 @click.option("--newest", type=click.IntRange(min=1), default=trials.NEWEST, show_default=True, help="Runs compared with those before.")
 @click.option("--junit", type=options.PATH, help="Write JUnit XML here.")
 @click.option("--markdown", type=options.PATH, help="Write a summary in Markdown here, e.g. $GITHUB_STEP_SUMMARY.")
+@options.AS_JSON
 @options.settings_options
-def gate(required: tuple[str, ...], newest: int, junit: Path | None, markdown: Path | None, **told: object) -> int:
+def gate(required: tuple[str, ...], newest: int, junit: Path | None, markdown: Path | None, as_json: bool, **told: object) -> int:
     """Say for CI whether what was proven still is.
 
     Fails when a clause failed, or when the newest runs (see `drill run --trials`) took longer, lost more or restored slower than those
@@ -142,12 +143,16 @@ def gate(required: tuple[str, ...], newest: int, junit: Path | None, markdown: P
     for path, content in ((junit, reports.junit(items)), (markdown, reports.markdown(items).encode())):
         if path:
             documents.write_whole(path, content)
+    code = gates.exit_code(items)
+    if as_json:
+        rows = [{"group": i.group, "name": i.name, "level": i.level.name, "text": i.text} for i in items]
+        options.told(True, {"exit_code": code, "items": rows})
+        return code
     for item in sorted(items, key=lambda i: -i.level):
         if item.level is not Level.PASSED or item.group == "trend":
             click.secho(f"{reports.SIGNS[item.level]} {item.name}: {item.text}", fg=LEVEL_COLOURS[item.level])
     if not items:
         click.secho("? There is no evidence at all; run a drill first.", fg="yellow")
-    code = gates.exit_code(items)
     if code == 0:
         click.secho("✓ What was proven still is.", fg="green")
     return code

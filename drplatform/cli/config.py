@@ -28,7 +28,8 @@ def group() -> None:
 
 @group.command()
 @FILE
-def check(file: Path) -> int:
+@options.AS_JSON
+def check(file: Path, as_json: bool) -> int:
     """Say everything that is wrong with FILE, its secrets' places and the policy included. Asks no server."""
     env, found = _read(file)
     problems = list(env.unresolved(Where(config=file)))
@@ -37,6 +38,9 @@ def check(file: Path) -> int:
         for name in found.stores
         if name not in env.policy.stores
     ]
+    if as_json:
+        options.told(True, {"file": str(file), "problems": problems})
+        return 2 if problems else 0
     for problem in problems:
         click.secho(problem, fg="red", err=True)
     if problems:

@@ -32,7 +32,7 @@ def group() -> None:
 @group.command()
 @click.argument("before")
 @click.argument("after", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.AS_JSON
 @vault.vault_options
 def diff(before: str, after: str | None, as_json: bool, where: Where) -> int:
     """Tell what changed from backup BEFORE to backup AFTER, or to what is there now. Exit code 1 when something did.

@@ -1,9 +1,9 @@
 """`drplatform drill` and `heal`."""
 
 import sys
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,7 +12,7 @@ from drplatform.cli import options
 from drplatform.cli.progress import Progress
 from drplatform.engine import services
 from drplatform.engine.drill import Drill
-from drplatform.environment import Environment
+from drplatform.environment import Concluded, Environment
 from drplatform.model import drill as drills
 from drplatform.model import errors
 from drplatform.model.evidence import Evidence
@@ -32,8 +32,9 @@ def group() -> None:
 @click.option("--name", help="Only scenarios whose name contains this.")
 @click.option("--trials", type=click.IntRange(min=1), default=1, help="Run each so many times, each with data of its own, for `gate`.")
 @click.option("--sign-off", "signer", metavar="NAME", help="Who verifies critical functionality by hand.  [default: asked on a terminal]")
+@options.AS_JSON
 @options.settings_options
-def run(feature: Path, name: str | None, trials: int, signer: str | None, **told: object) -> int:
+def run(feature: Path, name: str | None, trials: int, signer: str | None, as_json: bool, **told: object) -> int:
     """Run the scenarios of a Gherkin FEATURE and say whether the platform was recovered.
 
     Exit code: 0 passed, 1 failed, 2 inconclusive or could not run.
@@ -44,7 +45,16 @@ def run(feature: Path, name: str | None, trials: int, signer: str | None, **told
     if not scenarios:
         raise errors.SettingsError(f"{feature} has no scenario{f' with {name!r} in its name' if name else ''}; look at the file.")
     envs = [replace(env, seed=env.seed + trial) for trial in range(trials)]
-    return max((_run_one(one, scenario) for one in envs for scenario in scenarios), key=lambda v: v).exit_code
+    done = []
+    for one, scenario in ((one, scenario) for one in envs for scenario in scenarios):
+        evidence, concluded = _run_one(one, scenario)
+        done.append((evidence, concluded))
+        if not as_json:
+            _show(evidence, concluded)
+    code = max(evidence.verdict for evidence, _ in done).exit_code
+    if as_json:
+        options.told(True, {"exit_code": code, "drills": [_document(*each) for each in done]})
+    return code
 
 
 def _ask_who_looked() -> str:
@@ -57,15 +67,26 @@ def _ask_who_looked() -> str:
     return name.strip()
 
 
-def _run_one(env: Environment, scenario: drills.Scenario) -> Verdict:
+def _run_one(env: Environment, scenario: drills.Scenario) -> tuple[Evidence, Concluded]:
     click.echo(f"Starting the {env.settings.platform} platform ...", err=True)
     with env.drill(scenario, Progress()) as drill:
         _perform_all(drill)
         evidence = drill.conclude()
-    concluded = env.conclude(evidence)
-    _show(evidence, concluded.reports)
-    click.echo(concluded.kept, nl=bool(concluded.kept))
-    return evidence.verdict
+    return evidence, env.conclude(evidence)
+
+
+def _document(evidence: Evidence, concluded: Concluded) -> dict[str, Any]:
+    """The evidence itself is in the file that `reports.json` names."""
+    return {
+        "id": evidence.id,
+        "scenario": evidence.scenario["name"],
+        "verdict": evidence.verdict.name,
+        "summary": evidence.summary,
+        "measurements": list(evidence.measurements),
+        "losses": [{name: loss[name] for name in loss if not isinstance(loss[name], list)} for loss in evidence.losses],
+        "reports": {name: str(path.resolve()) for name, path in concluded.reports.items()},
+        "kept": concluded.kept,
+    }
 
 
 def _perform_all(drill: Drill) -> None:
@@ -78,7 +99,8 @@ def _perform_all(drill: Drill) -> None:
                 return
 
 
-def _show(evidence: Evidence, reports: Mapping[str, Path]) -> None:
+def _show(evidence: Evidence, concluded: Concluded) -> None:
+    reports = concluded.reports
     first, *rest = summary.lines(evidence)
     click.echo()
     click.secho(first, fg=COLOURS[evidence.verdict], bold=True)
@@ -91,6 +113,7 @@ def _show(evidence: Evidence, reports: Mapping[str, Path]) -> None:
     click.echo(f"Evidence: {reports['json'].resolve()}")
     click.echo(f"Signed:   {reports['signed'].resolve()}")
     click.echo(f"Allure:   {reports['allure'].resolve()}")
+    click.echo(concluded.kept, nl=bool(concluded.kept))
 
 
 @click.command()

@@ -26,7 +26,8 @@ def group() -> None:
 @click.argument("files", type=options.PATH, nargs=-1)
 @click.option("--log", type=options.PATH, help="The audit log.  [default: this machine's]")
 @click.option("--public-key", "keys", type=options.PATH, multiple=True, help="Who may have signed.  [default: this machine's signing.pub]")
-def verify(files: tuple[Path, ...], log: Path | None, keys: tuple[Path, ...]) -> int:
+@options.AS_JSON
+def verify(files: tuple[Path, ...], log: Path | None, keys: tuple[Path, ...], as_json: bool) -> int:
     """Check evidence offline: signed FILES (*.dsse.json) and the hash chain of the audit log. Nothing changed, missing or moved.
 
     \b
@@ -36,20 +37,30 @@ def verify(files: tuple[Path, ...], log: Path | None, keys: tuple[Path, ...]) ->
     env = Environment.open(options.settings())
     records = env.verified_log(log)
     hashes = {record["hash"] for record in records}
+    shown = []
     for file in files:
         record = env.signed_evidence(file, keys)
         if record["hash"] not in hashes:
             raise errors.IntegrityError(f"{file} is signed, but the audit log does not hold it: the log is another one, or was cut.")
-        click.echo(f"{file}: {record['verdict']}, {record['scenario']['name']}, {record['finished']}")
-    click.echo(f"The audit log is whole: {len(records)} records, the last {records[-1]['hash'] if records else 'none'}.")
-    for attempt in audit.unfinished(records):
+        shown.append(
+            {"file": str(file), "verdict": record["verdict"], "scenario": record["scenario"]["name"], "finished": record["finished"]}
+        )
+    last, unfinished = records[-1]["hash"] if records else "none", audit.unfinished(records)
+    if as_json:
+        options.told(True, {"evidence": shown, "records": len(records), "last": last, "unfinished": list(unfinished)})
+        return 0
+    for each in shown:
+        click.echo("{file}: {verdict}, {scenario}, {finished}".format(**each))
+    click.echo(f"The audit log is whole: {len(records)} records, the last {last}.")
+    for attempt in unfinished:
         click.secho(f"Drill {attempt} was begun and has left no evidence: it was broken off, or still runs.", fg="yellow")
     return 0
 
 
 @group.command("keep")
+@options.AS_JSON
 @vault_options
-def keep(where: Where) -> int:
+def keep(as_json: bool, where: Where) -> int:
     """Bring what is new of this machine's audit log, and of its signed evidence, into the vault, where nothing is ever overwritten.
 
     Drills do so by themselves when DRPLATFORM_CONFIG names a configuration, and the schedule does so each hour.
@@ -58,7 +69,9 @@ def keep(where: Where) -> int:
     drplatform evidence keep --config drplatform.yaml
     """
     kept = Environment.open(options.settings()).keep_evidence(where)
-    click.echo(f"The vault holds {kept.records} records of the audit log {kept.log or '(none yet)'}, {kept.new} of them new.")
+    options.told(
+        as_json, vars(kept), f"The vault holds {kept.records} records of the audit log {kept.log or '(none yet)'}, {kept.new} of them new."
+    )
     return 0
 
 

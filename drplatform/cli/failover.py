@@ -92,7 +92,7 @@ def resume(platform_id: str | None) -> int:
 
 @group.command()
 @_platform_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.AS_JSON
 def status(platform_id: str | None, as_json: bool) -> int:
     """Who serves and who follows, how far behind, and what a failover now would cost."""
     env = Environment.open(options.settings())

@@ -31,27 +31,34 @@ def group() -> None:
 
 
 @group.command("list")
-def list_faults() -> int:
+@options.AS_JSON
+def list_faults(as_json: bool) -> int:
     """List the disasters there are. What a fault marked with * destroys, only a recovery brings back."""
-    for kind in environment.fault_kinds():
-        make = environment.fault(kind)
-        click.echo(f"{'*' if _destroys(make) else ' '} {kind:24} {_words(make)}")
+    made = {kind: environment.fault(kind) for kind in environment.fault_kinds()}
+    document = {"faults": [{"kind": kind, "destroys": _destroys(make), "does": _words(make)} for kind, make in made.items()]}
+    options.told(as_json, document, *(f"{'*' if _destroys(make) else ' '} {kind:24} {_words(make)}" for kind, make in made.items()))
     return 0
 
 
 @group.command()
 @click.argument("kind")
-def show(kind: str) -> int:
+@options.AS_JSON
+def show(kind: str, as_json: bool) -> int:
     """Show one disaster: what it does, its parameters, what it needs, whom it affects."""
     make = environment.fault(kind)
     made = make()
-    click.secho(kind, bold=True)
-    click.echo(_words(make))
-    for field in dataclasses.fields(made):  # type: ignore[arg-type]
-        click.echo(f"  -p {field.name}={_text(getattr(made, field.name))}")
-    click.echo(f"Needs:    {', '.join(sorted(made.needs())) or 'nothing'}")
-    click.echo(f"Affects:  {', '.join(sorted(made.affects())) or 'no user at once'}")
-    click.echo(f"Undone:   {'by a recovery alone' if _destroys(make) else 'by drplatform faults heal'}")
+    parameters = {field.name: _text(getattr(made, field.name)) for field in dataclasses.fields(made)}  # type: ignore[arg-type]
+    needs, affects = sorted(made.needs()), sorted(made.affects())
+    options.told(
+        as_json,
+        {"kind": kind, "does": _words(make), "parameters": parameters, "needs": needs, "affects": affects, "destroys": _destroys(make)},
+        click.style(kind, bold=True),
+        _words(make),
+        *(f"  -p {name}={value}" for name, value in parameters.items()),
+        f"Needs:    {', '.join(needs) or 'nothing'}",
+        f"Affects:  {', '.join(affects) or 'no user at once'}",
+        f"Undone:   {'by a recovery alone' if _destroys(make) else 'by drplatform faults heal'}",
+    )
     return 0
 
 

@@ -30,6 +30,7 @@ def group() -> None:
 @click.option("--delete", is_flag=True, help="Also delete what the backup does not hold (within the prefix).")
 @click.option("--closely", is_flag=True, help="Read every object, also those that the listing shows to be untouched.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@options.AS_JSON
 @vault.vault_options
 def restore(
     store: str,
@@ -40,6 +41,7 @@ def restore(
     delete: bool,
     closely: bool,
     yes: bool,
+    as_json: bool,
     where: Where,
 ) -> int:
     """Bring buckets, which may hold something, back to a backup. Only what differs is written; everything written is read back.
@@ -75,9 +77,12 @@ def restore(
         click.secho(f"Not restored: {refused}", fg="red", err=True)
     if keys and not done.chosen:
         raise errors.SettingsError(f"Backup {chain.backups[-1].id} holds none of these objects; nothing was written.")
-    click.echo(
+    options.told(
+        as_json,
+        {"store": store, "reached": str(done.reached), "chosen": done.chosen, "written": done.written, "bytes": done.bytes_written}
+        | {"deleted": done.deleted, "refused": list(done.refused)},
         f"{store} is as of {done.reached}: of {done.chosen:,} objects chosen, {done.written:,} were written "
-        f"({done.bytes_written:,} bytes), {done.deleted:,} deleted"
+        f"({done.bytes_written:,} bytes), {done.deleted:,} deleted",
     )
     return 1 if done.refused else 0
 
@@ -94,8 +99,9 @@ def restore(
 )
 @click.option("--into", multiple=True, metavar="OLD=NEW", help="Compare the bucket OLD of the backup with the bucket NEW.")
 @click.option("--seed", type=int, help="Draw the same objects again.  [default: one that is printed]")
+@options.AS_JSON
 @vault.vault_options
-def compare(backup_id: str | None, store: str, sample: float, into: tuple[str, ...], seed: int | None, where: Where) -> int:
+def compare(backup_id: str | None, store: str, sample: float, into: tuple[str, ...], seed: int | None, as_json: bool, where: Where) -> int:
     """Compare what file storage holds now with a backup (the latest), object by object. Exit code 1 when it differs.
 
     \b
@@ -110,6 +116,12 @@ def compare(backup_id: str | None, store: str, sample: float, into: tuple[str, .
     with env.working(where) as (platform_store, repository):
         target = platform_store(store)
         found = backups.compare(manifest, target, repository, opener, sample / 100, random.Random(seed), _pairs(into))
+    if as_json:
+        options.told(
+            True,
+            {"backup": manifest.id, "objects": found.population, "read": found.sampled, "seed": seed, "problems": list(found.problems)},
+        )
+        return 1 if found.problems else 0
     for problem in found.problems:
         click.secho(problem, fg="red")
     told = f"{found.population:,} objects of backup {manifest.id} compared by name and size, {found.sampled:,} of them read (seed {seed})"

@@ -52,7 +52,7 @@ def release(backup_id: str, yes: bool, where: Where) -> int:
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.AS_JSON
 @vault.vault_options
 def holds(as_json: bool, where: Where) -> int:
     """List what is held, by whom and why.

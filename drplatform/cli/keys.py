@@ -41,7 +41,7 @@ def rotate(recipients: tuple[str, ...], where: Where) -> int:
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.AS_JSON
 @vault.vault_options
 def check(as_json: bool, where: Where) -> int:
     """Say of each backup whether the private key at hand opens it: what a region that is left alone could restore.

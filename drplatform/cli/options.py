@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,14 @@ import click
 from drplatform.environment import Settings
 
 PATH = click.Path(path_type=Path)
+
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def told(as_json: bool, document: Mapping[str, Any], *lines: str) -> None:
+    """Print the document as JSON, or the lines for people."""
+    for line in [json.dumps(document, indent=2)] if as_json else lines:
+        click.echo(line)
 
 
 def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:

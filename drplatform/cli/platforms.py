@@ -21,7 +21,7 @@ def group() -> None:
 
 
 @group.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.AS_JSON
 @click.option("--names", is_flag=True, help="With a name server, whose public names a failover points elsewhere.")
 @click.option("--witness", is_flag=True, help="With a member of MongoDB in each region and one in a third place.")
 @click.option(
@@ -48,7 +48,7 @@ def up(as_json: bool, names: bool, witness: bool, platform: str, image: str | No
 
 
 @group.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.AS_JSON
 def status(as_json: bool) -> int:
     """Show the platforms that are up, whoever started them."""
     env = Environment.open(options.settings())

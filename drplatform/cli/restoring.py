@@ -19,8 +19,11 @@ from drplatform.model.backup import BackupKind, Chain
 @click.option("--rename", multiple=True, metavar="OLD=NEW", help="Under another name: app.orders=app.orders_recovered.")
 @click.option("--resume", is_flag=True, help="Go on with a restore of the same recovery point that was cut off.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@options.AS_JSON
 @vault_options
-def restore(store: str, to: str | None, only: tuple[str, ...], rename: tuple[str, ...], resume: bool, yes: bool, where: Where) -> int:
+def restore(
+    store: str, to: str | None, only: tuple[str, ...], rename: tuple[str, ...], resume: bool, yes: bool, as_json: bool, where: Where
+) -> int:
     """Restore a STORE from its backups into the (empty) store of the platform. A store that holds anything is refused.
 
     A restore of MongoDB that was cut off is gone on with by --resume: what was loaded of the full backup is not loaded again; one that had
@@ -57,7 +60,8 @@ def restore(store: str, to: str | None, only: tuple[str, ...], rename: tuple[str
             result.update(reached=str(end.reached), refused=len(end.refused))
     for refused in end.refused:
         click.secho(f"Not restored: {refused}", fg="red", err=True)
-    click.echo(f"{store} is restored to {end.reached}")
+    document = {"store": store, "reached": str(end.reached), "backup": chosen.base.id, "refused": list(end.refused)}
+    options.told(as_json, document, f"{store} is restored to {end.reached}")
     return 1 if end.refused else 0
 
 
@@ -68,8 +72,9 @@ def restore(store: str, to: str | None, only: tuple[str, ...], rename: tuple[str
     "--minutes", type=click.FloatRange(min=0, min_open=True), default=5.0, show_default=True, help="How far to look to either side."
 )
 @click.option("--all", "everything", is_flag=True, help="Every operation, not only those that change collections.")
+@options.AS_JSON
 @vault_options
-def operations(store: str, around: str, minutes: float, everything: bool, where: Where) -> int:
+def operations(store: str, around: str, minutes: float, everything: bool, as_json: bool, where: Where) -> int:
     """List what was done to a STORE around a moment, from its captured log: who dropped what, and the position just before it.
 
     The last column is for `backups restore --to`.
@@ -89,9 +94,16 @@ def operations(store: str, around: str, minutes: float, everything: bool, where:
             o for m in near for block in backups.log_blocks(Chain(m, (), (m,)), repository, vault.opener) for o in reader.operations(block)
         ]
     shown = [o for o in found if everything or o.verb not in ("insert", "update", "delete")]
-    for operation in shown:
-        before = ".".join(map(str, operation.before.sequence))
-        click.echo(f"{datetime.fromtimestamp(operation.at.at, UTC):%Y-%m-%d %H:%M:%S}Z  {operation.verb:16} {operation.subject}  {before}")
+    rows = [
+        {
+            "at": f"{datetime.fromtimestamp(o.at.at, UTC):%Y-%m-%d %H:%M:%S}Z",
+            "verb": o.verb,
+            "subject": o.subject,
+            "before": ".".join(map(str, o.before.sequence)),
+        }
+        for o in shown
+    ]
+    options.told(as_json, {"operations": rows}, *("{at}  {verb:16} {subject}  {before}".format(**row) for row in rows))
     click.echo(f"{len(shown)} of {len(found)} operations in {len(near)} slices of the log.", err=True)
     return 0
 

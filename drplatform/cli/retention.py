@@ -17,8 +17,9 @@ from drplatform.model import errors, ports, retention
 @click.option("--hold", "holds", multiple=True, help="Keep this backup this time; for longer: `backups hold`.")
 @click.option("--yes", is_flag=True, help="Delete without asking.")
 @click.option("--dry-run", is_flag=True, help="Only say what would go and why the rest stays.")
+@options.AS_JSON
 @vault.vault_options
-def prune(holds: tuple[str, ...], yes: bool, dry_run: bool, where: Where) -> int:
+def prune(holds: tuple[str, ...], yes: bool, dry_run: bool, as_json: bool, where: Where) -> int:
     """Delete the backups that the policy lets go, never breaking a chain that is still needed.
 
     Exit code 1 when a manifest is damaged, 2 when a store was left alone because a clock cannot be trusted.
@@ -31,12 +32,15 @@ def prune(holds: tuple[str, ...], yes: bool, dry_run: bool, where: Where) -> int
     held = keeping.held(repository)
     plan = retention.prune(listing.manifests, env.policy, env.clock.utc(), held | set(holds))
     rubbish = pruning.garbage(listing.manifests, listing.problems, repository, env.clock.utc())
-    _show(plan, rubbish, dry_run)
+    if as_json:
+        options.told(True, _plan(plan, rubbish, dry_run))
+    else:
+        _show(plan, rubbish, dry_run)
     if not dry_run and (plan.delete or rubbish.keys):
         if not yes:
             click.confirm(f"Delete {len(plan.delete)} backups ({plan.bytes:,} bytes) from {repository.describe()}?", abort=True)
         with env.recorded("prune", backups=[m.id for m in plan.delete], garbage=len(rubbish.keys)):
-            pruning.apply(plan, repository, lambda m: click.echo(f"deleted {m.id}"), held)
+            pruning.apply(plan, repository, lambda m: click.echo(f"deleted {m.id}", err=as_json), held)
             pruning.collect(rubbish, repository)
     for problem in listing.problems:
         click.secho(problem, fg="red", err=True)
@@ -45,8 +49,9 @@ def prune(holds: tuple[str, ...], yes: bool, dry_run: bool, where: Where) -> int
 
 @click.command()
 @click.option("--yes", is_flag=True, help="Do it without asking.")
+@options.AS_JSON
 @vault.vault_options
-def undelete(yes: bool, where: Where) -> int:
+def undelete(yes: bool, as_json: bool, where: Where) -> int:
     """Bring back backups that were deleted from a bucket with versions: by a prune under a wrong policy, or by whoever stole a key.
 
     A bucket with object lock keeps them for as long as `lock_days` of the configuration says. What is old goes again with the next prune.
@@ -67,12 +72,22 @@ def undelete(yes: bool, where: Where) -> int:
         listing = backups.Catalogue(repository).read()
         back = sorted({m.id for m in listing.manifests} - before)
         result.update(backups=back, objects=len(shown))
-    for name in back:
-        click.echo(name)
-    click.echo(f"{len(back)} backups are back ({len(shown)} objects). Check them: drplatform backups verify --all")
+    text = f"{len(back)} backups are back ({len(shown)} objects). Check them: drplatform backups verify --all"
+    options.told(as_json, {"backups": back, "objects": len(shown), "problems": list(listing.problems)}, *back, text)
     for problem in listing.problems:
         click.secho(problem, fg="red", err=True)
     return 1 if listing.problems else 0
+
+
+def _plan(plan: retention.Pruning, rubbish: pruning.Garbage, dry_run: bool) -> dict[str, object]:
+    return {
+        "dry_run": dry_run,
+        "goes": [m.id for m in plan.delete],
+        "bytes": plan.bytes,
+        "stays": dict(plan.keep),
+        "left_alone": dict(plan.refused),
+        "objects_of_no_backup": len(rubbish.keys),
+    }
 
 
 def _show(plan: retention.Pruning, rubbish: pruning.Garbage, dry_run: bool) -> None:
@@ -91,7 +106,7 @@ def _show(plan: retention.Pruning, rubbish: pruning.Garbage, dry_run: bool) -> N
 @click.command("map")
 @click.argument("store")
 @click.option("--days", type=click.FloatRange(min=0, min_open=True), default=7.0, show_default=True, help="How far back to look.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.AS_JSON
 @vault.vault_options
 def recoverability(store: str, days: float, as_json: bool, where: Where) -> int:
     """Say for each moment of the last days whether STORE can be recovered to it, and by which chain.

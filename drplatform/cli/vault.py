@@ -54,7 +54,7 @@ def group() -> None:
 
 @group.command("list")
 @vault_options
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.AS_JSON
 def list_backups(as_json: bool, where: Where) -> int:
     """List the backups, oldest first. Exit code 1 when a manifest is damaged."""
     listing = backups.Catalogue(_vault(where).repository).read()
@@ -87,8 +87,11 @@ def show(backup_id: str, where: Where) -> int:
 @click.option(
     "--rate-limit", type=click.FloatRange(min=0, min_open=True), metavar="MB", help="Read at most so many MB a second from the store."
 )
+@options.AS_JSON
 @vault_options
-def take(store: str, kind: str | None, named: str | None, recipients: tuple[str, ...], rate_limit: float | None, where: Where) -> int:
+def take(
+    store: str, kind: str | None, named: str | None, recipients: tuple[str, ...], rate_limit: float | None, as_json: bool, where: Where
+) -> int:
     """Take a backup of a STORE (mongodb, redis, files) of the platform, encrypted to the recipients.
 
     Without a kind it is a full one, of Redis a snapshot. An incremental one holds what changed since the newest full backup, or since the
@@ -111,7 +114,8 @@ def take(store: str, kind: str | None, named: str | None, recipients: tuple[str,
         with env.recorded("backup", store=store, backup_kind=wanted.value) as result:
             manifest = backups.back_up(source, wanted, repository, to, env.clock, env.random(), rate=rate, opener=opener)
             result.update(backup=manifest.id, bytes=manifest.stored_bytes)
-    click.echo(f"{manifest.id}  {manifest.stored_bytes:,} bytes in {len(manifest.chunks)} chunks, consistent as of {manifest.end}")
+    text = f"{manifest.id}  {manifest.stored_bytes:,} bytes in {len(manifest.chunks)} chunks, consistent as of {manifest.end}"
+    options.told(as_json, _brief(manifest), text)
     return 0
 
 
@@ -152,7 +156,8 @@ def keys() -> None:
 
 @keys.command()
 @click.option("--file", "path", type=options.PATH, help="Where the private key goes.  [default: in drplatform's state directory]")
-def generate(path: Path | None) -> int:
+@options.AS_JSON
+def generate(path: Path | None, as_json: bool) -> int:
     """Make a key pair. Whoever takes backups needs only the public key; keep the private one where no region can take it down."""
     env = Environment.open(options.settings())
     env.require_log()
@@ -160,6 +165,10 @@ def generate(path: Path | None) -> int:
     place = path or env.identity_file
     backups.write_identity(place, secret, public)
     env.record_operation("key generated", recipient=public)
-    click.echo(f"Public key:  {public}")
-    click.echo(f"Private key: in {place}, readable only by you. Without it the backups cannot be opened: keep a copy elsewhere.")
+    options.told(
+        as_json,
+        {"public_key": public, "private_key_file": str(place)},
+        f"Public key:  {public}",
+        f"Private key: in {place}, readable only by you. Without it the backups cannot be opened: keep a copy elsewhere.",
+    )
     return 0

@@ -1,6 +1,7 @@
 """`drplatform backups verify`: whether backups are whole, and come back."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -22,8 +23,9 @@ from drplatform.model.backup import Manifest
     help="Read so many percent of the objects, drawn at random.",
 )
 @click.option("--restore", "restoring", is_flag=True, help="Also restore each into a server made for that, and compare (mongodb, redis).")
+@options.AS_JSON
 @vault_options
-def verify(backup_ids: tuple[str, ...], everything: bool, sample: float | None, restoring: bool, where: Where) -> int:
+def verify(backup_ids: tuple[str, ...], everything: bool, sample: float | None, restoring: bool, as_json: bool, where: Where) -> int:
     """Check every object of the backups: present, unchanged and, with a private key, genuine and readable.
 
     Exit code 1 when anything is damaged, or does not come back as it was. With --sample every object is still seen to be there, with its
@@ -46,14 +48,21 @@ def verify(backup_ids: tuple[str, ...], everything: bool, sample: float | None, 
     for manifest in chosen:
         some = backups.choose(manifest, sample / 100, generator) if sample else None
         results.append(backups.verify(manifest, vault.repository, vault.opener, chosen=some))
-        _tell(results[-1])
+        if not as_json:
+            _tell(results[-1])
     problems = listing.problems if everything else ()
     for problem in problems:
         click.secho(problem, fg="red", err=True)
     damaged = bool(problems) or any(not r.whole and not (everything and r.gone) for r in results)
     there = [m for m, result in zip(chosen, results, strict=True) if not result.gone]
-    proved = not restoring or damaged or not [m for m in there if not _proved(env, vault, m, listing.manifests)]
-    return 1 if damaged or not proved else 0
+    proofs = [] if not restoring or damaged else [_proof(env, vault, m, listing.manifests) for m in there]
+    if as_json:
+        documents = {"backups": [_document(r) for r in results], "problems": list(problems), "proofs": [_proof_document(p) for p in proofs]}
+        options.told(True, documents)
+    else:
+        for proof in proofs:
+            _tell_proof(proof)
+    return 0 if not damaged and all(p.proved for p in proofs) else 1
 
 
 def _tell(result: backups.Verification) -> None:
@@ -76,17 +85,36 @@ def _sampled(result: backups.Verification) -> str:
     return f"; {result.read} of them read: fewer than {result.bound} are damaged, with 95 % confidence"
 
 
-def _proved(env: Environment, vault: Vault, manifest: Manifest, manifests: Sequence[Manifest]) -> bool:
-    """Restore the backup into a scratch server, and say what came of it."""
+def _document(result: backups.Verification) -> dict[str, Any]:
+    state = "gone" if result.gone else "whole" if result.whole else "damaged"
+    return {
+        "id": result.backup,
+        "state": state,
+        "objects": result.objects,
+        "read": result.read,
+        "opened": result.opened,
+        "problems": list(result.problems),
+    }
+
+
+def _proof_document(proof: backups.Proof) -> dict[str, Any]:
+    return {"id": proof.backup, "proved": proof.proved, "items": proof.items, "compared": proof.compared, "problems": list(proof.problems)}
+
+
+def _proof(env: Environment, vault: Vault, manifest: Manifest, manifests: Sequence[Manifest]) -> backups.Proof:
+    """Restore the backup into a scratch server, and compare."""
     if vault.opener is None:
         raise errors.KeyUnavailable("A private key is needed to restore; name it with --identity.")
     needed = backups.chain_of(manifest, manifests)
     with env.scratch(manifest.store_kind) as scratch, env.recorded("proof", store=manifest.store, backup=manifest.id) as result:
         proof = backups.prove(needed, scratch, vault.repository, vault.opener, env.clock)
         result.update(proved=proof.proved, reached=str(proof.reached))
+    return proof
+
+
+def _tell_proof(proof: backups.Proof) -> None:
     state = "PROVED by a restore" if proof.proved else "NOT what was backed up"
-    told = f"{manifest.id}  {state}: {proof.items:,} items at {proof.reached}, {proof.compared} digests compared"
+    told = f"{proof.backup}  {state}: {proof.items:,} items at {proof.reached}, {proof.compared} digests compared"
     click.secho(told, fg=None if proof.proved else "red")
     for problem in proof.problems:
         click.echo(f"    {problem}")
-    return proof.proved

@@ -43,6 +43,7 @@ from drplatform.platforms import embedded
 __all__ = [
     "IMAGE",
     "PLATFORMS",
+    "Concluded",
     "Environment",
     "PlatformStatus",
     "Settings",
