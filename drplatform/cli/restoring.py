@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from drplatform.cli import options
+from drplatform.cli import options, progress
 from drplatform.cli.vault import chain, moment, vault_options
 from drplatform.engine import backups
 from drplatform.environment import Environment, Where
@@ -56,7 +56,12 @@ def restore(
         if not yes:
             click.confirm(f"Restore {choice or 'everything'} of backup {chosen.base.id} into {store} {lease.identity}?", abort=True)
         with env.recorded("restore", store=store, target=lease.identity, backup=chosen.base.id) as result:
-            end = backups.restore(chosen, target, repository, vault.opener, lease, env.clock, resume=resume, choice=choice)
+            size = sum(m.stored_bytes for m in chosen.backups)
+            with progress.Bytes(f"Restoring {store}", 2 * size, env.clock) as meter:  # each chunk is checked first, then loaded
+                metered = progress.Metered(repository, meter.add)
+                end = backups.restore(
+                    chosen, target, metered, vault.opener, lease, env.clock, resume=resume, choice=choice, loaded=meter.add
+                )
             result.update(reached=str(end.reached), refused=len(end.refused))
     for refused in end.refused:
         click.secho(f"Not restored: {refused}", fg="red", err=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from drplatform.cli import options
+from drplatform.cli import options, progress
 from drplatform.engine import backups
 from drplatform.environment import Environment, Vault, Where
 from drplatform.model import errors
@@ -112,7 +112,10 @@ def take(
         wanted = BackupKind(named or kind or (BackupKind.SNAPSHOT if source.kind == "redis" else BackupKind.FULL))
         opener = env.vault(where).opener if wanted is BackupKind.INCREMENTAL else None
         with env.recorded("backup", store=store, backup_kind=wanted.value) as result:
-            manifest = backups.back_up(source, wanted, repository, to, env.clock, env.random(), rate=rate, opener=opener)
+            last = [m.stored_bytes for m in backups.Catalogue(repository).read(store).manifests if m.kind is wanted]
+            with progress.Bytes(f"Backing up {store}", last[-1] if last else 0, env.clock) as meter:
+                metered = progress.Metered(repository, meter.add)
+                manifest = backups.back_up(source, wanted, metered, to, env.clock, env.random(), rate=rate, opener=opener)
             result.update(backup=manifest.id, bytes=manifest.stored_bytes)
     text = f"{manifest.id}  {manifest.stored_bytes:,} bytes in {len(manifest.chunks)} chunks, consistent as of {manifest.end}"
     options.told(as_json, _brief(manifest), text)

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from drplatform.cli import options
+from drplatform.cli import options, progress
 from drplatform.cli.vault import vault_options
 from drplatform.engine import backups
 from drplatform.environment import Environment, Vault, Where
@@ -45,11 +45,15 @@ def verify(backup_ids: tuple[str, ...], everything: bool, sample: float | None, 
         raise errors.SettingsError("Nothing to verify: name backups, or say --all when there are some.")
     generator = env.random()
     results = []
-    for manifest in chosen:
-        some = backups.choose(manifest, sample / 100, generator) if sample else None
-        results.append(backups.verify(manifest, vault.repository, vault.opener, chosen=some))
-        if not as_json:
-            _tell(results[-1])
+    size = sum(m.stored_bytes for m in chosen) * (sample or 100) / 100
+    with progress.Bytes("Verifying", round(size), env.clock) as meter:
+        place = progress.Metered(vault.repository, meter.add)
+        for manifest in chosen:
+            some = backups.choose(manifest, sample / 100, generator) if sample else None
+            results.append(backups.verify(manifest, place, vault.opener, chosen=some))
+    if not as_json:
+        for result in results:
+            _tell(result)
     problems = listing.problems if everything else ()
     for problem in problems:
         click.secho(problem, fg="red", err=True)

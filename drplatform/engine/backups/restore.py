@@ -43,17 +43,19 @@ def restore(
     spool_bytes: int = SPOOL_BYTES,
     resume: bool = False,
     choice: ports.Choice | None = None,
+    loaded: Callable[[int], object] = lambda count: None,
 ) -> ports.RestoreEnd:
     """Restore the chain into the store; with `resume`, go on with a restore of the same chain that was cut off; with `choice`, restore
     these namespaces alone, beside what the store holds.
 
     Raises TargetRefused, KeyUnavailable or IntegrityError before the first byte is loaded; RecoveryFailed when the target does not take
-    what is loaded. `progress` is told `fetch`, `restore` and `replay`, each with `.begin` and `.end`.
+    what is loaded. `progress` is told `fetch`, `restore` and `replay`, each with `.begin` and `.end`; `loaded` is told the stored bytes of
+    each chunk on its way into the store, from several threads.
     """
     check_target(store, lease, resume, choice)
     with tempfile.TemporaryFile() as spool:
         progress("fetch.begin", backups=len(chain.backups))
-        chunks = _Chunks(repository, opener, spool.fileno(), spool_bytes)
+        chunks = _Chunks(repository, opener, spool.fileno(), spool_bytes, loaded)
         for manifest in chain.backups:
             chunks.check(manifest)
         progress("fetch.end", bytes=sum(m.stored_bytes for m in chain.backups))
@@ -100,8 +102,15 @@ class _Chunks:
     What has no name cannot be left behind, however the process ends.
     """
 
-    def __init__(self, repository: ports.Repository, opener: Opener, spool: int | None, bound: int) -> None:
-        self._repository, self._opener, self._spool, self._bound = repository, opener, spool, bound
+    def __init__(
+        self,
+        repository: ports.Repository,
+        opener: Opener,
+        spool: int | None,
+        bound: int,
+        opened: Callable[[int], object] = lambda count: None,
+    ) -> None:
+        self._repository, self._opener, self._spool, self._bound, self._opened = repository, opener, spool, bound, opened
         self._lock = threading.Lock()
         self._used = 0
         self._kept: dict[str, tuple[int, int]] = {}
@@ -128,6 +137,7 @@ class _Chunks:
                 yield block
 
     def _open(self, manifest: Manifest, ref: ChunkRef) -> bytes:
+        self._opened(ref.stored)
         return self._opener.open(manifest, ref, self._stored(ref))
 
     def _keep(self, ref: ChunkRef, stored: bytes) -> None:
