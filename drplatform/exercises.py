@@ -14,7 +14,7 @@ from drplatform.engine import gameday, handbook, phrases
 from drplatform.engine.drill import Drill
 from drplatform.engine.kit import Keys, Kit
 from drplatform.environment import Environment
-from drplatform.model import compliance, errors, gate, history, instructions
+from drplatform.model import compliance, errors, gate, history, instructions, ports
 from drplatform.model import coverage as matrices
 from drplatform.platforms.memory import MemoryPlatform
 from drplatform.reports import allure_html
@@ -22,16 +22,19 @@ from drplatform.repositories.memory import MemoryRepository
 
 
 def books(env: Environment) -> tuple[instructions.Book, ...]:
-    """The runbook of every store of the policy, read from the steps that recover it. Starts nothing."""
-    return handbook.books(_reading_kit(env), env.policy.stores)
+    """The runbook of every store, of services, cluster and moves between regions, read from the steps that are run. Starts nothing."""
+    kit = _reading_kit(env)
+    moved = tuple(name for name, store in env.policy.stores.items() if store.kind in MOVED)
+    return (*handbook.books(kit, env.policy.stores), *handbook.more_books(kit, moved))
 
 
 def _reading_kit(env: Environment) -> Kit:
     """A kit to read steps from: a platform of objects with the policy's stores, and nothing behind them."""
     kinds = tuple(dict.fromkeys(store.kind for store in env.policy.stores.values()))
     return Kit(
-        platform=MemoryPlatform(Path(), kinds),
-        stores={},
+        platform=_Paper(Path(), kinds, tuple(service.name for service in env.policy.services)),
+        stores={name: _paper_store(store.kind) for name, store in env.policy.stores.items()},
+        traffic=_Names(),
         repository=MemoryRepository(env.clock),
         keys=Keys((), ()),
         connect=lambda endpoint: environment.connect(endpoint, env.clock),
@@ -43,6 +46,53 @@ def _reading_kit(env: Environment) -> Kit:
         operator=env.settings.operator,
         versions={},
     )
+
+
+MOVED = ("mongodb", "redis", "files")
+"""The kinds of stores that move between regions."""
+REPLICATING = ("mongodb", "redis")
+"""Those whose servers replicate among themselves."""
+
+
+def _never(*arguments: Any, **more: Any) -> Any:
+    raise AssertionError("steps are only read here, not followed")
+
+
+class _Paper(MemoryPlatform):
+    """Two regions with services in both, to read steps from. Nothing is ever done to it."""
+
+    def __init__(self, directory: Path, kinds: tuple[str, ...], services: tuple[str, ...]) -> None:
+        super().__init__(directory, kinds)
+        self._services = services
+
+    def services(self, region: str) -> dict[str, Any]:
+        return dict.fromkeys(self._services)
+
+    def endpoint_in(self, region: str, kind: str) -> ports.Endpoint:
+        return self.endpoint(kind)
+
+    serve_from = isolate = resume = deploy = stand_by = _never
+
+
+class _Store:
+    """A store that moves with its region by a follower, to read steps from."""
+
+
+class _Replicating(_Store):
+    """ports.Replicated, to read steps from."""
+
+    replication = promote = hand_over = _never
+
+
+def _paper_store(kind: str) -> Any:
+    return _Replicating() if kind in REPLICATING else _Store()
+
+
+class _Names:
+    """ports.Traffic, to read steps from."""
+
+    ttl = 0.0
+    point = lookup = close = _never
 
 
 def past(env: Environment) -> tuple[history.Point, ...]:

@@ -67,30 +67,36 @@ class Regions:
 
         `resumed`: the decision was made before; what was begun then is only brought to its end.
         """
-        lost, self._moved = self.serving, self.kit.clock.utc()
-        self._run(
-            (
-                *(() if resumed else (self._detect(),)),
-                self._decide(to),
-                runbook.Together((*activation.retire(self.kit, lost), *(self._fence(s, lost) for s in self.stores))),
-                runbook.Together(tuple((self._promote(s, lost, to), *self._switch(s, to), self._verify(s)) for s in self.stores)),
-                *activation.activate(self.kit, self.timeline, to),
-            )
-        )
+        self._moved = self.kit.clock.utc()
+        self._run(self.failover(to, resumed=resumed))
         self.serving = to
+
+    def failover(self, to: str, *, resumed: bool = False) -> tuple[runbook.Step | runbook.Together, ...]:
+        """The steps of it."""
+        lost = self.serving
+        return (
+            *(() if resumed else (self._detect(),)),
+            self._decide(to),
+            runbook.Together((*activation.retire(self.kit, lost), *(self._fence(s, lost) for s in self.stores))),
+            runbook.Together(tuple((self._promote(s, lost, to), *self._switch(s, to), self._verify(s)) for s in self.stores)),
+            *activation.activate(self.kit, self.timeline, to),
+        )
 
     def switch_over(self, to: str) -> None:
         """The region takes over as planned, without losing an acknowledged write. `turn_round` makes the old one follow."""
-        old, self._moved = self.serving, self.kit.clock.utc()
-        self._run(
-            (
-                self._in_step(to),
-                *activation.retire(self.kit, old),
-                runbook.Together(tuple((self._hand_over(s, old, to), *self._switch(s, to), self._verify(s)) for s in self.stores)),
-                *activation.activate(self.kit, self.timeline, to),
-            )
-        )
+        self._moved = self.kit.clock.utc()
+        self._run(self.switchover(to))
         self.serving = to
+
+    def switchover(self, to: str) -> tuple[runbook.Step | runbook.Together, ...]:
+        """The steps of it."""
+        old = self.serving
+        return (
+            self._in_step(to),
+            *activation.retire(self.kit, old),
+            runbook.Together(tuple((self._hand_over(s, old, to), *self._switch(s, to), self._verify(s)) for s in self.stores)),
+            *activation.activate(self.kit, self.timeline, to),
+        )
 
     def turn_round(self, region: str, *, followed: bool = True) -> None:
         """The region follows the one that serves, in the stores that do not do so by themselves (`followed`: by this process)."""
@@ -101,12 +107,14 @@ class Regions:
 
         `followed`: stores without replication of their own are followed from here on, by this process.
         """
-        self._run(
-            (
-                *(self._read_alone(s, region) for s in self.stores),
-                *(self._rejoin(s, region) for s in self.stores if self.replicates(s)),
-                *(self._reverse(s, region, followed) for s in self.stores if not self.replicates(s)),
-            )
+        self._run(self.rejoining(region, followed=followed))
+
+    def rejoining(self, region: str, *, followed: bool = True) -> tuple[runbook.Step | runbook.Together, ...]:
+        """The steps of it."""
+        return (
+            *(self._read_alone(s, region) for s in self.stores),
+            *(self._rejoin(s, region) for s in self.stores if self.replicates(s)),
+            *(self._reverse(s, region, followed) for s in self.stores if not self.replicates(s)),
         )
 
     def close(self) -> None:

@@ -129,12 +129,93 @@ OF_CONFIGURATION: Mapping[str, Guide] = {
 }
 """The same, for a directory of configuration."""
 
+OF_SERVICES: Mapping[str, Guide] = {
+    "services": Guide(
+        "kubectl -n drplatform rollout status deployment/SERVICE   # or start it by hand on its host",
+        "The service says of itself that it is well, and that it reaches each thing it depends on (/health, /ready).",
+        "Stop the service; it keeps nothing of its own.",
+    ),
+    "verify": Guide(
+        "# upload a file through the gateway, and wait for its PDF",
+        "The upload becomes a PDF, and what was uploaded before can still be read.",
+        "Delete what was uploaded as a test.",
+    ),
+    "sign-off": Guide(
+        "# look at critical functionality yourself: an upload, its document and its PDF",
+        "You have seen it work; your name and the time are written down.",
+        NOTHING,
+    ),
+}
+"""The same, for services."""
+
+OF_CLUSTER: Mapping[str, Guide] = {
+    "detect": Guide(
+        "drplatform configuration diff BACKUP --config cluster.yaml",
+        "The difference from the last backup names the objects that are gone or changed.",
+        NOTHING,
+    ),
+    "decide": Guide("drplatform backups list", "You can name the backup.", "Choose another; nothing was changed yet."),
+    "restore": Guide(
+        "drplatform backups restore kubernetes --config cluster.yaml",
+        "The command ends with 0; what the server refused is listed, and each of these has a reason.",
+        "Delete what was applied; applying it again changes nothing.",
+    ),
+    "verify": Guide(
+        "drplatform configuration check BACKUP --config cluster.yaml\ndrplatform configuration health --config cluster.yaml",
+        "Nothing differs from the backup without a reason; nodes, system pods, API, name service and storage classes are well.",
+        NOTHING,
+    ),
+}
+"""The same, for a cluster."""
+
+OF_REGIONS: Mapping[str, Guide] = {
+    "detect": Guide(
+        "drplatform failover status",
+        "Probes of the region fail, five in a row and from more than one place; or, for a planned move, the other region is in step.",
+        NOTHING,
+    ),
+    "decide": Guide(
+        "drplatform failover status",
+        "What a failover now would cost each store, in seconds of writes, is known and approved; your name and the time are written down.",
+        "Do not go on; nothing was changed yet.",
+    ),
+    "fence": Guide(
+        "drplatform failover start --to secondary   # does this and all that follows; cut off: drplatform failover resume",
+        "Nothing in the region that is left accepts a write: its servers and services are stopped, or cut off for good.",
+        "Start the old servers again, as long as nothing was promoted.",
+    ),
+    "promote": Guide(
+        "drplatform failover resume   # or, by hand: rs.reconfig on a surviving member, forced; REPLICAOF NO ONE",
+        "Exactly one server of the store accepts writes, and it is in the region that takes over.",
+        "Hand over in the other direction, as planned (drplatform failover switchover); never by starting the lost servers.",
+    ),
+    "switch": Guide(
+        "drplatform failover resume   # or, by hand: nsupdate -k key, or your provider's console",
+        "The name server itself gives the new addresses; clients follow within the time to live.",
+        "Point the name back, only as long as no user has written to the new region.",
+    ),
+    "verify": Guide(
+        "drplatform failover status",
+        "Users read what was acknowledged before and have new writes acknowledged, through the public names.",
+        NOTHING,
+    ),
+    "rejoin": Guide(
+        "drplatform failover rejoin primary",
+        "What the region alone had is saved as a backup and counted; its servers follow, and report that they are in sync.",
+        "Stop the servers of the region again; users are not touched.",
+    ),
+    **{phase: OF_SERVICES[phase] for phase in ("services", "sign-off")},
+}
+"""The same, for a move between regions."""
+
 ELSE = Guide("# see the name of the step", "The step's own condition holds.", "Not known; ask before you do it.")
 
 
 def instruction(name: str, phase: str, why: str, within: float, store: str, together: bool = False) -> Instruction:
     """The step with what a person needs for it."""
-    guide = (OF_CONFIGURATION if store == "configuration" else GUIDES).get(phase, ELSE)
+    guide = {"configuration": OF_CONFIGURATION, "services": OF_SERVICES, "cluster": OF_CLUSTER, "regions": OF_REGIONS}.get(
+        store, GUIDES
+    ).get(phase, ELSE)
     words = {
         "store": store,
         "stop": STOPS.get(store, f"# stop every server of {store}"),
