@@ -24,7 +24,8 @@ def test_runbooks_are_rendered_for_all_or_for_some(home):
     told = home("runbook", "render")
     assert told.code == 0, told.err
     names = {p.name for p in (home.directory / "reports" / "runbooks").iterdir()}
-    assert names == {f"{store}.{form}" for store in ("mongodb", "redis", "files", "configuration") for form in ("md", "html")}
+    stores, others = ("mongodb", "redis", "files", "configuration"), ("services", "cluster", "failover", "switchover", "rejoin")
+    assert names == {f"{component}.{form}" for component in (*stores, *others) for form in ("md", "html")}
     assert home("runbook", "render", "redis", "--into", "here").code == 0
     assert {p.name for p in (home.directory / "here").iterdir()} == {"redis.md", "redis.html"}
 
