@@ -4,9 +4,10 @@ Every checker is shown a planted defect in the same run; one that misses it cann
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from drplatform.engine import (
     access_checks,
@@ -33,6 +34,7 @@ LEDGER_GAP = 1.0
 """The last acknowledgement before a fault must be no older than this many seconds, or a loss of zero proves nothing."""
 
 Part = Measurement | Check
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ class _Examiner:
     def findings(self) -> Findings:
         hurt = [s for s in self.plan.stores if any(s in e.affects for e in self.record.effects)]
         outages = {s: found for s in hurt if (found := self._outage(s))}
-        looks = {s: self._look(s) for s in self.plan.stores}
+        referenced = [s for s in self.record.reference if s not in (configuration_drill.STORE, cluster_drill.STORE)]
+        looks = _of_each(self._look, self.plan.stores)
         losses = {s: look[0] for s, look in looks.items() if look}
         parts: dict[str, tuple[Part, ...]] = {
             "rto": (*(self._rto(s, outages.get(s)) for s in hurt), *(self._moved(s, m) for m in self._later_moves() for s in hurt)),
@@ -94,10 +97,8 @@ class _Examiner:
             "answers": tuple(self._answers(s) for s in self.plan.stores),
             "accounted": tuple(self._accounted(s, looks[s]) for s in self.plan.stores),
             "nothing before": tuple(self._nothing_before(s, losses.get(s)) for s in self.plan.stores if not self.plan.of(drill.FailOver)),
-            "reference": tuple(
-                self._reference(s) for s in self.record.reference if s not in (configuration_drill.STORE, cluster_drill.STORE)
-            ),
-            "backups": tuple(self._backups(s) for s in self.record.recoveries),
+            "reference": tuple(_of_each(self._reference, referenced).values()),
+            "backups": tuple(_of_each(self._backups, self.record.recoveries).values()),
             "kept": tuple(c for s in hurt if s in outages and s in losses if (c := self._kept(s, losses[s], outages[s]))),
             **self._of_regions(losses),
             **retention_checks.parts(self.plan, self.kit),
@@ -311,6 +312,13 @@ class _Examiner:
         objects = sum(len(m.chunks) + 1 for m in chain.backups)
         passed = f"{objects} objects of {len(chain.backups)} backups match their manifests and open with the key"
         return check(name, damaged, self.kit.repository, OneByteFlipped(self.kit.repository, chain.base.chunks[-1].key), passed)
+
+
+def _of_each(read: Callable[[str], T], stores: Iterable[str]) -> dict[str, T]:
+    """What is read of each store, of all at once: it is waiting, mostly."""
+    with ThreadPoolExecutor(thread_name_prefix="examine") as pool:
+        running = {store: pool.submit(read, store) for store in stores}
+    return {store: future.result() for store, future in running.items()}
 
 
 def served_at_end(samples: Sequence[outage.Sample]) -> bool:

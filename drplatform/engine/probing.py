@@ -1,5 +1,7 @@
 """Uses a store as its users do, many times a second, and keeps what was seen. The recovery time comes from here and from nowhere else."""
 
+import heapq
+import math
 import threading
 from collections.abc import Sequence
 
@@ -9,7 +11,7 @@ from drplatform.model.clock import Clock
 from drplatform.model.ledger import Mark
 from drplatform.model.outage import Sample
 
-LANES = 4
+MOST_LANES = 16
 KEPT = 100_000
 """So many samples are kept singly (half an hour at 50 a second); of older ones, the ends of each run of equal ones."""
 EDGE = 100
@@ -20,6 +22,7 @@ class Probing:
     """Probes one store from several lanes, each a user with connections of its own.
 
     Every `period` seconds one lane begins a probe, also while those of other lanes still hang; a probe takes at the most `timeout` seconds.
+    There are lanes enough for that, up to MOST_LANES, and the first free one is used: the others have work only while probes hang.
     """
 
     def __init__(
@@ -31,7 +34,7 @@ class Probing:
         *,
         period: float = 0.02,
         timeout: float = 0.25,
-        lanes: int = LANES,
+        lanes: int | None = None,
         kept: int = KEPT,
     ) -> None:
         self.period, self.timeout, self._kept = period, timeout, kept
@@ -41,7 +44,10 @@ class Probing:
         self._next, self._number = 0.0, 0
         self._stop = threading.Event()
         self._error: BaseException | None = None
-        self._threads = [threading.Thread(target=self._lane, name=f"probe-{store.name}-{i}", daemon=True) for i in range(lanes)]
+        count = lanes or min(MOST_LANES, math.ceil(timeout / period) + 1)
+        self._taken, self._free = False, list[int]()
+        self._calls = [threading.Event() for _ in range(count)]
+        self._threads = [threading.Thread(target=self._lane, args=(i,), name=f"probe-{store.name}-{i}", daemon=True) for i in range(count)]
 
     def start(self) -> None:
         self._next = self._clock.monotonic()
@@ -75,26 +81,44 @@ class Probing:
                 recent.append(sample)
         return recent[::-1]
 
-    def _lane(self) -> None:
+    def _lane(self, lane: int) -> None:
         try:
             prober = self._store.prober(self._anchor, self._payload)
+            used = self._clock.monotonic()
             try:
-                while (number := self._turn()) is not None:
+                while (number := self._turn(lane)) is not None:
+                    if self._clock.monotonic() - used > self.timeout:
+                        prober.close()  # of a connection that lay idle nobody knows whether it broke long ago
                     self._keep(self._probe(prober, number))
+                    used = self._clock.monotonic()
             finally:
                 prober.close()
         except Exception as error:  # noqa: BLE001  the body of a thread: kept, and raised by stop()
             self._error = error
 
-    def _turn(self) -> int | None:
-        """Wait for the moment at which the next probe begins; None at the end."""
+    def _turn(self, lane: int) -> int | None:
+        """Wait for the moment at which the next probe begins, if that is this lane's; None at the end. One lane at a time waits for it."""
         with self._lock:
-            now = self._clock.monotonic()
-            begin = max(self._next, now - self.period)
-            self._next = begin + self.period
-            self._number += 1
-            number = self._number
-        return None if self._clock.wait(self._stop, max(0.0, begin - now)) else number
+            free, self._taken = self._taken, True
+            if free:
+                self._calls[lane].clear()
+                heapq.heappush(self._free, lane)
+        if free:
+            self._calls[lane].wait()
+        now = self._clock.monotonic()
+        begin = max(self._next, now - self.period)
+        self._next = begin + self.period
+        self._number = number = self._number + 1
+        ended = self._clock.wait(self._stop, max(0.0, begin - now))
+        self._pass_on()
+        return None if ended else number
+
+    def _pass_on(self) -> None:
+        with self._lock:
+            if self._free:
+                self._calls[heapq.heappop(self._free)].set()
+            else:
+                self._taken = False
 
     def _probe(self, prober: ports.Prober, number: int) -> Sample:
         start = self._clock.monotonic()

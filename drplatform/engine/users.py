@@ -43,7 +43,7 @@ class Users:
             mark, payload = self.workload.anchor(name)
             self.probing[name] = Probing(user, mark, payload, clock, period=PROBE_PERIOD)
             self.others[name] = {
-                kind.value: Probing(self._user(name, kind), mark, payload, clock, period=OTHER_PERIOD, lanes=2)
+                kind.value: Probing(self._user(name, kind), mark, payload, clock, period=OTHER_PERIOD)
                 for kind in (Client.FRESH, Client.CACHED)
                 if name in failover.named(self._kit, (name,))
             }
@@ -64,10 +64,9 @@ class Users:
 
     def await_answers(self, stores: tuple[str, ...], within: float, throughout: float = 0.3) -> None:
         """Users are served for so many seconds without a failure, from now on. Raises DeadlineExceeded."""
+        after = self._kit.clock.monotonic()
         for name in stores:
-            after = self._kit.clock.monotonic()
-            served = functools.partial(self.probing[name].sustained, after, throughout)
-            wait_for(self._kit.clock, f"{name} to answer users", served, within=within)
+            self._await_answers(name, after, within, throughout)
 
     def go_on(self, stores: tuple[str, ...]) -> None:
         """Users are seen served, and clients go on writing, after a recovery. Raises DeadlineExceeded."""
@@ -83,22 +82,27 @@ class Users:
 
     def last_served(self) -> Mapping[str, float]:
         """When each store's users were last seen served throughout. A slow probe now and then is no outage; one that lasts is."""
-        found, deadline = {}, self._kit.clock.monotonic() + SECONDS_TO_SETTLE
+        found, after = {}, self._kit.clock.monotonic()
         for name in self.probing:
-            if self.served(name, max(0.0, deadline - self._kit.clock.monotonic()), 2 * records.SUSTAIN):
+            left = max(0.0, after + SECONDS_TO_SETTLE - self._kit.clock.monotonic())
+            if self.served(name, left, 2 * records.SUSTAIN, after):
                 found[name] = self._kit.clock.monotonic()
         return found
 
-    def served(self, store: str, within: float, throughout: float) -> bool:
-        """Whether the store's users are served so long without a failure, beginning at most `within` seconds from now."""
+    def served(self, store: str, within: float, throughout: float, after: float | None = None) -> bool:
+        """Whether, since `after` (by default now), the store's users are served so long without a failure, within so many seconds."""
         try:
-            self.await_answers((store,), within, throughout)
+            self._await_answers(store, self._kit.clock.monotonic() if after is None else after, within, throughout)
         except errors.DeadlineExceeded:
             return False
         return True
 
     def served_at_end(self, store: str) -> bool:
         return examination.served_at_end(self.probing[store].samples())
+
+    def _await_answers(self, store: str, after: float, within: float, throughout: float) -> None:
+        served = functools.partial(self.probing[store].sustained, after, throughout)
+        wait_for(self._kit.clock, f"{store} to answer users", served, within=within)
 
     def _point_names(self, stores: tuple[str, ...]) -> None:
         """The public names point to where the stores are served."""

@@ -112,6 +112,59 @@ def test_a_probe_that_hangs_does_not_hold_up_the_others(clock):
     assert sum(s.end - s.start >= (longest.end - longest.start) / 2 for s in probing.samples()) == 1
 
 
+class Counted:
+    """A store whose probes hang until they are let go; how many connections have had work, and how many were given up for having lain idle."""
+
+    name = "counted"
+
+    def __init__(self):
+        self.free, self.lock, self.within, self.used, self.closed = threading.Event(), threading.Lock(), 0, set(), 0
+
+    def prober(self, anchor, payload):
+        return CountedProber(self)
+
+
+class CountedProber:
+    def __init__(self, store):
+        self.store = store
+
+    def attempt(self, number, timeout):
+        with self.store.lock:
+            self.store.used.add(self)
+            self.store.within += 1
+        self.store.free.wait(20)
+        with self.store.lock:
+            self.store.within -= 1
+
+    def close(self):
+        with self.store.lock:
+            self.store.closed += 1
+
+
+def test_while_probes_hang_others_begin_until_the_first_could_have_timed_out(clock):
+    store = Counted()
+    probing = Probing(store, ANCHOR, PAYLOAD, clock, period=0.02, timeout=0.2)
+    probing.start()
+    clocks.wait_for(clock, "as many probes as there are periods in the time-out, and one", lambda: store.within == 11, within=20)
+    store.free.set()
+    probing.stop()
+
+
+def test_lanes_that_are_not_needed_lie_idle_and_connect_anew_when_they_are(clock):
+    store = Counted()
+    store.free.set()
+    probing = Probing(store, ANCHOR, PAYLOAD, clock, period=0.01, timeout=0.1)
+    probing.start()
+    clocks.wait_for(clock, "many probes", lambda: len(probing.samples()) >= 50, within=20)
+    few = len(store.used)
+    store.free.clear()
+    clocks.wait_for(clock, "all lanes at work", lambda: store.within == 11, within=20)
+    assert few < len(store.used) == 11, "planted: those that lay idle are needed now"
+    assert store.closed >= 11 - few, "and do not trust what they had"
+    store.free.set()
+    probing.stop()
+
+
 def test_probes_begin_one_period_apart_and_none_is_made_up_for(clock):
     probing = Probing(Hanging(lanes=0), ANCHOR, PAYLOAD, clock, period=0.01)
     probing.start()

@@ -54,7 +54,7 @@ def simulate(seed):
     generator = random.Random(seed)
     clock = FakeClock()
     period, timeout = generator.uniform(0.005, 0.3), generator.uniform(0.05, 1.0)
-    lanes = generator.choice((1, 1, 2, 4))
+    lanes = generator.choice((1, 1, 2, 4, 14))
     down = generator.uniform(1, 3)
     gaps, at = [], down
     for _ in range(generator.choice((1, 1, 1, 2, 3))):
