@@ -8,7 +8,7 @@ import click
 from drplatform import environment
 from drplatform.cli import options
 from drplatform.engine import phrases
-from drplatform.model.backup import BackupKind
+from drplatform.model.backup import SCHEDULABLE, BackupKind
 from drplatform.model.policy import Policy
 
 
@@ -47,7 +47,7 @@ def _table(chosen: Sequence[phrases.Phrase]) -> Iterator[str]:
 WORDS = {
     "{stores}": f"{', '.join(phrases.STORES)}; several as in 'MongoDB, Redis and file storage'",
     "{targets}": f"a store and {' | '.join(phrases.TARGETS)}; several as above",
-    "{kind}": ", ".join(kind.value for kind in BackupKind if kind is not BackupKind.LOG),
+    "{kind}": ", ".join(kind.value for kind in SCHEDULABLE if kind is not BackupKind.LOG),
     "{region}": "primary, secondary",
     "{fault}": "see: drplatform faults list",
 }

@@ -1,10 +1,11 @@
-"""`drplatform mongodb` and `drplatform redis`: to and from the directories of the stock tools and servers."""
+"""`drplatform mongodb` and `drplatform redis`: to and from the directories of the stock tools and servers; the log of MongoDB."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from drplatform.cli import options, vault
+from drplatform.cli import options, restoring, vault
 from drplatform.engine import backups
 from drplatform.environment import Environment, Where, connect
 from drplatform.model import errors, ports
@@ -20,9 +21,10 @@ RECIPIENTS = click.option(
 
 @click.group("mongodb")
 def mongodb() -> None:
-    """Backups of MongoDB to and from the directories of mongodump and mongorestore.
+    """Backups of MongoDB to and from the directories of mongodump and mongorestore, and what its log tells.
 
     \b
+    drplatform mongodb operations --around 2026-11-23T16:00:00Z
     drplatform mongodb export dump
     mongorestore --oplogReplay dump
     """
@@ -60,6 +62,18 @@ def import_mongodb(directory: Path, recipients: tuple[str, ...], where: Where) -
     drplatform backups restore mongodb --repository imported
     """
     return _import("mongodb", BackupKind.FULL, directory, recipients, where)
+
+
+@mongodb.command("operations")
+@restoring.log_options
+def operations_of_mongodb(**more: Any) -> int:
+    """List who dropped what around a moment, and the position just before it. The same as `backups operations mongodb`.
+
+    \b
+    drplatform mongodb operations --around 2026-11-23T16:00:00Z
+    drplatform backups restore mongodb --to 1795450435.63
+    """
+    return restoring.list_operations("mongodb", **more)
 
 
 @click.group("redis")

@@ -1,15 +1,17 @@
 """`drplatform backups restore`, and finding the moment to restore to."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import click
 
 from drplatform.cli import options, progress
-from drplatform.cli.vault import chain, moment, vault_options
+from drplatform.cli.vault import chain, moment, namespaces, vault_options
 from drplatform.engine import backups
 from drplatform.environment import Environment, Where
 from drplatform.model import errors, ports
-from drplatform.model.backup import BackupKind, Chain
+from drplatform.model.backup import BASES, BackupKind, Chain, Manifest
 
 
 @click.command()
@@ -17,12 +19,21 @@ from drplatform.model.backup import BackupKind, Chain
 @click.option("--to", help="A moment (2026-11-23T16:00:00Z; UTC) or a position (as `backups operations` shows it).  [default: the latest]")
 @click.option("--only", multiple=True, metavar="NAMESPACE", help="Only this collection (app.orders, or app.*), beside what is there.")
 @click.option("--rename", multiple=True, metavar="OLD=NEW", help="Under another name: app.orders=app.orders_recovered.")
+@click.option("--backup", "backup_id", help="Begin with this full or partial backup.  [default: the newest full one before that moment]")
 @click.option("--resume", is_flag=True, help="Go on with a restore of the same recovery point that was cut off.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @options.AS_JSON
 @vault_options
 def restore(
-    store: str, to: str | None, only: tuple[str, ...], rename: tuple[str, ...], resume: bool, yes: bool, as_json: bool, where: Where
+    store: str,
+    to: str | None,
+    only: tuple[str, ...],
+    rename: tuple[str, ...],
+    backup_id: str | None,
+    resume: bool,
+    yes: bool,
+    as_json: bool,
+    where: Where,
 ) -> int:
     """Restore a STORE from its backups into the (empty) store of the platform. A store that holds anything is refused.
 
@@ -35,11 +46,14 @@ def restore(
     drplatform backups restore mongodb --to 2026-11-23T16:00:00Z
     drplatform backups restore mongodb --to 1795450435.63
     drplatform backups restore mongodb --only app.orders --rename app.orders=app.orders_recovered
+    drplatform backups restore mongodb --backup 20261123T1405
 
     With --only the store may hold other things, which are not touched; a name that is taken is refused. Views, users and roles are not
-    restored this way.
+    restored this way. With --backup it begins with this very backup, and without --to ends with it; a partial one (of `backups take --only`)
+    is restored beside what is there.
     """
-    choice = _choice(only, rename)
+    if not backup_id:
+        _choice(only, rename)
     env = Environment.open(options.settings())
     env.require_log()
     vault = env.vault(where)
@@ -48,7 +62,9 @@ def restore(
     listing = backups.Catalogue(vault.repository).read(store)
     if not listing.manifests:
         raise errors.SettingsError(f"There is no backup of {store!r} in {vault.repository.describe()}; see `drplatform backups list`.")
-    chosen = chain(listing.manifests, store, to)
+    base = _base(vault.repository, store, backup_id) if backup_id else None
+    choice = _choice(only or (base.scope if base else ()), rename)
+    chosen = chain(listing.manifests, store, to, base)
     with env.working(where) as (platform_store, repository):
         target = platform_store(store)
         lease = backups.Lease(store, target.identity())
@@ -70,20 +86,34 @@ def restore(
     return 1 if end.refused else 0
 
 
+def log_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Where to look in a log, and what to tell of it."""
+    for option in (
+        vault_options,
+        options.AS_JSON,
+        click.option("--all", "everything", is_flag=True, help="Every operation, not only those that change collections."),
+        click.option(
+            "--minutes", type=click.FloatRange(min=0, min_open=True), default=5.0, show_default=True, help="How far to look to either side."
+        ),
+        click.option("--around", required=True, help="A moment (2026-11-23T16:00:00Z; UTC)."),
+    ):
+        command = option(command)
+    return command
+
+
 @click.command()
 @click.argument("store")
-@click.option("--around", required=True, help="A moment (2026-11-23T16:00:00Z; UTC).")
-@click.option(
-    "--minutes", type=click.FloatRange(min=0, min_open=True), default=5.0, show_default=True, help="How far to look to either side."
-)
-@click.option("--all", "everything", is_flag=True, help="Every operation, not only those that change collections.")
-@options.AS_JSON
-@vault_options
-def operations(store: str, around: str, minutes: float, everything: bool, as_json: bool, where: Where) -> int:
+@log_options
+def operations(store: str, **more: Any) -> int:
     """List what was done to a STORE around a moment, from its captured log: who dropped what, and the position just before it.
 
     The last column is for `backups restore --to`.
     """
+    return list_operations(store, **more)
+
+
+def list_operations(store: str, around: str, minutes: float, everything: bool, as_json: bool, where: Where) -> int:
+    """The body of the command `operations`."""
     env = Environment.open(options.settings())
     vault, middle = env.vault(where), moment(around)
     if vault.opener is None:
@@ -113,13 +143,20 @@ def operations(store: str, around: str, minutes: float, everything: bool, as_jso
     return 0
 
 
+def _base(repository: ports.Repository, store: str, backup_id: str) -> Manifest:
+    """Raises SettingsError."""
+    found = backups.Catalogue(repository).show(backup_id)
+    if found.store != store or found.kind not in BASES | {BackupKind.PARTIAL}:
+        raise errors.SettingsError(f"{found.id} is a {found.kind.value} backup of {found.store}; name a full or a partial one of {store}.")
+    return found
+
+
 def _choice(only: tuple[str, ...], rename: tuple[str, ...]) -> ports.Choice | None:
     """Raises SettingsError."""
+    namespaces(only)
     pairs = [each.partition("=") for each in rename]
     if wrong := [f"{old}{sign}{new}" for old, sign, new in pairs if "." not in old or "." not in new or old not in only]:
         raise errors.SettingsError(
             f"--rename {wrong[0]} is not OLD=NEW with an OLD that --only names; e.g. app.orders=app.orders_recovered."
         )
-    if wrong := [name for name in only if "." not in name]:
-        raise errors.SettingsError(f"--only {wrong[0]} names no collection; write {wrong[0]}.* for all of a database.")
     return ports.Choice(only, {old: new for old, _, new in pairs}) if only else None

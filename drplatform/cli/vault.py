@@ -14,7 +14,8 @@ from drplatform.cli import options, progress
 from drplatform.engine import backups
 from drplatform.environment import Environment, Vault, Where
 from drplatform.model import errors
-from drplatform.model.backup import BackupKind, Chain, Manifest, chain_at, chain_to, chain_to_sequence
+from drplatform.model.backup import BackupKind, Chain, Manifest, chain_at, chain_from, chain_to, chain_to_sequence, sealed_at
+from drplatform.model.position import Position
 
 KINDS = [kind.value for kind in (BackupKind.FULL, BackupKind.INCREMENTAL, BackupKind.SNAPSHOT)]
 
@@ -62,7 +63,8 @@ def list_backups(as_json: bool, where: Where) -> int:
         click.echo(json.dumps({"backups": [_brief(m) for m in listing.manifests], "problems": listing.problems}, indent=2))
     else:
         for manifest in listing.manifests:
-            click.echo("{id}  {store:14} {kind:12} {end}  {stored_bytes:>12,} bytes".format(**_brief(manifest)))
+            only = f"  only {', '.join(manifest.scope)}" if manifest.scope else ""
+            click.echo("{id}  {store:14} {kind:12} {end}  {stored_bytes:>12,} bytes".format(**_brief(manifest)) + only)
         if not listing.manifests:
             click.echo("There are no backups yet; take one with: drplatform backups take mongodb full")
         for problem in listing.problems:
@@ -84,27 +86,38 @@ def show(backup_id: str, where: Where) -> int:
 @click.argument("kind", type=click.Choice(KINDS), required=False)
 @click.option("--kind", "named", type=click.Choice(KINDS), help="The same, by name.")
 @click.option("--recipient", "recipients", multiple=True, help="An age recipient (age1...).  [default: the one of `keys generate`]")
+@click.option("--only", multiple=True, metavar="NAMESPACE", help="Only this collection of MongoDB (app.orders, or app.*).")
 @click.option(
     "--rate-limit", type=click.FloatRange(min=0, min_open=True), metavar="MB", help="Read at most so many MB a second from the store."
 )
 @options.AS_JSON
 @vault_options
 def take(
-    store: str, kind: str | None, named: str | None, recipients: tuple[str, ...], rate_limit: float | None, as_json: bool, where: Where
+    store: str,
+    kind: str | None,
+    named: str | None,
+    only: tuple[str, ...],
+    recipients: tuple[str, ...],
+    rate_limit: float | None,
+    as_json: bool,
+    where: Where,
 ) -> int:
     """Take a backup of a STORE (mongodb, redis, files) of the platform, encrypted to the recipients.
 
     Without a kind it is a full one, of Redis a snapshot. An incremental one holds what changed since the newest full backup, or since the
     incremental one after it; of files it needs the private key, to compare with the index of that one. Exit code 1 when there is nothing
-    that it could continue: take a full one.
+    that it could continue: take a full one. With --only it is a partial one, which never stands for a full one: it is restored where
+    `backups restore --backup` names it.
 
     \b
     drplatform backups take mongodb full
     drplatform backups take mongodb incremental
     drplatform backups take redis snapshot
     drplatform backups take mongodb full --rate-limit 20
+    drplatform backups take mongodb --only app.orders --only shop.*
     """
     rate = rate_limit * 1_000_000 if rate_limit else None
+    namespaces(only)
     env = Environment.open(options.settings())
     env.require_log()
     with env.working(where) as (platform_store, repository):
@@ -112,14 +125,21 @@ def take(
         wanted = BackupKind(named or kind or (BackupKind.SNAPSHOT if source.kind == "redis" else BackupKind.FULL))
         opener = env.vault(where).opener if wanted is BackupKind.INCREMENTAL else None
         with env.recorded("backup", store=store, backup_kind=wanted.value) as result:
-            last = [m.stored_bytes for m in backups.Catalogue(repository).read(store).manifests if m.kind is wanted]
+            last = [m.stored_bytes for m in backups.Catalogue(repository).read(store).manifests if m.kind is wanted and not only]
             with progress.Bytes(f"Backing up {store}", last[-1] if last else 0, env.clock) as meter:
                 metered = progress.Metered(repository, meter.add)
-                manifest = backups.back_up(source, wanted, metered, to, env.clock, env.random(), rate=rate, opener=opener)
+                manifest = backups.back_up(source, wanted, metered, to, env.clock, env.random(), rate=rate, opener=opener, only=only)
             result.update(backup=manifest.id, bytes=manifest.stored_bytes)
-    text = f"{manifest.id}  {manifest.stored_bytes:,} bytes in {len(manifest.chunks)} chunks, consistent as of {manifest.end}"
+    holds = f", only {', '.join(manifest.scope)}" if manifest.scope else ""
+    text = f"{manifest.id}  {manifest.stored_bytes:,} bytes in {len(manifest.chunks)} chunks, consistent as of {manifest.end}{holds}"
     options.told(as_json, _brief(manifest), text)
     return 0
+
+
+def namespaces(only: tuple[str, ...]) -> None:
+    """Raises SettingsError for what names no collection."""
+    if wrong := [name for name in only if "." not in name]:
+        raise errors.SettingsError(f"--only {wrong[0]} names no collection; write {wrong[0]}.* for all of a database.")
 
 
 def moment(text: str) -> datetime:
@@ -131,13 +151,27 @@ def moment(text: str) -> datetime:
     return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def chain(manifests: Iterable[Manifest], store: str, to: str | None) -> Chain:
-    """The chain to a moment or a position that a person has written, or as far as it goes. Raises SettingsError, LogGap."""
+def chain(manifests: Iterable[Manifest], store: str, to: str | None, base: Manifest | None = None) -> Chain:
+    """The chain to a moment or a position that a person has written, or as far as it goes. Raises SettingsError, LogGap.
+
+    With `base`: the one that begins with this very backup.
+    """
+    if base is not None:
+        return _chain_from(manifests, base, to)
     if to is None:
         return chain_to(manifests, store)
     if re.fullmatch(r"\d+(\.\d+)*", to):
         return chain_to_sequence(manifests, store, tuple(map(int, to.split("."))))
     return chain_at(manifests, store, moment(to))
+
+
+def _chain_from(manifests: Iterable[Manifest], base: Manifest, to: str | None) -> Chain:
+    known = list(manifests)
+    if to is None:
+        return chain_from(base, known)
+    if re.fullmatch(r"\d+(\.\d+)*", to):
+        return chain_from(base, known, Position(base.end.timeline, tuple(map(int, to.split("."))), base.end.at))
+    return chain_from(base, known, sealed_at(base, known, moment(to)))
 
 
 def _brief(manifest: Manifest) -> dict[str, Any]:
@@ -149,6 +183,7 @@ def _brief(manifest: Manifest) -> dict[str, Any]:
         "chunks": len(manifest.chunks),
         "stored_bytes": manifest.stored_bytes,
         "plain_bytes": manifest.plain_bytes,
+        **({"only": list(manifest.scope)} if manifest.scope else {}),
     }
 
 

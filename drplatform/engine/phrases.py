@@ -16,7 +16,7 @@ from gherkin.parser import Parser
 from gherkin.pickles.compiler import Compiler
 
 from drplatform.model import drill, errors, ports
-from drplatform.model.backup import BackupKind
+from drplatform.model.backup import SCHEDULABLE, BackupKind
 
 STORES = {
     "MongoDB": "mongodb",
@@ -71,10 +71,9 @@ def _targets_in(text: str) -> dict[str, str]:
 
 
 def _kind(text: str) -> BackupKind:
-    try:
-        return BackupKind(text)
-    except ValueError:
-        raise errors.PlanError(f"{text!r} is no kind of backup; known are {', '.join(BackupKind)}") from None
+    if text not in SCHEDULABLE:
+        raise errors.PlanError(f"{text!r} is no kind of backup; known are {', '.join(SCHEDULABLE)}")
+    return BackupKind(text)
 
 
 def _drop(store: str) -> drill.Activity:

@@ -22,10 +22,14 @@ class BackupKind(enum.StrEnum):
     INCREMENTAL = "incremental"
     LOG = "log"
     SNAPSHOT = "snapshot"
+    PARTIAL = "partial"
 
 
 BASES = frozenset({BackupKind.FULL, BackupKind.SNAPSHOT})
-"""The kinds from which a restore can begin."""
+"""The kinds from which a restore of a whole store can begin. A PARTIAL one holds chosen namespaces alone: it is a kind of its own, so that
+nothing that looks for the newest full backup, counts backups or goes by a rule can take it for one; it is restored where it is named."""
+SCHEDULABLE = tuple(kind for kind in BackupKind if kind is not BackupKind.PARTIAL)
+"""The kinds that a policy may ask for, and a drill take."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,8 @@ class Manifest:
 
     `begin` and `end` bound the history that the backup covers: a base is consistent as of `end`; a LOG slice holds every
     operation after `begin` up to and including `end`, and `begin` is its predecessor's `end`. `keys` maps the id of each data key
-    to that key encrypted to the age recipients (ASCII armour). `digests` may be empty where the store takes none.
+    to that key encrypted to the age recipients (ASCII armour). `digests` may be empty where the store takes none. `scope` names what a
+    PARTIAL backup holds (`app.orders`, `app.*`); of every other kind it is empty, which means all of the store.
     """
 
     id: str
@@ -121,6 +126,7 @@ class Manifest:
     digests: Mapping[str, Digest] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    scope: tuple[str, ...] = ()
 
     @property
     def plain_bytes(self) -> int:
@@ -148,6 +154,7 @@ class Manifest:
             "digests": {name: digest.to_json() for name, digest in self.digests.items()},
             "counts": dict(self.counts),
             "versions": dict(self.versions),
+            **({"scope": list(self.scope)} if self.scope else {}),
         }
 
     @classmethod
@@ -159,11 +166,14 @@ class Manifest:
                     f"Backup {document.get('id')!r} has format {document['format']!r}, this version reads format {FORMAT}; "
                     "use the version of drplatform that wrote it."
                 )
+            kind, scope = BackupKind(document["kind"]), tuple(map(str, document.get("scope", ())))
+            if bool(scope) != (kind is BackupKind.PARTIAL):
+                raise ValueError(f"a {kind.value} backup with the scope {scope}")
             return cls(
                 id=str(document["id"]),
                 store=str(document["store"]),
                 store_kind=str(document["store_kind"]),
-                kind=BackupKind(document["kind"]),
+                kind=kind,
                 identity=str(document["identity"]),
                 begin=Position.from_json(document["begin"]),
                 end=Position.from_json(document["end"]),
@@ -175,6 +185,7 @@ class Manifest:
                 digests={str(name): Digest.from_json(digest) for name, digest in document["digests"].items()},
                 counts={str(name): int(count) for name, count in document["counts"].items()},
                 versions={str(name): str(version) for name, version in document["versions"].items()},
+                scope=scope,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise errors.IntegrityError(
@@ -259,6 +270,36 @@ def chain_to_sequence(catalogue: Iterable[Manifest], store: str, sequence: tuple
         except errors.LogGap as error:
             refused = refused or error
     raise refused or errors.LogGap(f"There is no full backup of {store}; take one.")
+
+
+def chain_from(base: Manifest, catalogue: Iterable[Manifest], until: Position | None = None) -> Chain:
+    """The chain that begins with this very base, a partial one too: what it holds and, with `until`, the log from there on.
+
+    Raises LogGap when the log does not lead there without a hole, or `until` lies before the base.
+    """
+    if until is None:
+        return Chain(base)
+    if not _not_after(base.end, until):
+        raise errors.LogGap(f"Backup {base.id} holds {base.store} as of {base.end}, not before that; choose an earlier backup.")
+    logs = _contiguous_logs([m for m in catalogue if m.store == base.store], base.end, until)
+    reached = logs[-1].end if logs else base.end
+    if reached < until:
+        raise errors.LogGap(
+            f"The log of {base.store} after backup {base.id} reaches {reached} but not {until}; choose a recovery point up to the former."
+        )
+    return Chain(base, logs=tuple(logs), until=until)
+
+
+def sealed_at(base: Manifest, catalogue: Iterable[Manifest], when: datetime) -> Position:
+    """The last sealed moment at or before `when` that the log reaches from this base. Raises LogGap when it does not reach that far."""
+    logs = _contiguous_logs([m for m in catalogue if m.store == base.store], base.end, None)
+    whole, moment = (base, *logs), when.timestamp()
+    ends = [m.end for m in whole if m.end.at <= moment]
+    if not ends or whole[-1].end.at < moment:
+        raise errors.LogGap(
+            f"Backup {base.id} and the log after it hold {base.store} from {base.end} to {whole[-1].end}; choose a moment between them."
+        )
+    return ends[-1]
 
 
 def _not_after(position: Position, until: Position | None) -> bool:

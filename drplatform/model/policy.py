@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from drplatform.model import errors
-from drplatform.model.backup import BackupKind
+from drplatform.model.backup import SCHEDULABLE, BackupKind
 from drplatform.model.reading import Reader
 
 TIERS = ("critical", "non-critical")
@@ -146,7 +146,7 @@ def _store(reader: Reader, name: str, body: object) -> ProtectedStore:
 def _backup(reader: Reader, index: int, body: object, stores: Mapping[str, ProtectedStore]) -> BackupRule:
     path = f"backups[{index}]"
     root = reader.mapping(body, path, {"store", "kind", "schedule", "retention"})
-    kind = reader.choice(root, "kind", path, tuple(k.value for k in BackupKind))
+    kind = reader.choice(root, "kind", path, tuple(k.value for k in SCHEDULABLE))
     return BackupRule(
         reader.choice(root, "store", path, tuple(stores)),
         BackupKind(kind) if kind in set(BackupKind) else BackupKind.FULL,

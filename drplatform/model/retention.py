@@ -18,6 +18,9 @@ from drplatform.model.policy import Policy
 SKEW = timedelta(minutes=10)
 """A backup that was finished so far in the future has a time that nobody should trust."""
 
+_ALONE = BASES | {BackupKind.PARTIAL}
+"""What needs no other backup."""
+
 ORPHAN_GRACE = timedelta(days=1)
 """Objects without a manifest may belong to a backup that is being written: they are left alone so long."""
 
@@ -52,8 +55,9 @@ def prune(manifests: Iterable[Manifest], policy: Policy, now: datetime, holds: A
 
 
 def retention(policy: Policy, manifest: Manifest) -> timedelta | None:
-    """How long the policy keeps backups of this kind of this store; None when it does not say."""
-    found = [r.retention for r in policy.backups if r.store == manifest.store and r.kind is manifest.kind]
+    """How long the policy keeps backups of this kind of this store; None when it does not say. A partial one is kept like a full one."""
+    kinds = BASES if manifest.kind is BackupKind.PARTIAL else {manifest.kind}
+    found = [r.retention for r in policy.backups if r.store == manifest.store and r.kind in kinds]
     return timedelta(seconds=max(found)) if found else None
 
 
@@ -89,7 +93,7 @@ def _needed(own: Sequence[Manifest], policy: Policy, now: datetime, holds: Abstr
         newest = max(bases, key=lambda m: (m.finished, m.id))
         kept.setdefault(newest.id, "the newest to restore from")
     for manifest in own:
-        if manifest.id in kept and manifest.kind not in BASES:
+        if manifest.id in kept and manifest.kind not in _ALONE:
             for link in _chain_of(own, manifest):
                 kept.setdefault(link.id, f"backup {manifest.id} needs it")
     return kept

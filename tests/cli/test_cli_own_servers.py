@@ -36,7 +36,9 @@ def test_from_capture_to_just_before_a_drop(home, configured, mongodb_endpoint_p
     again = home("capture", "mongodb", "--for", "3")
     assert again.code == 0 and "Going on from" in again.err
 
-    found = home("backups", "operations", "mongodb", "--around", now(home))
+    around = now(home)
+    found = home("backups", "operations", "mongodb", "--around", around)
+    assert home("mongodb", "operations", "--around", around).out == found.out
     (drop,) = [line for line in found.out.splitlines() if " drop " in line and "shop.orders" in line]
     position = drop.split()[-1]
     listed = json.loads(home("backups", "map", "mongodb", "--json").out)

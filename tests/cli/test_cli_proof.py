@@ -39,6 +39,27 @@ def test_full_and_incremental_backups_and_snapshots_are_proved(home, configured)
     assert not [p for p in home.scratch.glob("drplatform-*/*") if p.name != ".lock"], "the servers are gone"
 
 
+def test_chosen_collections_alone_are_backed_up_proved_and_restored(home, configured):
+    for wrong, why in ((["--only", "shop"], "shop.*"), (["incremental", "--only", "shop.orders"], "leave out the kind")):
+        refused = home("backups", "take", "mongodb", *wrong)
+        assert refused.code == 2 and why in refused.err
+    configured.shop.other.insert_one({"_id": 1})
+    taken = home("backups", "take", "mongodb", "--only", "shop.orders")
+    assert taken.code == 0 and "only shop.orders" in taken.out
+    backup = taken.out.split()[0]
+    assert "only shop.orders" in home("backups", "list").out
+    refused = home("backups", "restore", "mongodb", "--yes")
+    assert refused.code == 1 and "no full backup" in refused.err
+    assert "PROVED by a restore: 50 items" in home("backups", "verify", backup, "--restore").out
+    configured.shop.orders.drop()
+    assert home("backups", "restore", "mongodb", "--backup", backup, "--yes").code == 0
+    assert configured.shop.orders.count_documents({}) == 50 and configured.shop.other.count_documents({}) == 1
+    renamed = home("backups", "restore", "mongodb", "--backup", backup, "--rename", "shop.orders=shop.again", "--yes")
+    assert renamed.code == 0 and configured.shop["again"].count_documents({}) == 50
+    refused = home("backups", "restore", "mongodb", "--backup", backup, "--only", "shop.other", "--yes")
+    assert refused.code == 2 and "holds only shop.orders" in refused.err
+
+
 def test_what_comes_back_otherwise_is_named(mongodb_endpoint_pair, tmp_path, clock, monkeypatch):
     """The planted defect: a backup whose digest is of something else."""
     import random

@@ -153,6 +153,34 @@ def leads_to(manifests, moment):
     return False
 
 
+def test_partial_backups_change_nothing_for_chains_maps_and_retention():
+    """Random catalogues with and without partial backups among them, often the newest of all."""
+    seed = random.SystemRandom().randrange(2**32)
+    print(f"seed {seed}")
+    generator = random.Random(seed)
+    for _ in range(10):
+        begin = NOW - timedelta(days=generator.uniform(1, 60))
+        ends = sorted(begin + (NOW - begin) * generator.random() for _ in range(generator.randrange(1, 6)))
+        whole = [full(begin), *map(full, ends), *logs(begin, NOW, (NOW - begin) / 40)]
+        moments = [NOW, *(begin + (NOW - begin) * generator.random() for _ in range(5))]
+        parts = [
+            dataclasses.replace(made(BackupKind.PARTIAL, m - timedelta(minutes=5), m, name=f"partial-{n}"), scope=("app.orders",))
+            for n, m in enumerate(moments)
+        ]
+        everything = sorted([*whole, *parts], key=lambda m: m.finished)
+        for moment in moments:
+            assert backup.chain_to(everything, "mongodb", at(moment)) == backup.chain_to(whole, "mongodb", at(moment))
+            assert backup.chain_at(everything, "mongodb", moment) == backup.chain_at(whole, "mongodb", moment)
+        assert backup.newest_base(everything, "mongodb") == backup.newest_base(whole, "mongodb")
+        assert retention.reachable(everything, "mongodb") == retention.reachable(whole, "mongodb")
+        plan, without = retention.prune(everything, POLICY, NOW), retention.prune(whole, POLICY, NOW)
+        assert [m for m in plan.delete if m not in parts] == list(without.delete)
+        young = {m.id for m in parts if plan.refused or NOW - m.finished <= timedelta(days=30)}
+        assert young == {m.id for m in parts if m.id in plan.keep}, "kept as long as a full one"
+        assert backup.chain_from(parts[0], everything).backups == (parts[0],)
+    assert retention.reachable(parts, "mongodb") == ()
+
+
 @pytest.mark.parametrize("missing", [0, 1])
 def test_a_gap_is_shown(missing):
     pieces = logs(NOW - timedelta(hours=3), NOW, timedelta(hours=1))

@@ -32,7 +32,7 @@ def chain_of(manifest: Manifest, manifests: Sequence[Manifest]) -> Chain:
 
     Raises LogGap when something that it needs is missing.
     """
-    if manifest.kind in backup.BASES:
+    if manifest.kind in backup.BASES or manifest.kind is BackupKind.PARTIAL:
         return Chain(manifest)
     if manifest.kind is not BackupKind.LOG:
         return backup.chain_to(manifests, manifest.store, manifest.end)
@@ -46,7 +46,8 @@ def chain_of(manifest: Manifest, manifests: Sequence[Manifest]) -> Chain:
 def prove(chain: Chain, scratch: ports.DataStore, repository: ports.Repository, opener: Opener, clock: Clock) -> Proof:
     """Restore the chain into the empty store, compare, and have the server check its structures. Raises what a restore raises."""
     last = chain.backups[-1]
-    end = restore(chain, scratch, repository, opener, Lease(last.store, scratch.identity()), clock)
+    choice = ports.Choice(chain.base.scope) if chain.base.scope else None
+    end = restore(chain, scratch, repository, opener, Lease(last.store, scratch.identity()), clock, choice=choice)
     wrong = [f"{name} is not what was backed up" for name, digest in last.digests.items() if end.digests.get(name) != digest]
     refused = [f"not restored: {each}" for each in end.refused]
     defects = scratch.validate() if isinstance(scratch, ports.Verifiable) else []

@@ -46,12 +46,13 @@ def restore(
     loaded: Callable[[int], object] = lambda count: None,
 ) -> ports.RestoreEnd:
     """Restore the chain into the store; with `resume`, go on with a restore of the same chain that was cut off; with `choice`, restore
-    these namespaces alone, beside what the store holds.
+    these namespaces alone, beside what the store holds. A chain that begins with a partial backup needs a choice within what that holds.
 
     Raises TargetRefused, KeyUnavailable or IntegrityError before the first byte is loaded; RecoveryFailed when the target does not take
     what is loaded. `progress` is told `fetch`, `restore` and `replay`, each with `.begin` and `.end`; `loaded` is told the stored bytes of
     each chunk on its way into the store, from several threads.
     """
+    _check_scope(chain, choice)
     check_target(store, lease, resume, choice)
     with tempfile.TemporaryFile() as spool:
         progress("fetch.begin", backups=len(chain.backups))
@@ -85,6 +86,16 @@ def check_target(store: ports.DataStore, lease: Lease, resume: bool = False, cho
     if choice is None and (occupants := store.occupants()):
         raise errors.TargetRefused(
             f"The target {store.kind} {identity} is not empty: it holds {', '.join(occupants[:5])}; restore into a fresh one. Nothing was touched."
+        )
+
+
+def _check_scope(chain: Chain, choice: ports.Choice | None) -> None:
+    """Raises SettingsError for a partial backup that would pass for the whole store, or for more than it holds."""
+    scope = chain.base.scope
+    if scope and (choice is None or choice.beyond(scope)):
+        beyond = f", not {', '.join(choice.beyond(scope))}" if choice else ""
+        raise errors.SettingsError(
+            f"Backup {chain.base.id} holds only {', '.join(scope)}{beyond}; choose within that, or take a full backup. Nothing was touched."
         )
 
 

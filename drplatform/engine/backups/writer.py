@@ -35,16 +35,18 @@ def back_up(
     workers: int = WORKERS,
     rate: float | None = None,
     opener: Opener | None = None,
+    only: tuple[str, ...] = (),
 ) -> Manifest:
     """Dump the store into the repository and return the manifest, which is written last.
 
     An incremental backup continues the store's newest chain in the repository, or raises LogGap when there is none to continue.
     `rate`: bytes a second that are read from the store at the most. `opener`: needed for increments of stores without a history, whose
-    previous backup is looked into.
+    previous backup is looked into. `only`: these namespaces alone, which makes it a PARTIAL backup, whatever full kind was asked for.
     Raises what the store or the repository raises; what was written by then is no backup. Recipients are checked before anything is read.
     """
     key = DataKey.make(recipients)
-    begin = _dump(store, kind, repository, opener)
+    begin = _partial(store, kind, only) if only or kind is BackupKind.PARTIAL else _dump(store, kind, repository, opener)
+    kind = BackupKind.PARTIAL if only else kind
     started = clock.utc()
     backup = _Backup(store.name, kind, sealing.new_id(started, generator), key, repository)
     with begin() as dump:
@@ -66,6 +68,7 @@ def back_up(
         digests=end.digests,
         counts=end.counts,
         versions={"server": store.version()},
+        scope=only,
     )
     return _finish(backup, manifest)
 
@@ -88,6 +91,15 @@ def _dump(
             f"An incremental backup of {store.name} compares with the index of the one before: name a private key with --identity."
         )
     return partial(store.increment, reading.parts(last, repository, opener, lazily=True))
+
+
+def _partial(store: ports.DataStore, kind: BackupKind, only: tuple[str, ...]) -> Callable[[], AbstractContextManager[ports.Dump]]:
+    """How the dump of chosen namespaces begins. Raises SettingsError."""
+    if not only or kind not in (BackupKind.FULL, BackupKind.PARTIAL):
+        raise errors.SettingsError(f"Chosen namespaces are backed up as they are, not as {kind.value}; leave out the kind, and name them.")
+    if not isinstance(store, ports.Selective):
+        raise errors.SettingsError(f"{store.name} is backed up as a whole; leave out --only.")
+    return partial(store.dump_only, only)
 
 
 def seal_log(

@@ -90,13 +90,20 @@ class Choice:
     only: tuple[str, ...]
     rename: Mapping[str, str] = field(default_factory=dict)
 
+    def beyond(self, scope: tuple[str, ...]) -> tuple[str, ...]:
+        """What is chosen and lies, by its name, outside of what a partial backup holds."""
+        return tuple(name for name in self.only if name not in scope and f"{name.partition('.')[0]}.*" not in scope)
+
     def __str__(self) -> str:
         return ", ".join(f"{name} as {self.rename[name]}" if name in self.rename else name for name in self.only)
 
 
 @runtime_checkable
 class Selective(Protocol):
-    """A store of which chosen namespaces can be restored beside what it holds."""
+    """A store of which chosen namespaces can be dumped alone, and restored beside what it holds."""
+
+    def dump_only(self, only: tuple[str, ...]) -> AbstractContextManager[Dump]:
+        """Begin a dump of these namespaces (`app.orders`, `app.*`). Raises SettingsError for a name that is that of nothing."""
 
     def restore_only(self, choice: Choice, plan: str, again: bool) -> AbstractContextManager[Restore]:
         """Begin a restore of the chosen namespaces; nothing else is touched. With `again`, what an earlier attempt made goes first.

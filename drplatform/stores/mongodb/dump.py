@@ -26,9 +26,10 @@ from drplatform.model import errors
 from drplatform.model.backup import Multiset
 from drplatform.model.ports import BLOCK_BYTES, DumpEnd, Part
 from drplatform.model.position import Position
-from drplatform.stores.mongodb import catalogue, digest, members, namespaces, oplog, ranges, raw
+from drplatform.stores.mongodb import catalogue, chosen, digest, members, namespaces, oplog, ranges, raw
 from drplatform.stores.mongodb import wire as wires
 from drplatform.stores.mongodb.catalogue import Collection
+from drplatform.stores.mongodb.chosen import Chosen
 from drplatform.stores.mongodb.members import Members, Stamp
 from drplatform.stores.mongodb.ranges import Range
 from drplatform.stores.mongodb.wire import Wire
@@ -45,10 +46,10 @@ def namespace_of(part: str) -> str:
 
 
 @contextmanager
-def dump(of: Members) -> Iterator["MongoDump"]:
-    """Begin a dump of the member that is best to read from."""
+def dump(of: Members, only: Chosen | None = None) -> Iterator["MongoDump"]:
+    """Begin a dump of the member that is best to read from; `only`: of chosen collections alone."""
     with of.best() as wire:
-        running = MongoDump(of, wire)
+        running = MongoDump(of, wire, only)
         try:
             yield running
         finally:
@@ -66,14 +67,14 @@ class Tally:
 class MongoDump:
     """See `ports.Dump`."""
 
-    def __init__(self, of: Members, wire: Wire) -> None:
-        self._wire, self._clock = wire, of.clock
+    def __init__(self, of: Members, wire: Wire, only: Chosen | None = None) -> None:
+        self._wire, self._clock, self._only = wire, of.clock, only
         self.closed = threading.Event()
         self.timeline = members.identity(wire)
         base = members.position(wire, of.clock, self.timeline).sequence
         self._from, self._inclusive = _log_start(wire, (base[0], base[1]))
         self.begin = members.position(wire, of.clock, self.timeline)
-        self.collections = catalogue.read(wire)
+        self.collections = chosen.among(only, catalogue.read(wire))
         self._tallies = {c.uuid: Tally() for c in self.collections}
         self._lock = threading.Condition()
         self._unread = 0
@@ -209,7 +210,7 @@ class MongoDump:
                 reached, documents = self._first(documents)
             entries, last = oplog.without_noops(documents)
             self._note(entries)
-            yield oplog.framed(self.timeline, reached, last or reached, entries)
+            yield oplog.framed(self.timeline, reached, last or reached, chosen.of_log(self._only, entries))
             reached = last or reached
         if reached is None or reached < end:
             raise errors.LogGap("The MongoDB oplog could not be read up to the end of the dump; take another one.")

@@ -112,6 +112,14 @@ def inner_operations(entry: Entry) -> list[Entry]:
     return [Entry(array[e.value : e.end]) for e in raw.fields(array).values()]
 
 
+def with_operations(entry: Entry, operations: list[bytes]) -> bytes:
+    """An applyOps entry as it is, with these operations in place of its own."""
+    o = entry.content(b"o")
+    inner = (raw.array(b"applyOps", operations) if name == b"applyOps" else o[e.begin : e.end] for name, e in raw.fields(o).items())
+    within = b"\x03o\0" + raw.assemble(inner)
+    return raw.assemble(within if name == b"o" else entry.raw[e.begin : e.end] for name, e in raw.fields(entry.raw).items())
+
+
 # -- frames -------------------------------------------------------------------------------------------------------------------
 
 

@@ -83,7 +83,7 @@ class MongoRestore:
     def load(self, kind: BackupKind, part: str, blocks: Iterator[bytes]) -> None:
         what, _, rest = part.partition("/")
         place = rest.rpartition("/")[0]
-        if kind not in (BackupKind.FULL, BackupKind.INCREMENTAL):
+        if kind not in (BackupKind.FULL, BackupKind.INCREMENTAL, BackupKind.PARTIAL):
             raise errors.RecoveryFailed(f"MongoDB cannot load a backup of kind {kind.value}; use a full one, increments and logs.")
         if part == dump.CATALOGUE:
             self._create(blocks)

@@ -33,7 +33,7 @@ _NAMESPACE_NOT_FOUND = 26
 
 
 class MongoStore:
-    """See `ports.DataStore`, `ports.LogCapture`, `ports.Namespaced` and `ports.Verifiable`."""
+    """See `ports.DataStore`, `ports.LogCapture`, `ports.Namespaced`, `ports.Selective` and `ports.Verifiable`."""
 
     name = "mongodb"
     kind = "mongodb"
@@ -63,6 +63,9 @@ class MongoStore:
 
     def dump(self) -> AbstractContextManager[Dump]:
         return dump.dump(self._members)
+
+    def dump_only(self, only: tuple[str, ...]) -> AbstractContextManager[Dump]:
+        return dump.dump(self._members, Chosen(Choice(only)))
 
     def dump_since(self, since: Position) -> AbstractContextManager[Dump]:
         return increment.increment(self._members, since)
