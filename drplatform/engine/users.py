@@ -74,11 +74,14 @@ class Users:
         self.await_answers(stores, 30.0)
 
     def all_served(self, stores: tuple[str, ...]) -> None:
-        """Every kind of client is seen served, throughout. Raises DeadlineExceeded."""
+        """Every kind of client is seen served, throughout, all of them in the same second. Raises DeadlineExceeded."""
         self.go_on(stores)
-        for probing in self._all():
-            served = functools.partial(probing.sustained, self._kit.clock.monotonic(), 2 * records.SUSTAIN)
-            wait_for(self._kit.clock, "every kind of client to be served", served, within=SECONDS_TO_SETTLE)
+        after, probers = self._kit.clock.monotonic(), self._all()
+
+        def served() -> bool:
+            return all(p.sustained(after, 2 * records.SUSTAIN) for p in probers)
+
+        wait_for(self._kit.clock, "every kind of client to be served", served, within=SECONDS_TO_SETTLE)
 
     def last_served(self) -> Mapping[str, float]:
         """When each store's users were last seen served throughout. A slow probe now and then is no outage; one that lasts is."""
