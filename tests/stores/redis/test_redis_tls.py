@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import datetime
 import ipaddress
+import os
 import shutil
 import socket
 import ssl
@@ -105,9 +106,9 @@ def authority(tmp_path_factory):
 @pytest.fixture
 def redis_server_with_tls(authority, tmp_path):
     """The endpoint of a stock server that itself speaks nothing but TLS."""
-    program = shutil.which("redis-server")
+    program = os.environ.get("DRPLATFORM_TEST_REDIS_WITH_TLS") or shutil.which("redis-server")
     if program is None:
-        pytest.skip("redis-server with TLS is not on PATH")
+        pytest.skip("needs a redis-server with TLS: on PATH, or named by DRPLATFORM_TEST_REDIS_WITH_TLS")
     certificate, key = authority.new("stock", "127.0.0.1")
     (port,) = real_servers.free_ports(1)
     command = [program, "--dir", str(tmp_path), "--bind", "127.0.0.1", "--port", "0", "--tls-port", str(port), "--save", ""]
