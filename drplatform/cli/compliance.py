@@ -9,7 +9,7 @@ import click
 from drplatform import exercises
 from drplatform.cli import options
 from drplatform.environment import Environment
-from drplatform.model import deficiency, errors, strategy, trials
+from drplatform.model import deficiency, errors, oversight, strategy, trials
 from drplatform.model import gate as gates
 from drplatform.model.compliance import Assessment, Status
 from drplatform.model.gate import Level
@@ -40,8 +40,13 @@ def report(at_size: tuple[str, ...], **told: object) -> int:
     written = compliance.write(assessment, env.settings.reports, exercises.past(env), dict(map(_size, at_size)))
     exercises.note_report(env, written.values())
     for status in Status:
-        count = sum(f.status is status for f in assessment.findings)
-        click.secho(f"{count:3} clauses {status.value}", fg=COLOURS[status] if count else None)
+        of = [f for f in assessment.findings if f.status is status]
+        click.secho(f"{len(of):3} clauses {status.value}", fg=COLOURS[status] if of else None)
+        if status is not Status.PROVEN:
+            for f in of:
+                click.echo(
+                    f"      {f.clause.text}{f': {f.reason}' if status is not Status.NEVER_TESTED else ''}\n        to prove it: {f.clause.how}"
+                )
     for due in assessment.calendar:
         if due.overdue(assessment.at):
             click.secho(f"The {due.cadence} drill {due.name} is overdue.", fg="yellow")
@@ -109,6 +114,37 @@ def sign_off(drill: str, who: str, statement: str) -> int:
         raise errors.SettingsError(f"Drill {record['id']} is {record['verdict']}; what did not pass cannot be signed off.")
     env.record_operation(strategy.SIGN_OFF, drill=record["id"], signed_by=who, statement=statement)
     click.echo(f"Signed off: {record['id']}, {record['scenario']['name']}.")
+    return 0
+
+
+@group.command()
+@click.option("--who", help="Who has reviewed it.")
+@click.option("--statement", help="What was concluded.")
+@options.settings_options
+def review(who: str | None, statement: str | None, **told: object) -> int:
+    """Show what a regular review looks at, and sign that it was held: targets beside the worst that was measured, clauses, deficiencies.
+
+    A review counts for a quarter, and for the policy of its day: when services are added or targets change, hold another.
+
+    \b
+    drplatform compliance review
+    drplatform compliance review --who "Grace Hopper" --statement "targets stay as they are; the cluster drill is to be held by March"
+    """
+    if bool(who) is not bool(statement):
+        raise click.UsageError("A review that was held has both: --who NAME and --statement TEXT.")
+    env = Environment.open(options.settings(**told))
+    assessment = env.assessment()
+    for line in exercises.targets_beside_worst(env):
+        click.echo(line)
+    for status in Status:
+        click.echo(f"{sum(f.status is status for f in assessment.findings):3} clauses {status.value}")
+    for found in assessment.deficiencies:
+        if not found.closed:
+            click.echo(f"Drill {found.drill} failed: {found.state(assessment.at.date())}. {found.finding}")
+    if who and statement:
+        counts = {s.value: sum(f.status is s for f in assessment.findings) for s in Status}
+        env.record_operation(oversight.COMPLIANCE, signed_by=who, statement=statement, policy=env.policy.hash, clauses=counts)
+        click.echo(f"Reviewed by {who}.")
     return 0
 
 

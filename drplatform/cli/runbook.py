@@ -7,7 +7,7 @@ import click
 from drplatform import exercises
 from drplatform.cli import options
 from drplatform.environment import Environment
-from drplatform.model import errors, history, strategy
+from drplatform.model import errors, history, oversight
 from drplatform.reports import review as review_report
 from drplatform.reports import runbook as runbook_report
 
@@ -44,21 +44,29 @@ def render(components: tuple[str, ...], into: Path | None, **told: object) -> in
 
 @click.command()
 @click.argument("drill", default="latest")
+@click.option("--held-by", "held_by", metavar="NAME", help="Who held the review; with --concluded, it is noted in the audit log as held.")
+@click.option("--concluded", metavar="TEXT", help="What those who held it concluded.")
 @options.settings_options
-def review(drill: str, **told: object) -> int:
+def review(drill: str, held_by: str | None, concluded: str | None, **told: object) -> int:
     """Write the post-incident review of a DRILL (an id; default: the newest), prefilled from its timeline.
 
-    Whether reviews are held is part of the evidence: the writing is noted in the audit log.
+    Whether reviews are held is part of the evidence. A document is no review: one is held when somebody signs for it.
 
     \b
     drplatform review
     drplatform review 20261123T185022Z-36323a
+    drplatform review 20261123T185022Z-36323a --held-by "Grace Hopper" --concluded "8 connections for restores, runbook changed"
     """
+    if bool(held_by) is not bool(concluded):
+        raise click.UsageError("A review that was held has both: --held-by NAME and --concluded TEXT.")
     env = Environment.open(options.settings(**told))
     record = exercises.drill_record(env, drill)
     found = next((d for d in env.assessment().deficiencies if d.drill == record["id"]), None)
     written = review_report.write(record, found, env.settings.reports / "reviews")
-    env.record_operation(strategy.REVIEW, drill=record["id"])
+    if held_by and concluded:
+        env.record_operation(oversight.POST_INCIDENT, drill=record["id"], signed_by=held_by, statement=concluded)
     click.echo(f"Review:   {written['html'].resolve()}")
     click.echo(f"Markdown: {written['markdown'].resolve()}")
+    if not held_by:
+        click.echo("A draft. When it was held: drplatform review " + record["id"] + " --held-by NAME --concluded TEXT")
     return 0

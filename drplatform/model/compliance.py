@@ -5,7 +5,7 @@ than the cadence of its drill, and made under today's policy with today's server
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
@@ -35,25 +35,47 @@ CONCERN = tuple(Status)
 
 
 @dataclass(frozen=True)
+class Log:
+    """What a promise that people keep is judged by: the records of the audit log in its order, the deficiencies among them, today's policy."""
+
+    records: tuple[Record, ...]
+    deficiencies: tuple[Deficiency, ...]
+    policy: Policy
+    now: datetime
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How such a promise stands, by whom or why, and until when."""
+
+    status: Status
+    reason: str
+    expires: datetime | None = None
+
+
+@dataclass(frozen=True)
 class Clause:
-    """One promise. `proof` is None while no drill can show it."""
+    """One promise, shown by drills (`proof`) or by what people have done (`kept`). `how`: what to run for that."""
 
     id: str
     section: str
     text: str
     controls: tuple[str, ...]
     proof: Proof | None = None
+    kept: Callable[[Log], Standing] | None = None
+    how: str = ""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What is known of a clause: by which evidence (ids, newest first), until when, and why if it is not proven."""
+    """What is known of a clause: by which evidence (ids, newest first), until when, why if it is not proven, and on which platform if it is."""
 
     clause: Clause
     status: Status
     evidence: tuple[str, ...] = ()
     expires: datetime | None = None
     reason: str = ""
+    platform: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,12 +93,27 @@ class Due:
 
 
 @dataclass(frozen=True)
+class Basis:
+    """What an assessment stands on: the policy, the records of the audit log and the hash of its last, the drills (of all verdicts) and where."""
+
+    policy: str = ""
+    policy_hash: str = ""
+    records: int = 0
+    head: str = ""
+    drills: int = 0
+    platforms: tuple[str, ...] = ()
+    first: datetime | None = None
+    last: datetime | None = None
+
+
+@dataclass(frozen=True)
 class Assessment:
     at: datetime
     findings: tuple[Finding, ...]
     calendar: tuple[Due, ...]
     unfinished: tuple[str, ...]
     deficiencies: tuple[Deficiency, ...] = ()
+    basis: Basis = field(default_factory=Basis)
 
     def of(self, control: str) -> tuple[Finding, ...]:
         """The findings that bear on a control, e.g. `SOC 2 A1.3`."""
@@ -85,6 +122,15 @@ class Assessment:
     def control(self, control: str) -> Status:
         """A control stands as its worst clause does."""
         return max((f.status for f in self.of(control)), key=CONCERN.index)
+
+    def proven(self, control: str) -> int:
+        """How many of the control's clauses are proven."""
+        return sum(f.status is Status.PROVEN for f in self.of(control))
+
+    def standing(self, control: str) -> str:
+        """The control's status in words: one of which some clauses are proven is not simply `never tested`."""
+        status = self.control(control)
+        return "not all tested" if status is Status.NEVER_TESTED and self.proven(control) else status.value
 
     @property
     def controls(self) -> tuple[str, ...]:
@@ -97,9 +143,30 @@ def assess(
     """Hold the clauses against the evidence among the records, which may be in any order."""
     log = list(records)
     evidence = sorted(_with_what_was_said(log), key=lambda r: str(r["finished"]), reverse=True)
-    findings = tuple(_finding(clause, evidence, policy, now) for clause in clauses)
     found = deficiencies.deficiencies(log, policy.hash, lambda record: _concerned(clauses, record, policy))
-    return Assessment(now, findings, calendar(policy, log), unfinished, found)
+    whole = Log(tuple(log), found, policy, now)
+    findings = tuple(_kept(c, whole) if c.kept else _finding(c, evidence, policy, now) for c in clauses)
+    return Assessment(now, findings, calendar(policy, log), unfinished, found, _basis(log, evidence, policy))
+
+
+def _kept(clause: Clause, log: Log) -> Finding:
+    assert clause.kept
+    standing = clause.kept(log)
+    return Finding(clause, standing.status, (), standing.expires, standing.reason)
+
+
+def _basis(log: Sequence[Record], evidence: Sequence[Record], policy: Policy) -> Basis:
+    """`evidence` is in order, the newest first."""
+    return Basis(
+        policy.name,
+        policy.hash,
+        len(log),
+        str(log[-1].get("hash", "")) if log else "",
+        len(evidence),
+        tuple(sorted({str(r["platform"]) for r in evidence})),
+        finished(evidence[-1]) if evidence else None,
+        finished(evidence[0]) if evidence else None,
+    )
 
 
 def calendar(policy: Policy, records: Iterable[Record]) -> tuple[Due, ...]:
@@ -136,7 +203,7 @@ def _finding(clause: Clause, evidence: Sequence[Record], policy: Policy, now: da
         return Finding(clause, Status.FAILED, ids, reason=f"drill {newest['id']}: {newest['summary']}")
     expires = finished(newest) + MAX_AGE.get(newest["scenario"]["cadence"], MAX_AGE["monthly"])
     stale = _stale(newest, evidence, policy, now, expires)
-    return Finding(clause, Status.STALE if stale else Status.PROVEN, ids, expires, stale)
+    return Finding(clause, Status.STALE if stale else Status.PROVEN, ids, expires, stale, str(newest["platform"]))
 
 
 def failed_elsewhere(record: Record) -> bool:

@@ -4,6 +4,7 @@ One HTML page, the same as PDF, its JSON, and OSCAL for auditors' tools."""
 
 import base64
 import hashlib
+import importlib.metadata
 import json
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -40,8 +41,9 @@ def document(assessment: Assessment, past: Sequence[Point] = (), sizes: Mapping[
     """The assessment as plain data. Times are UTC in ISO 8601."""
     return {
         "at": assessment.at.isoformat(),
+        "basis": {**vars(assessment.basis), "first": _iso(assessment.basis.first), "last": _iso(assessment.basis.last)},
         "clauses": [_clause(f) for f in assessment.findings],
-        "controls": {c: {"status": assessment.control(c).value, "clauses": [f.clause.id for f in assessment.of(c)]} for c in assessment.controls},
+        "controls": {c: {"status": assessment.control(c).value, "proven": assessment.proven(c), "clauses": [f.clause.id for f in assessment.of(c)]} for c in assessment.controls},
         "calendar": [
             {"drill": d.name, "cadence": d.cadence, "passed": _iso(d.passed), "due": _iso(d.due), "overdue": d.overdue(assessment.at), "attempts": d.attempts}
             for d in assessment.calendar
@@ -117,6 +119,8 @@ def page(
         projections=_projection_rows(past, sizes),
         asks={name: controls.control(name).asks for name in assessment.controls},
         day=_day,
+        release=importlib.metadata.version("drplatform"),
+        caveats=[wording.CAVEATS[p] for p in assessment.basis.platforms if p in wording.CAVEATS],
         style=style,
         style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
     )
@@ -132,6 +136,8 @@ def _clause(finding: Finding) -> dict[str, Any]:
         "evidence": list(finding.evidence),
         "expires": _iso(finding.expires),
         "reason": finding.reason,
+        "platform": finding.platform,
+        "how": finding.clause.how,
     }
 
 

@@ -3,7 +3,9 @@
 Its fonts are the standard ones of PDF, which have the letters of Western Europe; others show as `?`.
 """
 
+import importlib.metadata
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -13,9 +15,18 @@ from fpdf.enums import TableBordersLayout
 from drplatform.model import controls
 from drplatform.model.compliance import Assessment, Finding, Status
 from drplatform.model.history import Point
-from drplatform.reports import documents, trends
+from drplatform.reports import documents, trends, wording
 
-Row = Sequence[str | Status]
+
+@dataclass(frozen=True)
+class _Badge:
+    """A status in other words than its own."""
+
+    status: Status
+    text: str
+
+
+Row = Sequence[str | Status | _Badge]
 
 COLOURS = {
     Status.PROVEN: ((18, 101, 47), (221, 244, 228)),
@@ -76,6 +87,7 @@ def content(assessment: Assessment, past: Sequence[Point] = (), projections: Seq
         lead = "A straight line through what was measured at several sizes, with a 90 % interval. An estimate, never evidence."
         _title(pages, "Recovery time at production size (estimate)", lead)
         _table(pages, ("Store", "Measured", "Production size", "Estimate"), projections, (26, 50, 30, 74))
+    _basis(pages, assessment)
     _meanings(pages)
     return bytes(pages.output())
 
@@ -88,7 +100,14 @@ def plain(text: str) -> str:
 def _cover(pages: _Pages, assessment: Assessment) -> None:
     _text(pages, "Compliance report", 10, SOFT)
     _text(pages, "Backup and disaster recovery strategy, clause by clause", 17, INK, bold=True)
-    _text(pages, f"As of {assessment.at:%Y-%m-%d %H:%M} UTC, from the audit log of drplatform.", 10, SOFT)
+    basis = assessment.basis
+    where = ", ".join(basis.platforms) or "no platform"
+    _text(
+        pages,
+        f"As of {assessment.at:%Y-%m-%d %H:%M} UTC, under the policy {basis.policy}, from {basis.drills} drills on {where}.",
+        10,
+        SOFT,
+    )
     pages.ln(3)
     top, width = pages.get_y(), WIDTH / len(Status)
     for number, status in enumerate(Status):
@@ -117,7 +136,7 @@ def _calendar(pages: _Pages, assessment: Assessment) -> None:
         (d.name, d.cadence, day(d.passed), day(d.due) if d.due else "now", str(d.attempts), "overdue" if d.overdue(assessment.at) else "in time")
         for d in assessment.calendar
     ]  # fmt: skip
-    _table(pages, ("Drill", "Cadence", "Last passed", "Due", "Runs", ""), rows, (52, 26, 30, 30, 18, 24))
+    _table(pages, ("Drill", "Cadence", "Last passed", "Due", "Runs", "State"), rows, (52, 26, 30, 30, 18, 24))
     if assessment.unfinished:
         _text(pages, f"Begun, and without evidence: {', '.join(assessment.unfinished)}.", 9, INK)
 
@@ -141,24 +160,28 @@ def _deficiencies(pages: _Pages, assessment: Assessment) -> None:
 
 def _clauses(pages: _Pages, section: str, findings: Sequence[Finding]) -> None:
     _title(pages, section)
-    rows: list[Row] = [
-        (f.clause.text + (f"\n{f.reason}" if f.reason else ""), f.status, _evidence(f), day(f.expires) if f.expires else "")
-        for f in findings
-    ]
+    rows: list[Row] = [(_promise(f), f.status, _evidence(f), day(f.expires) if f.expires else "") for f in findings]
     _table(pages, ("The strategy says", "Status", "Evidence", "Counts until"), rows, (86, 24, 46, 24))
+
+
+def _promise(finding: Finding) -> str:
+    how = "" if finding.status is Status.PROVEN else f"\nto prove it: {finding.clause.how}"
+    return finding.clause.text + (f"\n{finding.reason}" if finding.reason else "") + how
 
 
 def _evidence(finding: Finding) -> str:
     more = len(finding.evidence) - 1
-    return (finding.evidence[0] if finding.evidence else "") + (f"\nand {more} more" if more > 0 else "")
+    lines = [*finding.evidence[:1], *([f"and {more} more"] if more > 0 else []), *([f"on {finding.platform}"] if finding.platform else [])]
+    return "\n".join(lines)
 
 
 def _controls(pages: _Pages, assessment: Assessment) -> None:
-    _title(pages, "Controls", "A control stands as the worst of the clauses that bear on it.")
+    _title(pages, "Controls", "A control stands as the worst of the clauses that bear on it: proven only when all of them are.")
     rows: list[Row] = []
     for name in assessment.controls:
         open_ = [f"{f.clause.text} ({f.status.value})" for f in assessment.of(name) if f.status is not Status.PROVEN]
-        rows.append((f"{name}\n{controls.control(name).asks}", assessment.control(name), _some(open_)))
+        standing = f"{assessment.standing(name)}\n{assessment.proven(name)} of {len(assessment.of(name))}"
+        rows.append((f"{name}\n{controls.control(name).asks}", _Badge(assessment.control(name), standing), _some(open_)))
     _table(pages, ("Control", "Status", "Not proven"), rows, (60, 24, 96))
 
 
@@ -208,10 +231,25 @@ def _legend(pages: _Pages, keys: Sequence[tuple[str, str]]) -> None:
     pages.ln(7)
 
 
+def _basis(pages: _Pages, assessment: Assessment) -> None:
+    basis = assessment.basis
+    _title(pages, "What this stands on")
+    since = f", from {day(basis.first)} to {day(basis.last)}" if basis.first else ""
+    for line in (
+        f"Policy {basis.policy}, SHA-256 {basis.policy_hash}.",
+        f"{basis.drills} drills with a verdict, all attempts counted{since}, on {', '.join(basis.platforms) or 'no platform'}.",
+        f"{basis.records} records of the audit log; each was found to carry the hash of the one before it. Hash of the last: {basis.head or 'none'}.",
+        f"Made by drplatform {importlib.metadata.version('drplatform')}.",
+        *(wording.CAVEATS[p].replace("`", "") for p in basis.platforms if p in wording.CAVEATS),
+    ):
+        _text(pages, line, 9, INK)
+
+
 def _meanings(pages: _Pages) -> None:
     _title(pages, "How to read this")
     for status, meaning in MEANINGS.items():
         _text(pages, f"{status.value}: {meaning}", 9, INK)
+    _text(pages, "not all tested, of a control: some of its clauses are proven, others no drill has tested. This is not a pass.", 9, INK)
 
 
 MEANINGS = {
@@ -240,7 +278,7 @@ def _title(pages: _Pages, text: str, lead: str = "", room: float = 55) -> None:
 def _text(pages: _Pages, text: str, size: int, ink: tuple[int, int, int], *, bold: bool = False) -> None:
     pages.set_font("helvetica", "B" if bold else "", size)
     pages.set_text_color(*ink)
-    pages.multi_cell(0, size * 0.48, plain(text), new_x="LMARGIN", new_y="NEXT")
+    pages.multi_cell(0, size * 0.48, plain(text), align="L", new_x="LMARGIN", new_y="NEXT")
 
 
 def _table(pages: _Pages, heads: Sequence[str], rows: Iterable[Row], widths: Sequence[float]) -> None:
@@ -263,13 +301,14 @@ def _table(pages: _Pages, heads: Sequence[str], rows: Iterable[Row], widths: Seq
         for cells in (heads, *rows):
             row = table.row()
             for cell in cells:
-                row.cell(plain(cell.value if isinstance(cell, Status) else cell), style=_style(cell))
+                text = cell.value if isinstance(cell, Status) else cell.text if isinstance(cell, _Badge) else cell
+                row.cell(plain(text), style=_style(cell))
 
 
-def _style(cell: str | Status) -> FontFace | None:
-    if not isinstance(cell, Status):
+def _style(cell: str | Status | _Badge) -> FontFace | None:
+    if isinstance(cell, str):
         return None
-    ink, back = COLOURS[cell]
+    ink, back = COLOURS[cell.status if isinstance(cell, _Badge) else cell]
     return FontFace(color=ink, fill_color=back, emphasis="BOLD")
 
 

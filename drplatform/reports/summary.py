@@ -32,6 +32,8 @@ def _targets(document: facts.Document) -> list[str]:
     if not found:
         return ["", "Nothing was measured."]
     rows = [[f"{t.name.upper()} {t.subject}", _measured(t), _allowed(t), t.verdict] for t in found]
+    if _width(rows) > WIDTH:  # rather without the shares than with names cut
+        rows = [[*row[:2], row[2].partition(" (")[0], row[3]] for row in rows]
     return ["", *table(rows, shrink=0)]
 
 
@@ -74,9 +76,14 @@ def _reasons(document: facts.Document) -> list[str]:
 def table(rows: list[list[str]], *, shrink: int) -> list[str]:
     """The rows with aligned columns, at most WIDTH wide: the column `shrink` is cut (with an ellipsis) when they are wider."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    over = sum(widths) + 2 * (len(widths) - 1) - WIDTH
-    widths[shrink] = max(8, widths[shrink] - max(0, over))
+    widths[shrink] = max(8, widths[shrink] - max(0, _width(rows) - WIDTH))
     return ["  ".join(_fit(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()[:WIDTH] for row in rows]
+
+
+def _width(rows: list[list[str]]) -> int:
+    """Columns that the rows take when nothing is cut, two between any two cells."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return sum(widths) + 2 * (len(widths) - 1)
 
 
 def _fit(cell: str, width: int) -> str:

@@ -13,6 +13,12 @@ HEADLINES = {
     "INCONCLUSIVE": "This run proves nothing, in either direction.",
 }
 
+CAVEATS = {
+    "embedded": "The platform `embedded` is real servers of the products named in each record, all on one machine, with data of its own: it shows "
+    "that the procedures recover everything, not how long they take with production's data on production's network.",
+}
+"""What a reader must know of a platform to read its evidence rightly."""
+
 _HOUR, _DAY = 3600, 86400
 _SIZES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 

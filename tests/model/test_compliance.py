@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from drplatform import environment
-from drplatform.model import compliance, strategy
+from drplatform.model import compliance, deficiency, oversight, strategy
 from drplatform.model.compliance import Status
 
 NOW = datetime.fromisoformat("2026-06-15T12:00:00+00:00")
@@ -70,7 +70,7 @@ def test_a_passed_drill_proves_what_it_showed_and_no_more():
     proven = {f.clause.id for f in compliance.assess(strategy.CLAUSES, [record()], POLICY, NOW).findings if f.status is Status.PROVEN}
     assert proven == {
         "mongodb-full", "mongodb-oplog", "redis-rdb", "rto-critical", "rpo-database", "recover-redis", "verify-data",
-        "verify-answers", "monthly", "runbooks", "encryption", "audit",
+        "verify-answers", "monthly", "encryption", "audit",
     }  # fmt: skip
 
 
@@ -193,6 +193,8 @@ SERVICE = "the service api is healthy and reaches what it depends on"
         ("activate", drill("the platform fails over to the secondary region", checks=[SERVICE], spans=[{"step": "Stop the services of the primary region"}, {"step": "Start the service api"}])),
         ("rto-other", drill(spans=[{"step": "Start the service reporting", "begin": 8.0, "end": 9.0}], faults=[{"fault": "x", "affects": [], "began": 2.0}])),
         ("verify-manually", drill(timeline=[{"name": "gameday.signed", "detail": {"role": "verified", "who": "Ada"}}])),
+        ("standby", drill("the services are deployed", "the platform fails over to the secondary region", checks=[SERVICE], spans=[{"step": "Start the service api"}])),
+        ("runbooks", drill(spans=[{"step": step} for step in ("Restore mongodb", "Restore redis", "Restore files", "Start the service api")])),
         ("training", record(scenario={**record()["scenario"], "tags": ["gameday"]})),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -213,9 +215,88 @@ def test_a_late_service_and_a_lossy_restart_are_red():
 
 
 def test_what_people_did_about_a_drill_belongs_to_it():
-    said = [{"kind": strategy.SIGN_OFF, "drill": "drill-1"}, {"kind": strategy.REVIEW, "drill": "other"}]
-    assert status("verify-manually", record(), *said) is Status.PROVEN
-    assert status("training", record(), *said) is Status.NEVER_TESTED
+    assert status("verify-manually", record(), {"kind": strategy.SIGN_OFF, "drill": "drill-1"}) is Status.PROVEN
+    assert status("verify-manually", record(), {"kind": strategy.SIGN_OFF, "drill": "other"}) is Status.NEVER_TESTED
+
+
+# -- what people keep -------------------------------------------------------------------------------------------------------------
+
+REVIEWS = ("compliance-reviews", "improve-drills", "improve-changes", "improve-objectives")
+
+
+def said(kind, days_ago=1, **detail):
+    when = (NOW - timedelta(days=days_ago)).isoformat()
+    return {"kind": kind, "when": when, "signed_by": "Ada", "statement": "as it should be", **detail}
+
+
+def reviewed(days_ago=1, **detail):
+    return said(oversight.COMPLIANCE, days_ago, **{"policy": POLICY.hash, **detail})
+
+
+@pytest.mark.parametrize("clause", REVIEWS)
+def test_reviews_are_proven_by_who_signed_them_for_a_quarter(clause):
+    assert status(clause, record()) is Status.NEVER_TESTED, "drills are no reviews"
+    assert status(clause, reviewed(signed_by="")) is Status.NEVER_TESTED
+    found = finding(clause, reviewed(91))
+    assert found.status is Status.PROVEN and "Ada" in found.reason and found.expires == NOW + timedelta(days=1)
+    assert status(clause, reviewed(93)) is Status.STALE
+    assert status(clause, reviewed(93), reviewed(1)) is Status.PROVEN
+
+
+def test_a_review_is_one_of_the_policy_of_its_day():
+    of_another = reviewed(policy="other")
+    assert status("improve-changes", of_another) is Status.STALE
+    assert status("improve-objectives", of_another) is Status.PROVEN
+
+
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        ([record(40, verdict="FAILED")], Status.FAILED),
+        ([record(20, verdict="FAILED")], Status.PROVEN),
+        ([record(40, verdict="FAILED"), record(5)], Status.PROVEN),
+        (
+            [record(40, verdict="FAILED"), said(deficiency.ACTION, 39, drill="drill-40", text="t", owner="o", due="2026-07-01")],
+            Status.PROVEN,
+        ),
+        (
+            [record(20, verdict="FAILED"), said(deficiency.ACTION, 19, drill="drill-20", text="t", owner="o", due="2026-06-14")],
+            Status.FAILED,
+        ),
+    ],
+    ids=["nothing planned", "time to plan", "retested", "planned", "overdue"],
+)
+def test_improvement_fails_by_what_nobody_does_about_a_failed_drill(records, expected):
+    assert status("improve-drills", *records, reviewed()) is expected
+
+
+def test_every_drill_that_failed_is_reviewed_in_time():
+    of_it, of_another = (said(oversight.POST_INCIDENT, drill=f"drill-{n}") for n in (40, 5))
+    failed = record(40, verdict="FAILED")
+    assert status("reviews", record()) is Status.NEVER_TESTED
+    assert status("reviews", failed) is Status.FAILED
+    assert status("reviews", failed, of_another) is Status.FAILED
+    assert status("reviews", failed, of_it) is Status.PROVEN
+    assert status("reviews", record(20, verdict="FAILED"), of_another) is Status.PROVEN, "there is time yet"
+    assert status("reviews", said(oversight.POST_INCIDENT, 185, drill="drill-5")) is Status.STALE
+
+
+def test_every_clause_says_what_proves_it():
+    assert all(clause.how for clause in strategy.CLAUSES)
+    assert len({clause.id for clause in strategy.CLAUSES}) == len(strategy.CLAUSES)
+
+
+def test_an_assessment_says_what_it_stands_on():
+    basis = compliance.assess(strategy.CLAUSES, [record(5), record(1, hash="7"), reviewed(hash="8")], POLICY, NOW).basis
+    assert (basis.policy_hash, basis.records, basis.head, basis.drills, basis.platforms) == (POLICY.hash, 3, "8", 2, ("embedded",))
+    assert basis.first == NOW - timedelta(days=5) and basis.last == NOW - timedelta(days=1)
+
+
+def test_a_control_of_which_some_clauses_are_proven_is_told_apart():
+    found = compliance.assess(strategy.CLAUSES, [record()], POLICY, NOW)
+    assert found.control("NIST CP-9") is Status.NEVER_TESTED and found.standing("NIST CP-9") == "not all tested"
+    assert 0 < found.proven("NIST CP-9") < len(found.of("NIST CP-9"))
+    assert compliance.assess(strategy.CLAUSES, [], POLICY, NOW).standing("NIST CP-9") == "never tested"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from drplatform.model import gate, history
-from drplatform.model.compliance import Assessment, Clause, Due, Finding, Status
+from drplatform.model.compliance import Assessment, Basis, Clause, Due, Finding, Status
 from drplatform.reports import compliance
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
@@ -37,6 +37,21 @@ def test_the_page_shows_every_clause_with_its_status_and_nothing_unescaped():
         assert text in page
 
 
+def test_the_page_says_what_proves_a_clause_and_what_it_stands_on():
+    basis = Basis("migratio", "a" * 64, 7, "b" * 64, 3, ("embedded",), NOW, NOW)
+    untested = dataclasses.replace(NEVER, clause=dataclasses.replace(NEVER.clause, how="drplatform gameday"))
+    page = compliance.page(dataclasses.replace(assessment(PROVEN, untested), basis=basis))
+    for text in (
+        "to prove it: <code>drplatform gameday",
+        "not all tested",
+        "1 of 2 clauses proven",
+        "b" * 64,
+        "3 drills on embedded",
+        "all on one machine",
+    ):
+        assert text in page
+
+
 def test_the_page_needs_nothing_from_elsewhere(tmp_path):
     written = compliance.write(assessment(PROVEN), tmp_path)
     page = written["html"].read_text()
@@ -46,8 +61,8 @@ def test_the_page_needs_nothing_from_elsewhere(tmp_path):
 
 def test_the_data_holds_controls_and_calendar():
     found = compliance.document(assessment(PROVEN, STALE, NEVER, FAILED, calendar=(OVERDUE,)))
-    assert found["controls"]["NIST CP-9"] == {"status": "failed", "clauses": ["two", "four"]}
-    assert found["controls"]["SOC 2 A1.2"]["status"] == "never tested"
+    assert found["controls"]["NIST CP-9"] == {"status": "failed", "proven": 0, "clauses": ["two", "four"]}
+    assert found["controls"]["SOC 2 A1.2"] == {"status": "never tested", "proven": 1, "clauses": ["one", "three"]}
     assert found["calendar"][0]["overdue"] is True
 
 

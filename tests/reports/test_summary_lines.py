@@ -54,6 +54,13 @@ def test_long_names_are_cut_with_columns_kept() -> None:
     assert len(row) <= 100 and "…" in row and row.endswith("PASSED")
 
 
+def test_shares_are_left_out_before_a_name_is_cut() -> None:
+    moved = {**example.passed().measurements[0], "subject": "mongodb, moving to the primary region"}
+    found = summary.lines(dataclasses.replace(example.passed(), measurements=(moved,)))
+    (row,) = [line for line in found if line.startswith("RTO")]
+    assert "moving to the primary region" in row and "used" not in row and row.endswith("PASSED")
+
+
 @pytest.mark.parametrize("value", (None, math.nan, math.inf, True, "x"))
 def test_a_value_that_is_no_number_is_not_measured(value: Any) -> None:
     assert {wording.duration(value), wording.bounds(value, 1.0), wording.bounds(0.0, value), wording.at_most(value)} == {"not measured"}
