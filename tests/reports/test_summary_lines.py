@@ -55,10 +55,10 @@ def test_long_names_are_cut_with_columns_kept() -> None:
 
 
 def test_shares_are_left_out_before_a_name_is_cut() -> None:
-    moved = {**example.passed().measurements[0], "subject": "mongodb, moving to the primary region"}
+    moved = {**example.passed().measurements[0], "subject": "configuration, moving to the secondary region"}
     found = summary.lines(dataclasses.replace(example.passed(), measurements=(moved,)))
     (row,) = [line for line in found if line.startswith("RTO")]
-    assert "moving to the primary region" in row and "used" not in row and row.endswith("PASSED")
+    assert "moving to the secondary region" in row and "used" not in row and row.endswith("PASSED")
 
 
 @pytest.mark.parametrize("value", (None, math.nan, math.inf, True, "x"))
