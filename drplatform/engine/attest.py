@@ -8,7 +8,7 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
@@ -40,21 +40,20 @@ def sign(record: Mapping[str, Any], key: Secret) -> bytes:
     private = _private(key)
     payload = evidence.canonical(statement(record))
     signature = private.sign(pre_authentication(PAYLOAD_TYPE, payload))
-    envelope = {
-        "payloadType": PAYLOAD_TYPE,
-        "payload": base64.b64encode(payload).decode(),
-        "signatures": [{"keyid": key_id(private.public_key()), "sig": base64.b64encode(signature).decode()}],
-    }
-    return json.dumps(envelope, indent=1).encode() + b"\n"
+    return _enveloped(PAYLOAD_TYPE, payload, [(key_id(private.public_key()), signature)])
 
 
 def read(envelope: bytes, trusted: Iterable[bytes]) -> dict[str, Any]:
     """The record in the envelope, when one of the `trusted` public keys (PEM) has signed it. Raises IntegrityError, naming what is wrong."""
     payload_type, payload, signatures = _opened(envelope)
     signed = pre_authentication(payload_type, payload)
-    keys = [_public(pem) for pem in trusted]
-    if not any(_signed_by(key, signed, signature) for key in keys for signature in signatures):
+    keys = {key_id(key): key for key in map(_public, trusted)}
+    if not any(_signed_by(key, signed, signature) for key in keys.values() for _, signature in signatures):
         raise errors.IntegrityError("None of the trusted keys has signed this evidence as it is: it was changed, or it is somebody else's.")
+    if not any(name in keys and _signed_by(keys[name], signed, signature) for name, signature in signatures) or envelope != _enveloped(
+        payload_type, payload, signatures
+    ):
+        raise errors.IntegrityError("What was signed is whole, but the envelope around it was changed; use the file as the drill left it.")
     return _record(payload_type, payload)
 
 
@@ -80,11 +79,21 @@ def public_pem(key: Ed25519PublicKey) -> bytes:
     return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
-def _opened(envelope: bytes) -> tuple[str, bytes, list[bytes]]:
+def _enveloped(payload_type: str, payload: bytes, signatures: Sequence[tuple[str, bytes]]) -> bytes:
+    """The one form of an envelope: a flip of a bit that no signature covers (the key's name, white space, base64's unused bits) shows, too."""
+    document = {
+        "payloadType": payload_type,
+        "payload": base64.b64encode(payload).decode(),
+        "signatures": [{"keyid": name, "sig": base64.b64encode(signature).decode()} for name, signature in signatures],
+    }
+    return json.dumps(document, indent=1).encode() + b"\n"
+
+
+def _opened(envelope: bytes) -> tuple[str, bytes, list[tuple[str, bytes]]]:
     try:
         document = json.loads(envelope)
         payload = base64.b64decode(document["payload"], validate=True)
-        signatures = [base64.b64decode(s["sig"], validate=True) for s in document["signatures"]]
+        signatures = [(str(s["keyid"]), base64.b64decode(s["sig"], validate=True)) for s in document["signatures"]]
         return str(document["payloadType"]), payload, signatures
     except (ValueError, KeyError, TypeError, binascii.Error) as error:
         raise errors.IntegrityError(

@@ -35,7 +35,7 @@ def _kept(store: str, own: Sequence[Manifest], policy: Policy) -> Check:
         return [text for m in ruled if (text := _wrong(m, bases[-1], policy, used))]
 
     kinds = ", ".join(dict.fromkeys(f"{m.kind.value} for {_days(policy, m)}" for m in ruled))
-    return check(name, wrong, policy, _hasty(policy), f"{kinds}; pruning decides so for all {len(ruled)}")
+    return check(name, wrong, policy, _hasty(policy), f"{kinds}; a prune would keep each of the {len(ruled)} until then, and no longer")
 
 
 def _wrong(manifest: Manifest, base: Manifest, policy: Policy, used: Policy) -> str:

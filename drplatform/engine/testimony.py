@@ -80,7 +80,7 @@ def _scenario(plan: drill.Plan, record: Record) -> dict[str, Any]:
     s = plan.scenario
     results = [*record.results, *["not run"] * len(s.activities)]
     sentences = [{"text": a.text, "result": result} for a, result in zip(s.activities, results, strict=False)]
-    return {"feature": s.feature, "name": s.name, "cadence": s.cadence, "tags": list(s.tags), "source": s.source, "sentences": sentences}
+    return {"feature": s.feature, "name": s.name, "cadence": s.cadence, "tags": sorted(s.tags), "source": s.source, "sentences": sentences}
 
 
 def _summary(result: Verdict, record: Record, findings: Findings) -> str:

@@ -38,6 +38,7 @@ def page(evidence: Evidence, record: Mapping[str, Any] | None = None) -> str:
         scenario={**_NO_SCENARIO, **facts.mapping(document["scenario"])},
         record=record,
         json_file=documents.file_name(evidence, ".json"),
+        signed_file=documents.file_name(evidence, ".dsse.json"),
         style=style,
         style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
         facts=facts,
