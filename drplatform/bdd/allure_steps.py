@@ -11,6 +11,7 @@ from typing import Any
 import allure
 import pytest
 
+from drplatform.model import controls
 from drplatform.model.drill import Scenario
 from drplatform.model.evidence import Evidence
 from drplatform.model.timeline import Event
@@ -67,7 +68,9 @@ def label(feature: str, scenario: Scenario) -> None:
     allure.dynamic.story(scenario.name)
     allure.dynamic.title(scenario.name)
     allure.dynamic.severity(allure.severity_level.CRITICAL if "critical" in scenario.tags else allure.severity_level.NORMAL)
-    for tag in scenario.tags:
+    for tag in sorted(scenario.tags):
+        if control := controls.BY_MARK.get(tag):
+            allure.dynamic.link(control.text, name=control.name)
         allure.dynamic.tag(tag)
 
 

@@ -4,6 +4,7 @@ Every pytest run loads this module, so the composition with its servers' clients
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,7 +65,11 @@ def drill(request: pytest.FixtureRequest) -> Iterator["Drill"]:
     env = Environment.open(_settings(request.config))
     if request.config.getoption("--trials") > 1:
         env = replace(env, seed=env.seed + request.getfixturevalue("drill_trial"))
-    with env.drill(request.node.stash[SCENARIO], _listener(request)) as running:
+    with ExitStack() as stack:
+        try:
+            running = stack.enter_context(env.drill(request.node.stash[SCENARIO], _listener(request)))
+        except errors.PlanError as error:
+            pytest.fail(f"It could not run, and proves nothing. {error}", pytrace=False)
         request.node.stash[RUNNING] = running
         yield running
 

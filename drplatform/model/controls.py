@@ -28,6 +28,22 @@ class Control:
         """As a tag of a feature, which pytest takes as a marker: `nist_cp_9`."""
         return re.sub(r"[^a-z0-9]+", "_", self.name.lower()).strip("_")
 
+    @property
+    def text(self) -> str:
+        """Where its framework is published; empty for one that is not listed."""
+        return FRAMEWORKS.get(self.framework, "")
+
+
+FRAMEWORKS = {
+    "SOC 2": "https://www.aicpa-cima.com/resources/download/2017-trust-services-criteria-with-revised-points-of-focus-2022",
+    "ISO 27001": "https://www.iso.org/standard/27001",
+    "ISO 22301": "https://www.iso.org/standard/75106.html",
+    "NIST": "https://csrc.nist.gov/pubs/sp/800/53/r5/upd1/final",
+    "PCI DSS": "https://www.pcisecuritystandards.org/document_library/",
+    "HIPAA": "https://www.ecfr.gov/current/title-45/section-164.308",
+    "DORA": "https://eur-lex.europa.eu/eli/reg/2022/2554/oj",
+    "NIS2": "https://eur-lex.europa.eu/eli/dir/2022/2555/oj",
+}
 
 ALL = (
     Control("SOC 2", "A1.2", "backup processes and recovery infrastructure are designed, run and watched"),
@@ -49,6 +65,7 @@ ALL = (
 )
 
 BY_NAME = {control.name: control for control in ALL}
+BY_MARK = {control.mark: control for control in ALL}
 
 
 def control(name: str) -> Control:

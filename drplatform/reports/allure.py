@@ -19,6 +19,7 @@ import attr
 from allure_commons import model2
 from allure_commons.types import LabelType
 
+from drplatform.model import controls
 from drplatform.model.evidence import Evidence
 from drplatform.reports import documents, facts, html, summary, wording
 from drplatform.reports import json as json_report
@@ -87,6 +88,12 @@ def labels(evidence: Evidence) -> list[tuple[str, str]]:
     return [*fixed.items(), *((LabelType.TAG, tag) for tag in tags)]
 
 
+def links(evidence: Evidence) -> list[tuple[str, str]]:
+    """The controls that the drill bears on, as (name, where its framework is published)."""
+    marks = sorted(map(str, facts.listing(facts.mapping(evidence.scenario).get("tags"))))
+    return [(control.name, control.text) for mark in marks if (control := controls.BY_MARK.get(mark))]
+
+
 def write_surroundings(directory: Path | str, evidence: Evidence) -> None:
     """Write environment.properties, categories.json and executor.json: what the report says about the run as a whole."""
     categories = [{"name": name, "matchedStatuses": list(on), "messageRegex": pattern} for name, on, pattern in CATEGORIES]
@@ -122,6 +129,7 @@ def _result(evidence: Evidence, sources: list[model2.Attachment]) -> model2.Test
         stage="finished",
         description=evidence.summary,
         labels=[model2.Label(name=label, value=value) for label, value in labels(evidence)],
+        links=[model2.Link(type="link", url=url, name=name) for name, url in links(evidence)],
         parameters=[
             model2.Parameter(name="platform", value=evidence.platform),
             model2.Parameter(name="seed", value=str(evidence.seed), excluded=True),

@@ -85,7 +85,7 @@ def _phases(record: facts.Document) -> list[prose.Block]:
     spent = facts.mapping(record["phases"])
     usual = [p for p in timeline.PHASES if p in spent]
     rows = [(phase, wording.duration(spent[phase])) for phase in (*usual, *(p for p in spent if p not in usual))]
-    return [prose.Heading("Where the time went"), prose.Table(("Phase", "Seconds spent"), rows)] if rows else []
+    return [prose.Heading("Where the time went"), prose.Table(("Phase", "Took"), rows)] if rows else []
 
 
 def _timeline(record: facts.Document) -> list[prose.Block]:

@@ -13,7 +13,7 @@ import drplatform
 ROOT = Path(drplatform.__file__).parents[1]
 
 REDIS = """
-@monthly @redis
+@monthly @redis @nist_cp_10
 Feature: Redis recovery
   Scenario: Redis is lost
     Given the platform runs in two regions
@@ -34,7 +34,7 @@ RECOVERY = "And recovery from backups brings back Redis as of its latest backup"
 def drills(tmp_path):
     """Runs pytest on features of its own; what it said, by exit code."""
     (tmp_path / "test_features.py").write_text("from pytest_bdd import scenarios\nscenarios('.')\n")
-    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    monthly\n    redis\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    monthly\n    redis\n    nist_cp_10\n")
 
     def run(feature, *arguments):
         (tmp_path / "redis.feature").write_text(feature)
@@ -60,6 +60,7 @@ def test_a_drill_that_passed_passes_and_leaves_evidence_in_allure(drills, tmp_pa
     assert any(source.endswith(".html") for source in attached.values()) and any(s.endswith(".json") for s in attached.values())
     labels = {(label["name"], label["value"]) for label in result["labels"]}
     assert ("feature", "Redis recovery") in labels and ("epic", "Monthly drills") in labels
+    assert [link["name"] for link in result["links"]] == ["NIST CP-10"], "controls are links"
     assert list((tmp_path / "reports").glob("*/*.dsse.json"))
 
 
@@ -90,6 +91,13 @@ def test_a_drill_that_cannot_run_says_why(drills, sentence, told):
     assert code == 1, said
     assert told in said
     assert "PASSED  All" not in said
+
+
+def test_a_part_that_the_machine_lacks_is_told_in_a_sentence(drills):
+    """Neither skipped nor passed: a drill that is due and could not run is no evidence."""
+    needs = "And the cluster has a full backup\n    When the namespace of the cluster is deleted\n    " + RECOVERY
+    code, said = drills(REDIS.format(recovery=needs))
+    assert code == 1 and "It could not run, and proves nothing." in said and "Traceback" not in said and "site-packages" not in said, said
 
 
 def test_the_shipped_features_are_all_understood():

@@ -57,7 +57,7 @@ def test_allure_3_is_asked_for_its_gate(home, results, code, said):
 def test_an_old_node_is_told(home, results):
     path = command(home, VERSION_3.format(code=1, said="Type Error: toArray is not a function"))
     told = home("report", "build", "--allure", path)
-    assert told.code == 2 and "needs Node 22 or later" in told.err
+    assert told.code == 2 and "needs Node 22 or later" in told.err and "allure-report/index.html" in told.err
 
 
 @pytest.mark.parametrize("script", ["#!/bin/sh\necho nothing\n", "#!/bin/sh\nexit 3\n"], ids=["no version", "fails"])
