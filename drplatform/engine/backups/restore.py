@@ -185,7 +185,8 @@ def _target(chain: Chain, store: ports.DataStore, resume: bool, choice: ports.Ch
 
 def _load(chain: Chain, target: ports.Restore, chunks: _Chunks, progress: Progress) -> ports.RestoreEnd:
     progress("restore.begin")
-    for manifest in (chain.base, *chain.increments):
+    settled = isinstance(target, ports.ResumedRestore) and target.settled
+    for manifest in () if settled else (chain.base, *chain.increments):
         _load_backup(manifest, target, chunks)
     target.loaded()
     progress("restore.end")

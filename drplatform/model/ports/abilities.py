@@ -63,7 +63,12 @@ class Incremental(Protocol):
 
 @runtime_checkable
 class ResumedRestore(Restore, Protocol):
-    """A restore that knows what an earlier attempt loaded."""
+    """A restore that knows what an earlier attempt loaded.
+
+    `settled`: all backups of the plan are loaded. Then `load` is not called any more; `loaded` and `replay` are.
+    """
+
+    settled: bool
 
     def done(self, part: str) -> int:
         """How many blocks of a part of the base are loaded: `load` is given those that follow. Asked after all lower stages are loaded."""

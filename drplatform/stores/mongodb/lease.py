@@ -16,8 +16,10 @@ from drplatform.model.clock import Clock
 from drplatform.stores.mongodb import namespaces
 from drplatform.stores.mongodb.wire import Wire
 
-CREATING, DATA, SETTLING = "creating", "data", "settling"
-"""Only what was cut off in DATA can be gone on with; anything else begins anew."""
+CREATING, DATA, SETTLING, CHANGING, INDEXING, REPLAYING = "creating", "data", "settling", "changing", "indexing", "replaying"
+"""The stages of a restore. CHANGING: collections are made, renamed or dropped, or an increment is loaded."""
+RESUMABLE = frozenset({DATA, SETTLING, INDEXING, REPLAYING})
+"""What was cut off in one of these can be gone on with; anything else begins anew."""
 BEAT_SECONDS = 0.5
 _STILL_SECONDS = 3.0
 """So long a beat must not move before its owner counts as gone."""
@@ -53,7 +55,7 @@ def held(wire: Wire, clock: Clock, plan: str, resume: bool) -> Iterator["Lease"]
 @dataclass
 class Lease:
     """`found` is the stage in which an earlier attempt was cut off; empty when this is the first. `blocks`: by part, how many it loaded;
-    `made`: the collections that were made beside what was there."""
+    `made`: the collections that were made beside what was there; `notes`: what was noted with the stage."""
 
     wire: Wire
     clock: Clock
@@ -62,6 +64,7 @@ class Lease:
     expiry: bool = True
     blocks: dict[str, int] = field(default_factory=dict)
     made: set[str] = field(default_factory=set)
+    notes: dict[str, Any] = field(default_factory=dict)
     lost: bool = False
 
     def beat(self, stop: threading.Event) -> None:
@@ -79,14 +82,16 @@ class Lease:
         if self.lost:
             raise errors.RecoveryFailed("Another restore has taken over this MongoDB while this one stood still; leave it to that.")
 
-    def enter(self, stage: str) -> None:
+    def enter(self, stage: str, **notes: Any) -> None:
         self.require()
-        self.lost = not self._update(self.wire, {"$set": {"stage": stage}})
+        self.lost = not self._update(self.wire, {"$set": {"stage": stage, **notes}})
         self.require()
+        self.notes.update(notes)
 
     def forget_blocks(self) -> None:
         """Begin anew."""
         self.blocks.clear()
+        self.notes.clear()
         self.found = ""
         self.wire.call(_DATABASE, {"delete": _COLLECTION, "deletes": [{"q": {"_id": {"$ne": _LEASE}}, "limit": 0}]})
 
@@ -111,7 +116,7 @@ class Lease:
 
     def _update(self, wire: Wire, change: dict[str, Any]) -> bool:
         mine = {"q": {"_id": _LEASE, "owner": self.owner}, "u": change}
-        return bool(wire.call(_DATABASE, {"update": _COLLECTION, "updates": [mine]})["n"])
+        return bool(wire.call(_DATABASE, {"update": _COLLECTION, "updates": [mine], "writeConcern": {"w": 1}})["n"])
 
 
 def _acquire(wire: Wire, clock: Clock, plan: str, resume: bool) -> Lease:
@@ -141,9 +146,9 @@ def _take_over(wire: Wire, clock: Clock, plan: str, owner: str, resume: bool) ->
     old = {"q": {"_id": _LEASE, "owner": before["owner"], "beat": before["beat"]}, "u": {"$set": {"owner": owner}}}
     if not wire.call(_DATABASE, {"update": _COLLECTION, "updates": [old]})["n"]:
         raise _at_work(wire)
-    parts = wire.documents(_DATABASE, {"find": _COLLECTION, "filter": {"_id": {"$ne": _LEASE}}})
+    parts = wire.documents(_DATABASE, {"find": _COLLECTION, "filter": {"_id": {"$regex": "^part "}}})
     blocks = {part["_id"].removeprefix("part "): int(part["blocks"]) for part in parts}
-    return Lease(wire, clock, owner, before["stage"], before["expiry"], blocks, set(before.get("made", ())))
+    return Lease(wire, clock, owner, before["stage"], before["expiry"], blocks, set(before.get("made", ())), before)
 
 
 def _still(wire: Wire, clock: Clock) -> dict[str, Any]:

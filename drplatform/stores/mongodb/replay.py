@@ -15,26 +15,73 @@ from drplatform.stores.mongodb.catalogue import Collection
 from drplatform.stores.mongodb.chosen import Chosen
 from drplatform.stores.mongodb.members import Stamp
 from drplatform.stores.mongodb.oplog import Entry
+from drplatform.stores.mongodb.progress import Indexes, Progress
 from drplatform.stores.mongodb.target import Target
 from drplatform.stores.mongodb.transactions import Unit
 
-Indexes = dict[bytes, dict[str, dict[str, Any]]]
-"""By the source's UUID of the collection and the index's name, its specification."""
 _DOCUMENTS = frozenset("iud")
 _ASIDE = "drplatform-aside-"
 
 
 @dataclass
 class Replay:
-    """`cuts`: by capped collection, up to where inserts are in the dump already. `made` is told of each collection before it is made."""
+    """`cuts`: by capped collection, up to where inserts are in the dump already. `made` is told of each collection before it is made.
+
+    `changing`: called before anything but documents is touched. `progress`: announces what is applied; what it says is done is passed over.
+    """
 
     target: Target
     indexes: Indexes | None = None
     cuts: Mapping[bytes, Stamp] = field(default_factory=dict)
     chosen: Chosen | None = None
     made: Callable[[str], None] = lambda namespace: None
+    changing: Callable[[], None] = lambda: None
+    progress: Progress | None = None
+    _at: Stamp = (0, 0)
+    _done: Stamp = (0, 0)
+
+    def __post_init__(self) -> None:
+        if self.progress:
+            self._done = self.progress.done
+            self.target.before = self._announce
 
     def apply(self, unit: Unit) -> None:
+        if self.progress is None:
+            self._apply(unit)
+            return
+        if unit.ts <= self.progress.done:
+            return
+        if any(entry.op == oplog.COMMAND for entry in unit.operations):
+            self._change(unit, self.progress)
+            return
+        if self.target.tolerant and unit.ts > self.progress.until:
+            self._flush(self._at)
+            self.target.tolerant = False
+        self._at = unit.ts
+        self._apply(unit)
+        if self.target.half_full:
+            self._flush(unit.ts)
+
+    def _change(self, unit: Unit, progress: Progress) -> None:
+        self._flush(self._at)
+        self.target.tolerant, self._at = False, unit.ts
+        progress.change()
+        self.target.before = lambda places: None
+        self._apply(unit)
+        self.target.flush()
+        self.target.before = self._announce
+        progress.changed(unit.ts, self.target.names)
+        self._done = unit.ts
+
+    def _flush(self, until: Stamp) -> None:
+        self.target.flush()
+        self._done = max(self._done, until)
+
+    def _announce(self, places: set[str]) -> None:
+        assert self.progress
+        self.progress.announce(self._done, max(self._at, self._done), places)
+
+    def _apply(self, unit: Unit) -> None:
         for entry in unit.operations:
             if entry.op in _DOCUMENTS:
                 self._document(unit, entry)
@@ -79,6 +126,8 @@ class Replay:
         act = _COMMANDS.get(verb)
         if act is None:
             raise errors.RecoveryFailed(f"The log holds a command {verb!r} that this version does not know; use a newer one.")
+        if self.indexes is None or verb not in _NOTED:
+            self.changing()
         act(self, entry, command)
 
     def _create(self, entry: Entry, command: dict[str, Any]) -> None:
@@ -193,6 +242,8 @@ def _modify(indexes: dict[str, dict[str, Any]], change: Mapping[str, Any]) -> No
                 del spec[flag]
 
 
+_NOTED = frozenset({"createIndexes", "commitIndexBuild", "dropIndexes", "startIndexBuild", "abortIndexBuild", "dropDatabase"})
+"""Commands that, while the dump's own log is applied, touch nothing."""
 _COMMANDS: Mapping[str, Callable[[Replay, Entry, dict[str, Any]], None]] = {
     "create": Replay._create,
     "drop": Replay._drop,

@@ -17,14 +17,15 @@ from drplatform.model import errors
 from drplatform.model.backup import BackupKind
 from drplatform.model.ports import RestoreEnd
 from drplatform.model.position import Position
-from drplatform.stores.mongodb import catalogue, chosen, digest, dump, increment, loading, members, namespaces, oplog, raw
+from drplatform.stores.mongodb import catalogue, chosen, digest, dump, increment, loading, members, namespaces, oplog, progress, raw
 from drplatform.stores.mongodb import lease as leases
 from drplatform.stores.mongodb import wire as wires
 from drplatform.stores.mongodb.catalogue import Collection
 from drplatform.stores.mongodb.chosen import Chosen
 from drplatform.stores.mongodb.lease import Lease
 from drplatform.stores.mongodb.members import Members, Stamp
-from drplatform.stores.mongodb.replay import Indexes, Replay
+from drplatform.stores.mongodb.progress import Indexes
+from drplatform.stores.mongodb.replay import Replay
 from drplatform.stores.mongodb.target import Target
 from drplatform.stores.mongodb.transactions import Assembly
 from drplatform.stores.mongodb.wire import Wire
@@ -37,7 +38,7 @@ _AUTH_SCHEMA = {"_id": "authSchema", "currentVersion": 5}
 def restore(of: Members, plan: str = "", resume: bool = False, only: Chosen | None = None) -> Iterator["MongoRestore"]:
     """Begin a restore, or go on with one of the same plan that was cut off; `only`: beside what is there. Raises TargetRefused."""
     with of.primary() as wire, wire.another() as noting, leases.held(noting, of.clock, plan, resume) as lease, _without_expiry(wire, lease):
-        if lease.found and (only or lease.found != leases.DATA):
+        if lease.found and (only or not progress.can_go_on(lease)):
             _begin_anew(wire.within(wires.LONG), lease, only)
         yield MongoRestore(of, wire.within(wires.LONG), lease, only)
 
@@ -71,8 +72,16 @@ class MongoRestore:
         self._target = Target(wire, beside=only is not None)
         self._indexes: Indexes = {}
         self._transactions = Assembly()
-        self._lock = threading.Lock()
+        self._lock, self._entering = threading.Lock(), threading.Lock()
+        self._stage = ""
         self._reached: Position | None = None
+        self.settled = lease.found in (leases.INDEXING, leases.REPLAYING)
+        if self.settled:
+            self._go_on(progress.found(lease))
+
+    def _go_on(self, from_: progress.Settled) -> None:
+        self._target.names, self._indexes = dict(from_.names), from_.indexes
+        self._transactions, self._reached = from_.transactions, from_.reached
 
     def done(self, part: str) -> int:
         """How many blocks of a part of the full backup an earlier attempt loaded: `load` gets those that follow."""
@@ -85,6 +94,8 @@ class MongoRestore:
         place = rest.rpartition("/")[0]
         if kind not in (BackupKind.FULL, BackupKind.INCREMENTAL, BackupKind.PARTIAL):
             raise errors.RecoveryFailed(f"MongoDB cannot load a backup of kind {kind.value}; use a full one, increments and logs.")
+        if kind is BackupKind.INCREMENTAL:
+            self._changing()
         if part == dump.CATALOGUE:
             self._create(blocks)
         elif part == dump.LOG:
@@ -93,6 +104,13 @@ class MongoRestore:
             self._repeat_window(blocks)
         else:
             self._load_documents(what, part, place, blocks)
+
+    def _changing(self) -> None:
+        """What is cut off from here on, until all is loaded, begins anew."""
+        with self._entering:
+            if self._stage != leases.CHANGING:
+                self._lease.enter(leases.CHANGING)
+                self._stage = leases.CHANGING
 
     def _load_documents(self, what: str, part: str, place: str, blocks: Iterator[bytes]) -> None:
         """Passes over, unread, what is not chosen."""
@@ -182,14 +200,15 @@ class MongoRestore:
 
     def _settle(self, blocks: Iterator[bytes]) -> None:
         """Apply the dump's own log, which makes the documents consistent as of its end."""
-        self._lease.enter(leases.SETTLING)
+        if self._stage != leases.CHANGING:
+            self._lease.enter(leases.SETTLING)
         head, frames = oplog.headed(blocks, "overlay")
         begin, end = _stamp(head["begin"]), _stamp(head["end"])
         cuts = {bytes(cut["uuid"]): _stamp(cut["until"]) for cut in head["cuts"]}
         with self._lock:
             self._target.tolerant = True
             self._transactions = Assembly()  # a log holds again what was open at the end of the backup before
-            self._repeat(self._replay(indexes=self._indexes, cuts=cuts), frames, begin, end)
+            self._repeat(self._replay(indexes=self._indexes, cuts=cuts, changing=self._changing), frames, begin, end)
             self._target.tolerant = False
             self._reached = members.at(head["timeline"], end)
 
@@ -210,9 +229,13 @@ class MongoRestore:
         """Build the indexes, those of several collections at once."""
         if self._reached is None:
             raise errors.RecoveryFailed("The log of the MongoDB backup was not loaded; load all its parts before going on.")
+        if self._only is None and not self.settled:
+            progress.keep(self._lease, progress.Settled(self._reached, self._target.names, self._indexes, self._transactions))
         if any(name in namespaces.USERS for name in self._target.names.values()):
             self._target.put_document("admin.system.version", bson.encode(_AUTH_SCHEMA))
         self._target.flush()
+        if self._lease.found == leases.REPLAYING:
+            return  # they were built before
         with ThreadPoolExecutor(_BUILDERS) as builders:
             list(builders.map(self._build, self._target.names.items()))
 
@@ -233,17 +256,32 @@ class MongoRestore:
         if until is not None and until < loaded:
             raise errors.RecoveryFailed(f"The backup already holds what came up to {loaded}, after {until}; choose an earlier backup.")
         bound = members.stamp(until) if until else None
-        replay, reader = self._replay(), oplog.Reader(members.stamp(loaded), loaded.timeline)
+        replay, reader = self._replay(progress=self._announcing()), oplog.Reader(members.stamp(loaded), loaded.timeline)
         beyond = False
-        for entry, _ in reader.entries(blocks):
-            if bound and entry.ts > bound:
-                beyond = True
-                break
-            if entry.ts > members.stamp(loaded):
-                for unit in self._transactions.feed(entry):
-                    replay.apply(unit)
-        replay.end()
+        try:
+            for entry, _ in reader.entries(blocks):
+                if bound and entry.ts > bound:
+                    beyond = True
+                    break
+                if entry.ts > members.stamp(loaded):
+                    for unit in self._transactions.feed(entry):
+                        replay.apply(unit)
+            replay.end()
+        except (errors.RecoveryFailed, wires.ServerError) as error:
+            if self._target.tolerant:
+                raise progress.must_begin_anew(self._lease, error) from error
+            raise
+        self._target.tolerant = False
         self._reached = self._arrived(loaded, reader, until, beyond)
+
+    def _announcing(self) -> progress.Progress | None:
+        """Where an earlier attempt was cut off in the log, what it had announced is applied the way the dump's own log is."""
+        if self._lease.notes.get("done") is None:
+            return None
+        announced = progress.Progress(self._lease, self._wire)
+        self._target.tolerant = self._lease.found == leases.REPLAYING
+        announced.begin(self._target.names)
+        return announced
 
     def _arrived(self, loaded: Position, reader: oplog.Reader, until: Position | None, beyond: bool) -> Position:
         assert reader.reached is not None  # it began with what was loaded

@@ -4,7 +4,7 @@ Collections are found by the UUID that they had at the source, so that renames, 
 Everything goes through applyOps in the log's own form, except what the server does not take there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,8 +17,8 @@ from drplatform.stores.mongodb.catalogue import Collection
 from drplatform.stores.mongodb.oplog import Entry
 from drplatform.stores.mongodb.wire import Document, Wire
 
-_BATCH_BYTES = 4 * 1024 * 1024
-_BATCH_OPERATIONS = 4000
+_BATCH_BYTES = 8 * 1024 * 1024
+_BATCH_OPERATIONS = 8000
 _NAMESPACE_EXISTS = 48
 _KEPT = (b"op", b"o", b"o2", b"b")
 
@@ -37,6 +37,7 @@ class Target:
     """Used by one thread at a time. `names` maps the source's UUIDs to namespaces here.
 
     `tolerant`: operations of the dump's own log, which repeat what is there already: an update of a document that is gone is no error.
+    `before` is told of the namespaces of each batch before it is sent.
     `beside`: other collections are there, so that views of time series are made one by one (as they are for imported directories).
     """
 
@@ -44,8 +45,13 @@ class Target:
     names: dict[bytes, str] = field(default_factory=dict)
     tolerant: bool = False
     beside: bool = False
+    before: Callable[[set[str]], object] = lambda places: None
     _pending: list[Pending] = field(default_factory=list)
     _bytes: int = 0
+
+    @property
+    def half_full(self) -> bool:
+        return 2 * self._bytes > _BATCH_BYTES or 2 * len(self._pending) > _BATCH_OPERATIONS
 
     # -- documents ------------------------------------------------------------------------------------------------------------
 
@@ -78,6 +84,7 @@ class Target:
         pending, self._pending, self._bytes = self._pending, [], 0
         if not pending:
             return
+        self.before({each.namespace for each in pending})
         answer = self._apply([each.encoded for each in pending])
         if answer.get("ok") == 1:
             return

@@ -29,6 +29,15 @@ class Assembly:
 
     _open: dict[Session, list[Entry]] = field(default_factory=dict)
 
+    @property
+    def open(self) -> list[tuple[Session, Entry]]:
+        """The operations of transactions that have not ended, in order."""
+        return [(session, entry) for session, entries in self._open.items() for entry in entries]
+
+    def put(self, session: Session, operation: Entry) -> None:
+        """Have an operation of a transaction that has not ended."""
+        self._open.setdefault(session, []).append(operation)
+
     def feed(self, entry: Entry) -> Iterator[Unit]:
         """What takes effect with this entry. Raises LogGap when the beginning of a transaction was never seen."""
         if entry.op == oplog.NOOP:

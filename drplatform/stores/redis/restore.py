@@ -34,6 +34,8 @@ T = TypeVar("T")
 class RedisRestore:
     """Used by one thread at a time."""
 
+    settled = False
+
     def __init__(self, endpoint: Endpoint, clock: Clock, plan: str, again: bool) -> None:
         self._endpoint, self._clock, self._plan, self._again = endpoint, clock, plan, again
         self._admin = wires.dial(endpoint, clock)
