@@ -294,7 +294,7 @@ class Drill:
     def _findings(self) -> examination.Findings:
         """What was found, measured once: the first call ends the writing and heals."""
         if self._settled is None:
-            if not records.broken_off(self.plan, self.record):
+            if not records.broken_off(self.plan, self.record) and not self._users.ended:
                 self.record.served = {**self.record.served, **self._users.last_served()}
             self._stop_clients()
             self._stop_captures()

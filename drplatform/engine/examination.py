@@ -3,11 +3,10 @@
 Every checker is shown a planted defect in the same run; one that misses it cannot pass. What could not be measured is never a pass.
 """
 
-import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from drplatform.engine import (
     access_checks,
@@ -16,6 +15,7 @@ from drplatform.engine import (
     cluster_drill,
     configuration_drill,
     consistency_checks,
+    planted,
     region_checks,
     retention_checks,
 )
@@ -209,7 +209,7 @@ class _Examiner:
         return {"one primary": tuple(c for c in primaries if c), "saved": tuple(saved)}
 
     def _saved(self, store: str, found: loss.Loss) -> Check:
-        return region_checks.saved(self.kit, store, found, self.record.divergences, OneByteFlipped)
+        return region_checks.saved(self.kit, store, found, self.record.divergences, planted.OneByteFlipped)
 
     def _look(self, store: str) -> tuple[loss.Loss, list[Mark], bool] | None:
         try:
@@ -241,8 +241,8 @@ class _Examiner:
             f"{found.acked} acknowledged, {len(found.lost)} of them gone, {found.indeterminate} without a known outcome, "
             f"{found.found} found, none phantom, mutated or duplicated"
         )
-        caught = comparison_catches(store, self.entries, marks, ordered)
-        if defects := corruption(found):
+        caught = planted.comparison_catches(store, self.entries, marks, ordered)
+        if defects := planted.corruption(found):
             return Check(name, Verdict.FAILED, "; ".join(defects), caught)
         return Check(name, Verdict.PASSED, finding, caught)
 
@@ -257,11 +257,15 @@ class _Examiner:
 
         def early(lost: Iterable[Mark]) -> list[str]:
             missing = [m for m in lost if acked[m.client, m.number] <= horizon]
-            return [f"{len(missing)} writes acknowledged before the recovery point are gone, first {_first(missing)}"] if missing else []
+            return (
+                [f"{len(missing)} writes acknowledged before the recovery point are gone, first {planted.first(missing)}"]
+                if missing
+                else []
+            )
 
         before = [e.mark for e in self.entries if e.store == store and e.outcome is Outcome.ACKED and e.returned <= horizon]
-        planted = (*found.lost, *before[:1])
-        return check(name, early, found.lost, planted, f"all {len(before)} writes acknowledged before it are there")
+        defect = (*found.lost, *before[:1])
+        return check(name, early, found.lost, defect, f"all {len(before)} writes acknowledged before it are there")
 
     def _horizon(self, store: str) -> float | None:
         """Monotonic seconds: what was acknowledged before must be there. Unrecovered stores must have everything."""
@@ -297,7 +301,7 @@ class _Examiner:
         except errors.StoreError as error:
             return Check(name, Verdict.INCONCLUSIVE, sentence(error))
         items = sum(d.items for d in expected.values())
-        return check(name, changed, actual, _altered(expected), f"{items} items in {len(expected)} collections have equal digests")
+        return check(name, changed, actual, planted.altered(expected), f"{items} items in {len(expected)} collections have equal digests")
 
     def _backups(self, store: str) -> Check:
         chain = self.record.recoveries[store].chain
@@ -311,7 +315,7 @@ class _Examiner:
 
         objects = sum(len(m.chunks) + 1 for m in chain.backups)
         passed = f"{objects} objects of {len(chain.backups)} backups match their manifests and open with the key"
-        return check(name, damaged, self.kit.repository, OneByteFlipped(self.kit.repository, chain.base.chunks[-1].key), passed)
+        return check(name, damaged, self.kit.repository, planted.OneByteFlipped(self.kit.repository, chain.base.chunks[-1].key), passed)
 
 
 def _of_each(read: Callable[[str], T], stores: Iterable[str]) -> dict[str, T]:
@@ -333,53 +337,3 @@ def narrowed(effect: Interval, began: Interval) -> Interval:
     Only the latest possible moment moves: a fault may take effect before anyone notices, and counting from its notice would flatter.
     """
     return Interval(effect.lower, max(effect.lower, min(effect.upper, began.upper)))
-
-
-class OneByteFlipped:
-    """The repository with one byte of one object flipped: the planted defect of the backup check."""
-
-    def __init__(self, inner: ports.Repository, key: str) -> None:
-        self._inner, self._key = inner, key
-
-    def get(self, key: str) -> bytes:
-        data = self._inner.get(key)
-        return data[:-1] + bytes([data[-1] ^ 1]) if key == self._key else data
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-
-def corruption(found: loss.Loss) -> list[str]:
-    """What the store holds that it must not, in words."""
-    kinds = ("phantom", "mutated", "duplicated", "reordered")
-    return [f"{len(marks)} {kind}, first {_first(marks)}" for kind in kinds if (marks := getattr(found, kind))]
-
-
-def comparison_catches(store: str, entries: list[Entry], marks: list[Mark], ordered: bool) -> bool:
-    """Whether the two-sided comparison names one planted defect of each kind on this very data."""
-    acked = {(e.mark.client, e.mark.number) for e in entries if e.store == store and e.outcome is Outcome.ACKED}
-    index = next((i for i, m in enumerate(marks) if (m.client, m.number) in acked), None)
-    if index is None:
-        return False
-    one, stranger = marks[index], Mark("nobody", 1, "0" * 64)
-    rest = marks[:index] + marks[index + 1 :]
-    planted = {
-        "lost": rest,
-        "phantom": [*marks, stranger],
-        "mutated": [*rest, dataclasses.replace(one, digest="0" * 64)],
-        "duplicated": [*marks, one],
-    }
-    clean = loss.compare(store, entries, marks, ordered=ordered)
-    return all(
-        len(getattr(loss.compare(store, entries, seen, ordered=ordered), kind)) > len(getattr(clean, kind))
-        for kind, seen in planted.items()
-    )
-
-
-def _altered(expected: Mapping[str, Digest]) -> Mapping[str, Digest]:
-    name = next(iter(expected))
-    return {**expected, name: dataclasses.replace(expected[name], value="0" * len(expected[name].value))}
-
-
-def _first(marks: Sequence[Mark]) -> str:
-    return f"{marks[0].client}/{marks[0].number}"

@@ -30,6 +30,7 @@ class Users:
         self.workload: Workload | None = None
         self.probing: dict[str, Probing] = {}
         self.others: dict[str, dict[str, Probing]] = {}
+        self.ended = False
 
     def start(self, stores: tuple[str, ...], seed: int, followed: tuple[str, ...], *, weakly: bool) -> None:
         """Returns when they are served. `followed` stores are replicated from this process; `weakly`: see `drill.Write`."""
@@ -52,7 +53,8 @@ class Users:
         self.await_answers(stores, 20.0)
 
     def stops(self) -> list[Callable[[], object]]:
-        """What ends them all; each to be called, whatever the others raise."""
+        """What ends them all; each to be called, whatever the others raise. From now on nobody waits for what they see."""
+        self.ended = True
         found: list[Callable[[], object]] = [p.stop for p in self._all()]
         return [*found, self.workload.stop] if self.workload else found
 

@@ -183,7 +183,7 @@ def test_faults_are_healed_when_the_drill_is_left_without_a_recovery(memory_kit,
 
 
 def test_without_a_positive_control_nothing_passes(memory_kit, run_drill, monkeypatch):
-    monkeypatch.setattr("drplatform.engine.examination.comparison_catches", lambda *arguments: False)
+    monkeypatch.setattr("drplatform.engine.planted.comparison_catches", lambda *arguments: False)
     evidence, _ = run_drill(memory_kit, WHOLE)
     assert evidence.verdict is Verdict.INCONCLUSIVE
     assert by(evidence.checks, control="missed")
