@@ -1,9 +1,10 @@
 """Backup and restore of MongoDB beside what the server itself can do, and beside mongodump and mongorestore where these are on PATH.
 
-    python benchmarks/mongodb.py [--sizes 100,400] [--rounds 3] [--document 1000]
+    python benchmarks/mongodb.py [--sizes 100,400] [--rounds 3] [--document 1000] [--operations 20000]
 
 Sizes are MB of documents of about 1 KB (or of about so many bytes) with two secondary indexes. Everything alternates within each round, on the same data and servers;
-printed are medians, and ratios of them. Memory is the peak of a process that does nothing else.
+printed are medians, and ratios of them. Memory is the peak of a process that does nothing else. Then so many operations of a log are replayed: inserts, updates,
+deletes and transactions onto few documents, so that the time is that of the replay.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -28,8 +30,9 @@ import real_servers
 from bson.raw_bson import RawBSONDocument
 
 from drplatform.engine import backups
-from drplatform.model.backup import BackupKind, chain_to
-from drplatform.model.ports import Address, Endpoint
+from drplatform.model.backup import BackupKind, Chain, chain_to
+from drplatform.model.ports import Address, Endpoint, LogBatch, Repository
+from drplatform.model.position import Position
 from drplatform.repositories import directory
 from drplatform.stores import mongodb
 
@@ -187,6 +190,87 @@ def _stock(tool: str, server: real_servers.Server, place: Path, options: list[st
     return {"seconds": seconds, "cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime}
 
 
+# -- the log ----------------------------------------------------------------------------------------------------------------------
+
+
+def work(endpoint: Endpoint, operations: int) -> None:
+    """Mixed operations; each tenth is a transaction of three."""
+    generator = random.Random(operations)
+    with real_servers.mongodb_client(endpoint) as client:
+        things = client.get_database("bench", write_concern=pymongo.WriteConcern(w=1)).things
+        for number in range(0, operations, 30):
+            begin = 10**9 + number
+            things.insert_many([_document(generator, begin + n, 300) for n in range(12)])
+            for n in range(9):
+                things.update_one({"_id": begin + n}, {"$set": {"text": "changed"}, "$inc": {"kind": 1}})
+            things.delete_many({"_id": {"$gte": begin, "$lt": begin + 6}})
+            with client.start_session() as session, session.start_transaction():
+                for n in range(6, 9):
+                    client.bench.things.update_one({"_id": begin + n}, {"$inc": {"when": 1}}, session=session)
+
+
+def run_replay(operations: int, rounds: int, base: Path) -> None:
+    """Ours from the vault, and mongorestore's of what is exported from the same vault."""
+    source, target = real_servers.start_mongodb(), real_servers.start_mongodb()
+    public, secret = backups.generate()
+    clock, generator, vault, exported = real_servers.CLOCK, random.Random(1), base / "vault", base / "exported"
+    try:
+        fill(source.endpoint, MB, 1000)
+        store, repository = mongodb.connect(source.endpoint, clock), directory.open(vault, clock)
+        full = backups.back_up(store, BackupKind.FULL, repository, [public], clock, generator)
+        work(source.endpoint, operations)
+        count = _seal(store, full.end, repository, public)
+        chain, opener = chain_to(backups.Catalogue(repository).read().manifests, "mongodb"), backups.Opener((secret,))
+        if shutil.which("mongorestore"):
+            place = mongodb.connect(Endpoint("mongodb", (), {"directory": str(exported)}), clock)
+            backups.restore(chain, place, repository, opener, backups.Lease("mongodb", place.identity()), clock)
+        found: dict[str, list[float]] = {}
+        for _ in range(rounds):
+            real_servers.empty_mongodb(target)
+            found.setdefault("replay", []).append(_replay(chain, mongodb.connect(target.endpoint, clock), repository, opener))
+            if shutil.which("mongorestore"):
+                real_servers.empty_mongodb(target)
+                found.setdefault("mongorestore --oplogReplay", []).append(
+                    _stock("mongorestore", target, exported, ["--oplogReplay"])["seconds"]
+                )
+    finally:
+        source.close()
+        target.close()
+    print(f"\nReplay of {count} entries of the log, medians of {rounds} rounds")
+    middle = {name: statistics.median(values) for name, values in found.items()}
+    for name, value in middle.items():
+        print(f"  {name:52} {value:8.2f} s  {count / value:7,.0f}/s   ({min(found[name]):.2f} to {max(found[name]):.2f})")
+    if len(middle) == 2:
+        ours, theirs = middle.values()
+        print(f"  replay is {theirs / ours:.2f} times as fast as: mongorestore --oplogReplay")
+
+
+def _seal(store: mongodb.MongoStore, after: Position, repository: Repository, public: str) -> int:
+    """The log up to now as a slice; how many entries."""
+    stop, end, batches = threading.Event(), store.position(), list[LogBatch]()
+    for batch in store.follow(after, stop):
+        batches.append(batch)
+        if batch.last >= end:
+            stop.set()
+    key, generator = backups.DataKey.make([public]), random.Random(2)
+    for some in batched([b for b in batches if b.block], 4):
+        backups.seal_log(store, store.identity(), some, key, [public], repository, real_servers.CLOCK, generator)
+    return sum(batch.entries for batch in batches)
+
+
+def batched(batches: list[LogBatch], count: int) -> list[list[LogBatch]]:
+    return [batches[at : at + count] for at in range(0, len(batches), count)]
+
+
+def _replay(chain: Chain, store: mongodb.MongoStore, repository: Repository, opener: backups.Opener) -> float:
+    """Seconds from the first entry to the last."""
+    moments: dict[str, float] = {}
+    lease = backups.Lease("mongodb", store.identity())
+    told = lambda event, **detail: moments.setdefault(event, time.monotonic())  # noqa: E731
+    backups.restore(chain, store, repository, opener, lease, real_servers.CLOCK, progress=told)
+    return moments["replay.end"] - moments["replay.begin"]
+
+
 def show(size: int, document: int, found: dict[str, list[float]]) -> None:
     print(f"\n{size // MB} MB in documents of about {document} bytes, medians of {len(next(iter(found.values())))} rounds")
     middle = {name: statistics.median(values) for name, values in found.items()}
@@ -218,8 +302,12 @@ def main() -> None:
     parser.add_argument("--sizes", default="100,400", help="MB of documents, comma separated")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--document", type=int, default=1000, help="bytes of a document")
+    parser.add_argument("--operations", type=int, default=20_000, help="operations of the log; 0: none")
     told = parser.parse_args()
-    for size in told.sizes.split(","):
+    if told.operations:
+        with tempfile.TemporaryDirectory(prefix="drplatform-bench-") as base:
+            run_replay(told.operations, told.rounds, Path(base))
+    for size in filter(None, told.sizes.split(",")):
         with tempfile.TemporaryDirectory(prefix="drplatform-bench-") as base:
             run(int(size) * MB, told.rounds, told.document, Path(base))
 

@@ -34,7 +34,8 @@ from drplatform.model import errors, evidence
 from drplatform.model.backup import FORMAT, ChunkRef, Manifest
 from drplatform.model.secret import Secret
 
-LEVEL = 3
+LEVEL = 1
+"""Of zstd. Level 3 packs documents 2 % smaller and takes 1.4 times the processor time, which is what a backup waits for."""
 NONCE_BYTES = 12
 KEY_BYTES = 32
 PLAIN_LIMIT = 64 * 1024 * 1024

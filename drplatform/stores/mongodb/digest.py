@@ -4,7 +4,7 @@
 index is named as such.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -57,6 +57,15 @@ def _of_content(members: Members, collection: Collection) -> Digest:
     database, name = namespaces.split(collection.namespace)
     found = Multiset()
     with members.primary() as wire:
-        for batch in wire.batches(database, {"find": name, "noCursorTimeout": True}):
+        for batch in _ahead(wire.batches(database, {"find": name, "noCursorTimeout": True})):
             add(found, batch)
     return found.digest()
+
+
+def _ahead(batches: Iterator[bytes]) -> Iterator[bytes]:
+    """While one batch is digested, the server prepares the next."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = reader.submit(next, batches, None)
+            yield batch

@@ -104,10 +104,8 @@ class Lease:
     def loaded(self, wire: Wire, part: str, blocks: int) -> None:
         """Note that so many blocks of the part are in."""
         self.require()
-        wire.call(
-            _DATABASE,
-            {"update": _COLLECTION, "updates": [{"q": {"_id": f"part {part}"}, "u": {"$set": {"blocks": blocks}}, "upsert": True}]},
-        )
+        change = {"q": {"_id": f"part {part}"}, "u": {"$set": {"blocks": blocks}}, "upsert": True}
+        wire.call(_DATABASE, {"update": _COLLECTION, "updates": [change], "writeConcern": {"w": 1}})  # lost only with the data before it
 
     def release(self) -> None:
         """The restore is finished."""

@@ -27,7 +27,7 @@ LONG = 24 * 3600.0
 
 OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 Document = dict[str, Any]
-Sequences = Mapping[str, Sequence[bytes]]
+Sequences = Mapping[str, Sequence[bytes | memoryview]]
 """Documents sent beside a command, by the name of the field that they stand for."""
 
 _OP_MSG = 2013
@@ -119,7 +119,7 @@ class Wire:
         self._send(number, [b"\0", body, *(piece for name, items in (sequences or {}).items() for piece in _section(name, items))])
         return self._receive(number)
 
-    def _send(self, number: int, pieces: list[bytes]) -> None:
+    def _send(self, number: int, pieces: list[bytes | memoryview]) -> None:
         size = _HEADER.size + 4 + sum(map(len, pieces))
         message = b"".join([_HEADER.pack(size, number, 0, _OP_MSG), b"\0\0\0\0", *pieces])
         self._guarded(lambda: self._socket.sendall(message))
@@ -191,6 +191,6 @@ class Wire:
             self.close()  # it dies of its own idleness; the connection is not used for anything else
 
 
-def _section(name: str, items: Sequence[bytes]) -> list[bytes]:
+def _section(name: str, items: Sequence[bytes | memoryview]) -> list[bytes | memoryview]:
     payload = [name.encode() + b"\0", *items]
     return [b"\1", _INT.pack(4 + sum(map(len, payload))), *payload]

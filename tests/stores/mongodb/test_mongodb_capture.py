@@ -1,0 +1,152 @@
+"""Capture of a replica set through what happens to it: elections, kills, restarts, a member that is cut off, an oplog that was overrun."""
+
+import contextlib
+import dataclasses
+import random
+import signal
+import threading
+
+import mongodb_cases as cases
+import pymongo
+import pytest
+import real_servers
+
+from drplatform.engine import backups
+from drplatform.engine.capturing import Capturing
+from drplatform.model import clock as clocks
+from drplatform.model.backup import BackupKind, chain_to
+from drplatform.model.ports import Address, Endpoint
+from drplatform.repositories import directory
+from drplatform.stores import mongodb
+
+SETTINGS = {"electionTimeoutMillis": 1000, "heartbeatIntervalMillis": 200}
+SECONDS = 60
+
+
+class Group:
+    """A replica set of three."""
+
+    def __init__(self, servers):
+        self.servers = servers
+        self.endpoint = Endpoint("mongodb", tuple(s.endpoint.addresses[0] for s in servers), {"replica_set": "test"})
+        hosts = [str(a) for a in self.endpoint.addresses]
+        self.client = pymongo.MongoClient(hosts, replicaSet="test", serverSelectionTimeoutMS=1000 * SECONDS, w="majority", retryWrites=True)
+
+    def primary(self):
+        """The server that is primary, as soon as there is one that the others know."""
+        hello = lambda: self.client.admin.command("hello")["me"]  # noqa: E731
+        name = clocks.wait_for(real_servers.CLOCK, "a primary", hello, within=SECONDS, ignoring=(pymongo.errors.PyMongoError,))
+        return next(s for s in self.servers if str(s.endpoint.addresses[0]) == name)
+
+    def write(self, count=20):
+        """With the majority's word for it; repeated as a client does it through an election."""
+        for _ in range(count):
+            identity = random.getrandbits(60)
+            clocks.wait_for(
+                real_servers.CLOCK,
+                "a write to be taken",
+                lambda identity=identity: self.client.app.things.replace_one({"_id": identity}, {"x": 1}, upsert=True).acknowledged,
+                within=SECONDS,
+                ignoring=(pymongo.errors.PyMongoError,),
+            )
+
+
+@pytest.fixture
+def group():
+    with contextlib.ExitStack() as stack:
+        first = real_servers.start_mongodb()
+        stack.callback(first.close)
+        others = []
+        for port in real_servers.free_ports(2):
+            place, command = real_servers._directory(), list(first.command)
+            (place / "data").mkdir()
+            command[command.index("--dbpath") + 1], command[command.index("--port") + 1] = str(place / "data"), str(port)
+            others.append(real_servers.Server(place, command, Endpoint("mongodb", (Address("127.0.0.1", port),), {"replica_set": "test"})))
+            stack.callback(others[-1].close)
+            others[-1].start()
+        with real_servers.mongodb_client(first.endpoint) as client:
+            for number, other in enumerate(others, 1):
+                with real_servers.mongodb_client(other.endpoint) as direct:
+                    other.wait(lambda direct=direct: direct.admin.command("ping"), pymongo.errors.PyMongoError)
+                    config = client.admin.command("replSetGetConfig")["config"]
+                    config["version"] += 1
+                    config["settings"] |= SETTINGS
+                    config["members"].append({"_id": number, "host": str(other.endpoint.addresses[0])})
+                    client.admin.command("replSetReconfig", config)
+                    other.wait(lambda direct=direct: direct.admin.command("hello").get("secondary"), pymongo.errors.PyMongoError)
+        made = Group([first, *others])
+        stack.callback(made.client.close)
+        yield made
+
+
+def test_a_capture_outlives_elections_kills_restarts_and_a_member_that_is_cut_off(group, mongodb_endpoint, clock):
+    store, target = mongodb.connect(group.endpoint, clock), mongodb.connect(mongodb_endpoint, clock)
+    group.write()
+    parts, end = cases.take(store)
+    with cases.captured(store, end.end) as batches:
+        group.write()
+        killed = group.primary()
+        killed.process.kill()
+        killed.process.wait()
+        group.write()
+        killed.start()
+        group.primary()
+        with contextlib.suppress(pymongo.errors.PyMongoError):
+            group.client.admin.command("replSetStepDown", 5, secondaryCatchUpPeriodSecs=3)
+        group.write()
+        cut_off = group.primary()
+        cut_off.process.send_signal(signal.SIGSTOP)  # it answers no more, and its connections stay
+        try:
+            group.write()
+        finally:
+            cut_off.process.send_signal(signal.SIGCONT)
+        group.write()
+        wanted = cases.everything(group.primary().endpoint)
+        position = store.position()
+    assert len(wanted["app.things"][0]) == 120
+    reached = cases.restore(target, parts, [batch.block for batch in batches], position)
+    assert reached.reached == position
+    assert cases.everything(target.endpoint)["app.things"] == wanted["app.things"]
+
+
+class Overrun:
+    """A store of which the log is followed for the first time from where its oplog reaches back no more."""
+
+    def __init__(self, store):
+        self._store, self.followed = store, 0
+
+    def follow(self, after, stop):
+        self.followed += 1
+        gone = dataclasses.replace(after, sequence=(after.sequence[0] - 10**6, 1))
+        return self._store.follow(gone if self.followed == 1 else after, stop)
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+
+def test_an_oplog_that_was_overrun_is_told_and_begins_a_new_chain_that_bridges_nothing(pair, tmp_path, clock):
+    source, target = pair
+    with cases.client(source.endpoint) as client:
+        client.app.things.insert_one({"_id": 1})
+        public, secret = backups.generate()
+        repository, store = directory.open(tmp_path, clock), Overrun(source)
+        first = backups.back_up(source, BackupKind.FULL, repository, [public], clock, random.Random(1))
+        told, stop = [], threading.Event()
+        capturing = Capturing(store, BackupKind.FULL, repository, [public], clock, random.Random(2), told.append)
+        thread = threading.Thread(target=capturing.run, args=(stop,))
+        thread.start()
+        try:
+            clocks.wait_for(clock, "a second session", lambda: store.followed > 1, within=SECONDS)
+            client.app.things.insert_one({"_id": 2})
+            end = source.position()
+            listed = lambda: backups.Catalogue(repository).read().manifests  # noqa: E731
+            clocks.wait_for(clock, "the write to be sealed", lambda: chain_to(listed(), "mongodb").end >= end, within=SECONDS)
+        finally:
+            stop.set()
+            thread.join(SECONDS)
+    assert any(text.startswith("THE LOG HAS A GAP") for text in told)
+    chain = chain_to(listed(), "mongodb")
+    assert chain.base.id != first.id and chain.logs[0].begin == chain.base.end
+    assert not [m for m in listed() if m.kind is BackupKind.LOG and m.begin < chain.base.end], "nothing bridges the gap"
+    backups.restore(chain, target, repository, backups.Opener((secret,)), backups.Lease("mongodb", target.identity()), clock)
+    assert cases.everything(target.endpoint)["app.things"] == cases.everything(source.endpoint)["app.things"]
