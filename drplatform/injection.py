@@ -15,7 +15,7 @@ import yaml
 from drplatform import environment
 from drplatform.engine import capabilities, faulting, guardrails
 from drplatform.environment import Environment
-from drplatform.model import errors, ports, powers
+from drplatform.model import drill, errors, ports, powers
 from drplatform.model.timeline import Timeline
 
 JOURNAL = "faults.jsonl"
@@ -57,9 +57,9 @@ def fault(kind: str, parameters: Mapping[str, Any]) -> ports.Fault:
 
 def aim(found: ports.Fault, at: ports.Scene, guard: guardrails.Guard) -> powers.Aim:
     """What the fault would touch; touches nothing. Raises PlanError with everything that speaks against it."""
-    missing = sorted(found.needs() - capabilities.offered(at.platform, at.stores, ()))
+    missing = found.needs() - capabilities.offered(at.platform, at.stores, ())
     if missing:
-        raise errors.PlanError(f"the fault {found.kind} needs {', '.join(missing)}, which this platform does not offer")
+        raise errors.PlanError(f"the fault {found.kind} needs {drill.told(missing)}, which this platform does not offer")
     assert isinstance(found, powers.Aimed)  # the conformance suite makes sure for each fault
     aimed = found.aim(at)
     guard.require(found.kind, aimed, _hosts(at), at.clock.utc())
@@ -144,6 +144,8 @@ def _yaml(path: Path) -> Any:
 def _hosts(at: ports.Scene) -> Iterator[str]:
     yield from (server.address.host for region in at.platform.regions for server in region.instances)
     yield from (address.host for store in at.stores.values() if isinstance(store, powers.Reached) for address in store.endpoint.addresses)
+    if isinstance(at.platform, ports.Named) and at.platform.named:
+        yield at.platform.names().address.host
 
 
 def _answers(at: ports.Scene, store: str) -> bool:

@@ -101,8 +101,13 @@ class Session:
 def scenario(experiment: Mapping[str, Any], configuration: Mapping[str, Any]) -> drills.Scenario:
     """The scenario that the experiment's method makes. Raises PlanError."""
     stores = tuple(configuration.get("stores") or ("mongodb", "redis", "files"))
+    wanted = frozenset(configuration.get("wanted") or ())
+    if unknown := wanted - {drills.WITNESS, drills.NAMES}:
+        raise errors.PlanError(
+            [f"`wanted` in the configuration may hold {drills.WITNESS} and {drills.NAMES}, not {', '.join(sorted(unknown))}"]
+        )
     activities = [
-        drills.Steady(text="the platform runs in two regions"),
+        drills.Steady(wanted, text=" and ".join(("the platform runs in two regions", *sorted(wanted)))),
         drills.Seed(stores, text=f"{', '.join(stores)} hold reference data"),
         drills.Write(stores, text=f"clients write to {', '.join(stores)}"),
         *_method(experiment, configuration),

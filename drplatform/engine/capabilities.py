@@ -43,6 +43,8 @@ def _of_servers(platform: ports.Platform) -> Iterator[str]:
         for name, power in OF_SERVERS.items():
             if region.instances and all(isinstance(server, power) for server in region.instances):
                 yield f"{name}:{region.name}"
+        if any(isinstance(server, powers.Skewable) and server.skews for server in region.instances):
+            yield f"{drill.SKEWABLE}:{region.name}"
         if isinstance(platform, powers.Severable):
             yield f"hinderable:{region.name}"
 
@@ -52,6 +54,8 @@ def _of_platform(platform: ports.Platform) -> Iterator[str]:
     yield from (region.name for region in platform.regions if region.name == drill.WITNESS)
     if isinstance(platform, ports.Named) and platform.named:
         yield drill.NAMES
+    if isinstance(platform, powers.NameServed) and platform.name_server:
+        yield drill.NAME_SERVER
 
 
 def _of_stores(stores: Mapping[str, ports.DataStore]) -> Iterator[str]:

@@ -18,6 +18,8 @@ def look(platform: ports.Platform) -> Look:
     servers = [server for region in platform.regions for server in region.instances]
     if isinstance(platform, powers.Vaulted):
         servers.append(platform.vault_server)
+    if isinstance(platform, powers.NameServed) and platform.name_server:
+        servers.append(platform.name_server)
     found = {server.name: _of(server) for server in servers}
     if isinstance(platform, powers.Pressurable):
         found["machine"] = {str(number): word for number, word in platform.pressure().items()}

@@ -17,6 +17,14 @@ WITNESS = "witness"
 CLUSTER = "kubernetes"
 """The store of a cluster's manifests. Clients do not write to it: its loss is told by comparison."""
 NAMES = "names"
+NAME_SERVER = "name-server"
+SKEWABLE = "skewable"
+REMEDIES = {
+    SKEWABLE: "install libfaketime, with pip install 'drplatform[embedded]'",
+    NAMES: "make it with `platform up --names`, or begin a scenario with: Given the platform runs in two regions behind public names",
+    NAME_SERVER: "make it with `platform up --names`, or begin a scenario with: Given the platform runs in two regions behind public names",
+}
+"""For capabilities that a platform may lack for want of something, what to do about it."""
 """Public names in a name server, which can be pointed to another region."""
 
 
@@ -312,7 +320,13 @@ def _missing(scenario: Scenario, offered: frozenset[str]) -> Iterable[str]:
     for activity in scenario.activities:
         lacking = sorted(activity.needs() - offered)
         if lacking:
-            yield f"{activity.text!r} needs {', '.join(lacking)}, which this platform does not offer"
+            yield f"{activity.text!r} needs {told(lacking)}, which this platform does not offer"
+
+
+def told(lacking: Iterable[str]) -> str:
+    """Capabilities with what can be done about them."""
+    remedies = ((one, REMEDIES.get(one.partition(":")[0])) for one in sorted(lacking))
+    return ", ".join(f"{one} ({remedy})" if remedy else one for one, remedy in remedies)
 
 
 def _unsound(scenario: Scenario, policy: Policy) -> Iterable[str]:

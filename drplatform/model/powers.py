@@ -65,6 +65,18 @@ class Limited(Protocol):
 
 
 @runtime_checkable
+class Skewable(Protocol):
+    """A server whose clock can be set wrong, while the machine's stays right. Setting it, either way, restarts the server."""
+
+    @property
+    def skews(self) -> bool:
+        """Whether this machine has what that takes, for this kind of server."""
+
+    def skew(self, seconds: float) -> None:
+        """From now on, also after a restart, its clock differs by so many seconds; 0: it is right. One that is replaced has a right one."""
+
+
+@runtime_checkable
 class Traceable(Protocol):
     """A server of which the operating system tells something, whoever changed it."""
 
@@ -88,6 +100,15 @@ class Vaulted(Protocol):
 
     @property
     def vault_server(self) -> Instance: ...
+
+
+@runtime_checkable
+class NameServed(Protocol):
+    """A platform whose public names come from a name server of its own that can be hurt."""
+
+    @property
+    def name_server(self) -> Instance | None:
+        """None when the platform was made without public names."""
 
 
 @runtime_checkable

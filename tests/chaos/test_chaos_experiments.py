@@ -220,15 +220,19 @@ def test_a_shipped_experiment_is_valid_and_always_heals(path):
     assert "drplatform.chaos.control" in str(shipped["controls"])
 
 
+def variables(tmp_path):
+    ours = {"DRPLATFORM_STATE": tmp_path / "state", "DRPLATFORM_SCRATCH": tmp_path, "DRPLATFORM_REPORTS": tmp_path / "reports"}
+    return {**os.environ, **{name: str(value) for name, value in ours.items()}}
+
+
 def run_chaos(tmp_path, *arguments, **options):
-    variables = {"DRPLATFORM_STATE": tmp_path / "state", "DRPLATFORM_SCRATCH": tmp_path, "DRPLATFORM_REPORTS": tmp_path / "reports"}
-    return subprocess.Popen(
-        [str(Path(sys.executable).parent / "chaos"), "--no-version-check", *arguments],
-        cwd=tmp_path,
-        env={**os.environ, **{name: str(value) for name, value in variables.items()}},
-        text=True,
-        **options,
-    )
+    program = [str(Path(sys.executable).parent / "chaos"), "--no-version-check"]
+    return subprocess.Popen([*program, *arguments], cwd=tmp_path, env=variables(tmp_path), text=True, **options)
+
+
+def run_ours(tmp_path, *arguments):
+    program = str(Path(sys.executable).parent / "drplatform")
+    return subprocess.run([program, *arguments], env=variables(tmp_path), text=True, capture_output=True, timeout=200, check=False)
 
 
 def some_in_soak(*small):
@@ -312,6 +316,26 @@ def test_an_interrupted_experiment_leaves_nothing_and_is_not_green(tmp_path, clo
     assert "kill the region" in before[-1], "".join(before)
     assert chaos.returncode != 0, after
     assert not green(json.loads((tmp_path / "journal.json").read_text()))
+    clocks.wait_for(clock, "the servers to be gone", lambda: not left_of(tmp_path), within=20)
+
+
+ACTIVITIES = ("clients write", "Redis hangs", "the disaster is over", "clients go on")
+"""The boundaries of an experiment: where each of its activities begins."""
+
+
+@pytest.mark.parametrize(
+    "boundary", [pytest.param(a, marks=() if a == "the disaster is over" else (pytest.mark.soak,)) for a in ACTIVITIES]
+)
+def test_what_a_killed_experiment_has_left_is_gone_after_heal(tmp_path, clock, boundary):
+    """SIGKILL at each boundary; the next command finds servers and directory by what the run had noted."""
+    with run_chaos(tmp_path, "run", str(ROOT / "experiments/hang-redis.yaml"), stderr=subprocess.PIPE) as chaos:
+        told = list(itertools.takewhile(lambda line: f"Action: {boundary}" not in line, chaos.stderr))
+        chaos.kill()
+        chaos.stderr.read()
+    assert chaos.returncode == -signal.SIGKILL, "".join(told)
+    assert left_of(tmp_path), "planted: servers are still there"
+    healed = run_ours(tmp_path, "heal")
+    assert healed.returncode == 0, healed.stderr
     clocks.wait_for(clock, "the servers to be gone", lambda: not left_of(tmp_path), within=20)
 
 

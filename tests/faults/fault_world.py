@@ -16,7 +16,7 @@ from drplatform import environment
 from drplatform.engine import backups
 from drplatform.engine.capture import Capture
 from drplatform.model import clock as clocks
-from drplatform.model import errors, ledger, ports
+from drplatform.model import drill, errors, ledger, ports
 from drplatform.model.backup import BackupKind
 from drplatform.platforms.embedded.platform import EmbeddedPlatform
 
@@ -32,7 +32,9 @@ class World:
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> "World":
-        self.platform = self._stack.enter_context(EmbeddedPlatform.create(CLOCK, self.directory / "base", {}, os.environ))
+        self.platform = self._stack.enter_context(
+            EmbeddedPlatform.create(CLOCK, self.directory / "base", {}, os.environ, frozenset({drill.NAMES}))
+        )
         self.configuration = self.directory / "configuration"
         self.configuration.mkdir()
         described = ports.Endpoint("configuration", (), {"directory": str(self.configuration)})

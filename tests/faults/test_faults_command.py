@@ -109,7 +109,7 @@ def test_the_kill_switch_ends_an_injected_fault_and_lets_nothing_begin(shell):
     assert scan.left(before, shell.look()) == {}
 
 
-MOMENTS = ("captured", "journalled", "applied")
+MOMENTS = ("captured", "journalled", "applied", "confirmed", "healing", "healed")
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -123,20 +123,30 @@ from drplatform.engine import faulting
 from drplatform.faults.server_hung import ServerHung
 die = lambda: os.kill(os.getpid(), signal.SIGKILL)
 moment = {moment!r}
-append, capture, apply = faulting._append, ServerHung.capture, ServerHung.apply
+append, apply, confirm, heal = faulting._append, ServerHung.apply, ServerHung.confirm, ServerHung.heal
 def appended(journal, row):
-    if moment == "captured": die()
+    if moment == ("captured" if row["event"] == "fault" else "healed"): die()
     append(journal, row)
     if moment == "journalled": die()
 def applied(self, scene):
     apply(self, scene)
     if moment == "applied": die()
-faulting._append, ServerHung.apply = appended, applied
-cli.run(["faults", "inject", "server-hung", "-p", "stores=redis,mongodb", "-p", "count=2"])
+def confirmed(self, scene, before):
+    receipt = confirm(self, scene, before)
+    if moment == "confirmed" and receipt.targets: die()
+    return receipt
+def healing(self, scene, before):
+    if moment == "healing": die()
+    heal(self, scene, before)
+faulting._append = appended
+ServerHung.apply, ServerHung.confirm, ServerHung.heal = applied, confirmed, healing
+cli.run(["faults", "inject", "server-hung", "-p", "stores=redis,mongodb", "-p", "count=2", "--for", "0.1"])
 """
     killed = subprocess.run([sys.executable, "-c", script], env=shell.environment, capture_output=True, text=True, timeout=200)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert bool(scan.left(before, shell.look())) == (moment == "applied"), "planted: what was applied is still there"
+    hurt = moment in ("applied", "confirmed", "healing")
+    assert bool(scan.left(before, shell.look())) == hurt, "planted: what was applied is still there"
+    assert bool(faulting.pending(shell.journal())) == (moment != "captured")
     shell("heal")
     assert scan.left(before, shell.look()) == {}
     assert not faulting.pending(shell.journal())

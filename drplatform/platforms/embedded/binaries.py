@@ -80,10 +80,11 @@ def _locate(wanted: Wanted, settings: Mapping[str, str], path: str) -> Path | No
     for name in wanted.names:
         if resolved := shutil.which(name, path=path):
             return Path(resolved).resolve()
-    return next((p for distribution, ending in wanted.packages if (p := _packaged(distribution, ending))), None)
+    return next((p for distribution, ending in wanted.packages if (p := packaged(distribution, ending))), None)
 
 
-def _packaged(distribution: str, ending: str) -> Path | None:
+def packaged(distribution: str, ending: str) -> Path | None:
+    """The file of an installed package whose path ends so."""
     try:
         files = metadata.files(distribution) or []
     except metadata.PackageNotFoundError:

@@ -71,7 +71,7 @@ class Linked:
         self._set(door=self._door.pid)  # type: ignore[attr-defined]
         server: Any = self
         command = server._recipe.command(self.place, private, server._disk, server._state.settings)
-        self._process.launch(command, server._recipe.environment())
+        self._process.launch(command, server.surroundings())
         server._set(pid=self._process.pid, published=True)
         server._wait_until_it_answers()
 

@@ -275,6 +275,10 @@ class EmbeddedPlatform(GroupedPlatform):
         assert self._vault, "the platform was entered"
         return self._vault
 
+    @property
+    def name_server(self) -> Server | None:
+        return self._names
+
     def press(self, processors: int, mebibytes: int) -> None:
         pressure.press(self.directory, self._environment, processors, mebibytes)
 

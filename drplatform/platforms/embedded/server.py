@@ -13,7 +13,7 @@ from typing import Protocol
 
 from drplatform.model import errors
 from drplatform.model.ports import Address
-from drplatform.platforms.embedded import layout
+from drplatform.platforms.embedded import layout, skewing
 from drplatform.platforms.embedded.links import Linked
 from drplatform.platforms.embedded.powers import Hurtable
 from drplatform.platforms.embedded.process import Pid, ServerProcess, Waits, accepts
@@ -26,7 +26,8 @@ STATE = "state.json"
 @dataclass(frozen=True)
 class State:
     """`generation` numbers its disks: a provisioned server begins a new one. `published`: listens at its public address, not the private.
-    `settings` are the recipe's (whom it follows). `fenced`: it must not serve as it is, so it does not start. `pid` is the process started last, `door` one that lets the public in to it."""
+    `settings` are the recipe's (whom it follows). `fenced`: it must not serve as it is, so it does not start. `pid` is the process started last, `door` one that lets the public in to it.
+    `skew`: by how many seconds its clock is wrong."""
 
     generation: int = 1
     published: bool = True
@@ -34,6 +35,7 @@ class State:
     settings: Mapping[str, str] = field(default_factory=dict)
     pid: Pid | None = None
     door: Pid | None = None
+    skew: float = 0.0
 
 
 class Recipe(Protocol):
@@ -76,7 +78,7 @@ class Serving:
             self._disk.mkdir(mode=0o700, parents=True, exist_ok=True)
             port = self.listens_at.port
             command = self._recipe.command(self.place, port, self._disk, self._state.settings)
-            self._process.launch(command, self._recipe.environment())
+            self._process.launch(command, self.surroundings())
             self._set(pid=self._process.pid)
         self._wait_until_it_answers()
 
@@ -138,7 +140,7 @@ class Serving:
     def renew(self, *, published: bool, settings: Mapping[str, str] | None = None) -> None:
         """Give it a new, empty disk and start it there. The disk it had is kept aside."""
         self.kill()
-        self._set(generation=self._state.generation + 1, fenced=False, published=published, settings=settings or {})
+        self._set(generation=self._state.generation + 1, skew=0.0, fenced=False, published=published, settings=settings or {})
         self.start()
 
     def configure(self, settings: Mapping[str, str]) -> None:
@@ -154,6 +156,19 @@ class Serving:
         self._door.launch(command, self._recipe.environment())
         self._set(published=True, door=self._door.pid)
         self._wait_until_it_answers()
+
+    def surroundings(self) -> Mapping[str, str]:
+        """What the server's environment holds beside the ordinary."""
+        return {**self._recipe.environment(), **skewing.environment(self._state.skew)}
+
+    @property
+    def skews(self) -> bool:
+        return self.kind in skewing.KINDS and skewing.library() is not None
+
+    def skew(self, seconds: float) -> None:
+        self.stop()
+        self._set(skew=seconds)
+        self.start()
 
     def alive(self) -> bool:
         self._door.alive()  # takes its remains away
