@@ -12,6 +12,8 @@ class BackupCredentialsStolen(_backups.OnBackup):
     A vault that keeps what its writers delete withstands: then not all is gone, and the run is INCONCLUSIVE as a disaster.
     """
 
+    artefact: str = _backups.MANIFEST
+
     kind = "backup-credentials-stolen"
 
     def change(self, seen: _backups.Seen) -> _backups.Change:
