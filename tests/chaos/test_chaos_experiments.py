@@ -204,6 +204,13 @@ def test_a_plan_that_cannot_run_is_refused_before_anything_is_hurt(experiment, o
     assert not journal["run"]
 
 
+def test_a_platform_that_nobody_knows_is_refused_before_anything_is_started(experiment, on_memory, caplog):
+    experiment["configuration"]["wanted"] = ["moon"]
+    assert not green(run_experiment(experiment))
+    assert "moon" in caplog.text
+    assert not on_memory
+
+
 def test_recovery_without_a_backup_is_never_green(experiment, on_memory):
     experiment["method"].pop(0)
     assert not green(run_experiment(experiment))

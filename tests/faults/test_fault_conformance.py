@@ -19,11 +19,12 @@ import redis
 from fault_world import World
 from real_servers import CLOCK, s3_client
 
-from drplatform import environment
-from drplatform.engine import capabilities, faulting
+from drplatform import environment, injection
+from drplatform.engine import capabilities, faulting, guardrails
 from drplatform.model import clock as clocks
 from drplatform.model import drill, errors, ports, powers
 from drplatform.model.timeline import Timeline
+from drplatform.platforms.embedded import skewing
 from drplatform.platforms.embedded.process import accepts, tagged
 from drplatform.traffic import rfc2136
 
@@ -312,6 +313,19 @@ def test_a_replica_that_was_promoted_since_is_left_alone_when_its_replication_is
     assert not fault.healed(world.scene, before)
     fault.heal(world.scene, before)
     clocks.wait_for(CLOCK, "the replica to follow again", lambda: fault.healed(world.scene, before), within=30)
+
+
+def test_what_is_missing_for_a_wrong_clock_is_told_before_anything_is_touched(world, monkeypatch):
+    monkeypatch.setattr(skewing, "library", lambda: None)
+    guard = injection.guard(guardrails.Limits(), None, None)
+    with pytest.raises(errors.PlanError, match=r"skewable:primary \(install libfaketime"):
+        injection.aim(environment.fault("clock-skewed")(), world.scene, guard)
+
+
+def test_the_clock_of_file_storage_cannot_be_set_wrong_and_a_small_error_cannot_be_seen(world):
+    for parameters, told in (({"stores": ("files",)}, "take stores"), ({"seconds": 1.0}, "5 seconds at least")):
+        with pytest.raises(errors.SettingsError, match=told):
+            environment.fault("clock-skewed")(**parameters).capture(world.scene)
 
 
 def assert_sabotage_is_inconclusive(fault: ports.Fault, world: World, directory) -> None:
