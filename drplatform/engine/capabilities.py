@@ -13,7 +13,7 @@ OF_SERVERS = {
     "on-disk": powers.OnDisk,
     "hinderable": powers.Hinderable,
 }
-"""`killable:primary`: every server of the region has the power."""
+"""`killable:primary`: every server of the region has the power; `slow-network:primary`: the network before them can be hindered in that way."""
 
 OF_PLATFORMS = {
     "provision": ports.Provisionable,
@@ -47,6 +47,9 @@ def _of_servers(platform: ports.Platform) -> Iterator[str]:
             yield f"{drill.SKEWABLE}:{region.name}"
         if isinstance(platform, powers.Severable):
             yield f"hinderable:{region.name}"
+            yield from (f"{how}-network:{region.name}" for how in platform.hindrances)
+        elif region.instances and all(isinstance(server, powers.Hinderable) for server in region.instances):
+            yield from (f"{how}-network:{region.name}" for how in powers.HINDRANCES)
 
 
 def _of_platform(platform: ports.Platform) -> Iterator[str]:

@@ -32,7 +32,7 @@ from drplatform.engine.faulting import Faulting
 from drplatform.engine.kit import Kit
 from drplatform.engine.users import Users
 from drplatform.engine.watch import ProbingWatch
-from drplatform.model import drill, errors, ports
+from drplatform.model import drill, errors, ports, powers
 from drplatform.model.backup import Manifest
 from drplatform.model.clock import Interval
 from drplatform.model.evidence import Evidence
@@ -60,7 +60,7 @@ class Drill:
         self._regions = failover.Regions(
             kit, self.timeline, ProbingWatch(self._users.probing, kit.clock), plan.stores, plan_serving(kit.platform)
         )
-        self.record.divergences = self._regions.divergences
+        self.record.divergences, self.record.fences = self._regions.divergences, self._regions.fences
         self._captures: dict[str, Capture] = {}
         self._namespaces: dict[str, str] = {}
         self._moments: dict[str, Position] = {}
@@ -121,6 +121,11 @@ class Drill:
         self._users.start(activity.stores, self.plan.seed, self.plan.unreplicated, weakly=activity.weakly)
 
     @_perform.register
+    def _(self, activity: drill.Stay) -> None:
+        self._users.stay(activity.stores, activity.region)
+        self._users.await_writes(activity.stores, 10)
+
+    @_perform.register
     def _(self, activity: drill.GoOnWriting) -> None:
         self._users.await_writes(self.plan.stores, activity.writes)
 
@@ -147,6 +152,8 @@ class Drill:
                 self._moments[name] = self.record.waypoints[-1].position
         fault = self.kit.faults(activity.fault)(**activity.parameters)
         self._remember_namespaces(activity)
+        if isinstance(fault, powers.Partitioning):
+            self._regions.part()
         self.record.effects.append(self._faulting.inflict(fault))
 
     @_perform.register
@@ -163,6 +170,7 @@ class Drill:
     @_perform.register
     def _(self, activity: drill.Heal) -> None:
         self._faulting.heal_all()
+        self._regions.reunite()
         self._users.await_answers(self.plan.stores, recovery.SECONDS_TO_SERVE)
 
     @_perform.register
@@ -206,6 +214,7 @@ class Drill:
 
     @_perform.register
     def _(self, activity: drill.Rejoin) -> None:
+        self._users.leave()
         self._regions.rejoin(activity.region)
         self._users.go_on(self.plan.stores)
 

@@ -72,7 +72,8 @@ def examine(
     if broken_off(plan, record):
         record.doubts.append("The drill did not get to its end, so what it was to show was not measured.")
         return Findings({}, {}, {})
-    examiner = _Examiner(plan, kit, record, workload.entries(), probing, others or {})
+    turned_away = {store: workload.turned_away(store) for store in plan.stores}
+    examiner = _Examiner(plan, kit, record, workload.entries(), probing, others or {}, turned_away)
     return examiner.findings()
 
 
@@ -84,6 +85,7 @@ class _Examiner:
     entries: list[Entry]
     probing: Mapping[str, Probing]
     others: Mapping[str, Mapping[str, Probing]]
+    turned_away: Mapping[str, float | None]
 
     def findings(self) -> Findings:
         hurt = [s for s in self.plan.stores if any(s in e.affects for e in self.record.effects)]
@@ -188,11 +190,18 @@ class _Examiner:
     def _rpo(self, store: str, found: loss.Loss | None) -> Measurement:
         """From the oldest write that is gone to the last fault that concerns the store."""
         target, fault = self.plan.policy.rpo(store), self._effects(store)[-1].effect
+        ended = self._history_ended(store, found, fault)
         if found is None:
             return Measurement("rpo", store, target, None, "the store could not be read after the recovery")
         if not loss.wrote_until(self.entries, store, fault.lower, LEDGER_GAP):
             return Measurement("rpo", store, target, None, "the ledger was not being written right up to the fault")
-        return Measurement("rpo", store, target, loss.rpo(found, self.entries, fault))
+        return Measurement("rpo", store, target, loss.rpo(found, self.entries, ended))
+
+    def _history_ended(self, store: str, found: loss.Loss | None, fault: Interval) -> Interval:
+        """When the history that is lost ended: with the disaster, or where a region that was left went on, with its last acknowledgement."""
+        gone = set(found.lost) if found and self.plan.of(drill.FailOver) else set()
+        last = max((e.returned for e in self.entries if e.store == store and e.mark in gone), default=fault.lower)
+        return Interval(max(fault.lower, last), max(fault.upper, last))
 
     # -- checks
 
@@ -206,7 +215,16 @@ class _Examiner:
             return {}
         primaries = [region_checks.one_primary(self.kit, s) for s in self.plan.stores]
         saved = [self._saved(s, losses[s]) for s in self.plan.stores if s in losses] if self.plan.of(drill.Rejoin) else []
-        return {"one primary": tuple(c for c in primaries if c), "saved": tuple(saved)}
+        found = {"one primary": tuple(c for c in primaries if c), "saved": tuple(saved)}
+        return {**found, **(self._of_those_who_stayed(losses) if self.plan.of(drill.Stay) else {})}
+
+    def _of_those_who_stayed(self, losses: Mapping[str, loss.Loss]) -> dict[str, tuple[Part, ...]]:
+        """What is to be seen when clients went on writing to the region that was left."""
+        record, stayed = self.record, tuple(dict.fromkeys(s for a in self.plan.of(drill.Stay) for s in a.stores))
+        since = {s: self._effects(s)[0].effect for s in stayed}
+        fenced = (region_checks.fenced(s, self.entries, since[s], record.fences.get(s), self.turned_away.get(s)) for s in stayed)
+        back = (region_checks.failback(self.entries, losses[s], since[s], record.divergences) for s in stayed if s in losses)
+        return {"fenced": tuple(fenced), "failback": tuple(back)}
 
     def _saved(self, store: str, found: loss.Loss) -> Check:
         return region_checks.saved(self.kit, store, found, self.record.divergences, planted.OneByteFlipped)

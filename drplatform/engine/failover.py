@@ -42,6 +42,9 @@ class Regions:
     approve: Callable[[Mapping[str, float | None]], bool] = lambda costs: True
     following: dict[str, Following] = field(default_factory=dict)
     divergences: list[Divergence] = field(default_factory=list)
+    fences: dict[str, float] = field(default_factory=dict)
+    """By store, when (monotonic seconds) the region that was left was seen to serve it no more."""
+    _parted: dict[str, tuple[str, str]] = field(default_factory=dict)
     _moved: datetime | None = None
     """When service moved last: until then the regions' copies of followed stores were in step, as far as the follower had come."""
 
@@ -54,9 +57,22 @@ class Regions:
         ends = [self.kit.connect(self._regional.endpoint_in(region, kind)) for region in (source, target)]
         if not isinstance(ends[0], ports.Replicable):
             raise errors.SettingsError(f"{store} replicates by itself; only stores without replication of their own are followed.")
-        self.following[store] = Following(ends[0], ends[1], self.kit.clock, self._moved)
+        self.following[store] = Following(ends[0], ends[1], self.kit.clock, self._moved, (source, target))
         self.following[store].start()
         self.following[store].catch_up()
+
+    def part(self) -> None:
+        """The regions are parted, and with them what follows from one into the other."""
+        for store in tuple(self.following):
+            self._parted[store] = self.following[store].regions
+            self.stop_following(store)
+
+    def reunite(self) -> None:
+        """Followers go on, unless another region serves by now: then nobody may follow the one that was left."""
+        for store, (source, target) in self._parted.items():
+            if source == self.serving:
+                self.follow(store, source, target)
+        self._parted.clear()
 
     def stop_following(self, store: str) -> None:
         if found := self.following.pop(store, None):
@@ -147,7 +163,10 @@ class Regions:
         kind = self._kind(store)
 
         def fenced() -> bool:
-            return not any(i.running() for r in self.kit.platform.regions if r.name == lost for i in r.of(kind))
+            if any(i.running() for r in self.kit.platform.regions if r.name == lost for i in r.of(kind)):
+                return False
+            self.fences.setdefault(store, self.kit.clock.monotonic())
+            return True
 
         return runbook.Step(
             f"Fence {store} in the {lost} region",

@@ -13,9 +13,17 @@ SECONDS_TO_CATCH_UP = 300.0
 
 
 class Following:
-    """From `source` to `target`. Owns both stores and closes them."""
+    """From `source` to `target`, which are in these `regions`. Owns both stores and closes them."""
 
-    def __init__(self, source: ports.DataStore, target: ports.DataStore, clock: Clock, in_step_until: datetime | None = None) -> None:
+    def __init__(
+        self,
+        source: ports.DataStore,
+        target: ports.DataStore,
+        clock: Clock,
+        in_step_until: datetime | None = None,
+        regions: tuple[str, str] = ("", ""),
+    ) -> None:
+        self.regions = regions
         self._in_step_until = in_step_until
         self._source, self._target, self._clock = source, target, clock
         self._stop = threading.Event()

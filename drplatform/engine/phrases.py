@@ -145,6 +145,12 @@ PHRASES = (
     ),
     Phrase(
         "given",
+        "clients that never leave the {region} region write to {stores}",
+        lambda region, stores: drill.Stay(stores_in(stores), region),
+        "Further clients write to the servers of that region only, whoever serves, until it comes back; MongoDB's primary alone acknowledges.",
+    ),
+    Phrase(
+        "given",
         "{store} has a {kind} backup",
         lambda store, kind: drill.BackUp(stores_in(store)[0], _kind(kind)),
         "A backup of this kind (full, incremental, snapshot) is taken to the vault, encrypted; an incremental one continues the last.",
@@ -200,6 +206,12 @@ PHRASES = (
         lambda stores, region: drill.Inflict("network-cut", {"region": region, "stores": stores_in(stores)}),
         "The servers run on, but nobody reaches them: neither clients nor the other regions.",
         ("the network to the {stores} server of the {region} region is cut",),
+    ),
+    Phrase(
+        "when",
+        "the {region} region is parted from the others",
+        lambda region: drill.Inflict("region-partitioned", {"region": region}),
+        "Nothing passes between the region and the others, either way; its servers run on, and clients go on using them.",
     ),
     Phrase(
         "when",
@@ -336,6 +348,18 @@ PHRASES = (
         "nothing acknowledged after the change of regions is missing",
         _expect("kept"),
         "Writes acknowledged since the service was back are all there: nothing was lost on the way back.",
+    ),
+    Phrase(
+        "then",
+        "no write was acknowledged where the platform had been fenced",
+        _expect("fenced"),
+        "Clients that stayed wrote to the region that was cut off, tried on after it was fenced, and no write of theirs was acknowledged then.",
+    ),
+    Phrase(
+        "then",
+        "what was lost on failback is exactly what the lost region alone had",
+        _expect("failback"),
+        "The acknowledged writes that are gone, those of after the disaster counted apart, are the very ones that were found on its disks.",
     ),
     Phrase(
         "then",

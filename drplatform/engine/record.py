@@ -46,6 +46,8 @@ class Record:
     reference: dict[str, Mapping[str, Digest]] = field(default_factory=dict)
     recoveries: Mapping[str, Any] = field(default_factory=dict)
     divergences: list[Divergence] = field(default_factory=list)
+    fences: dict[str, float] = field(default_factory=dict)
+    """By store, when (monotonic seconds) a failover had fenced it."""
     configuration: configuration_drill.ConfigurationRecovery | None = None
     cluster: cluster_drill.ClusterRecovery | None = None
     defects: Sequence[str] = ()

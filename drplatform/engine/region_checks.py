@@ -10,7 +10,9 @@ from typing import Any
 from drplatform.engine import backups, failover
 from drplatform.engine.divergence import Divergence
 from drplatform.engine.kit import Kit
+from drplatform.engine.workload import STAYING
 from drplatform.model import errors, ports
+from drplatform.model.clock import Interval
 from drplatform.model.ledger import Entry, Mark, Outcome
 from drplatform.model.loss import Loss
 from drplatform.model.outage import Outage
@@ -88,3 +90,62 @@ def kept(store: str, entries: Sequence[Entry], found: Loss, seen: Outage) -> Che
     return check(
         f"{store} has all that was written since it was back", missing, found.lost, planted, f"{len(since)} acknowledged writes, all there"
     )
+
+
+def fenced(store: str, entries: Sequence[Entry], since: Interval, fence: float | None, turned_away: float | None) -> Check:
+    """No client that stayed had a write acknowledged after the fence (monotonic seconds); until then, from the disaster on, some had.
+
+    `turned_away`: when one of them was last refused. Without writes before and attempts after it nothing is proved.
+    """
+    name = f"{store} took no write where it had been fenced"
+    if fence is None:
+        return Check(name, Verdict.INCONCLUSIVE, "nothing was fenced")
+    stayed = [e for e in entries if e.store == store and e.mark.client == STAYING and e.outcome is Outcome.ACKED]
+    apart = [e for e in stayed if e.invoked >= since.upper and e.returned <= fence]
+    elsewhere = [e for e in entries if e.store == store and e.mark.client != STAYING and e.outcome is Outcome.ACKED and e.invoked > fence]
+    if not apart or not elsewhere or turned_away is None or turned_away <= fence:
+        tried = "tried on" if turned_away and turned_away > fence else "did not try on"
+        seen = f"{len(apart)} writes before the fence where it was cut off, {len(elsewhere)} elsewhere after it; those who stayed {tried}"
+        return Check(name, Verdict.INCONCLUSIVE, f"both sides must be written to, and tried to be after the fence: {seen}")
+
+    def late(found: Iterable[Entry]) -> list[str]:
+        after = [e for e in found if e.invoked > fence]
+        return [f"{len(after)} writes were acknowledged there after it was fenced, first {after[0].mark.number}"] if after else []
+
+    planted = [*stayed, dataclasses.replace(stayed[-1], invoked=fence + 1, returned=fence + 2)]
+    told = (
+        f"{len(apart)} writes were acknowledged where it was cut off until it was fenced, none after it, "
+        f"up to {turned_away - fence:.1f} s; {len(elsewhere)} in the region that took over"
+    )
+    return check(name, late, stayed, planted, told)
+
+
+def lost_on_failback(entries: Iterable[Entry], found: Loss, since: Interval) -> list[Entry]:
+    """What was acknowledged after the disaster by the region that was left, and is gone: the price of the way back. In the ledger's order."""
+    gone = set(found.lost)
+    return [e for e in entries if e.store == found.store and e.mark in gone and e.returned >= since.lower]
+
+
+def failback(entries: Sequence[Entry], found: Loss, since: Interval, divergences: Iterable[Divergence]) -> Check:
+    """What the ledger misses and what was found on the disks of the lost region alone are the same writes, both ways."""
+    name = f"{found.store} misses exactly what the lost region alone had"
+    mine = [d for d in divergences if d.store == found.store]
+    if not mine:
+        return Check(name, Verdict.FAILED, "the lost region's disks were not read before they were given up")
+    there = {m for d in mine for m in d.marks}
+    open_ends = {e.mark for e in entries if e.store == found.store and e.outcome is Outcome.INDETERMINATE}
+
+    def differing(lost: Iterable[Mark]) -> list[str]:
+        gone = set(lost)
+        nowhere, strangers = gone - there, there - gone - open_ends
+        words = [f"{len(nowhere)} acknowledged writes are gone, and not on its disks either"] if nowhere else []
+        return [*words, *([f"{len(strangers)} writes on its disks are not known to the ledger"] if strangers else [])]
+
+    late = lost_on_failback(entries, found, since)
+    seconds = max(e.returned for e in late) - min(e.invoked for e in late) if late else 0.0
+    told = (
+        f"lost on failback: {len(late)} writes, acknowledged in {seconds:.2f} s after the disaster; {len(found.lost) - len(late)} of before it; "
+        f"all are in {', '.join(m.id for d in mine for m in d.saved)}, with {len(there - set(found.lost))} whose outcome no client knows"
+    )
+    planted = (*found.lost, Mark("nobody", 1, "0" * 64))
+    return check(name, differing, found.lost, planted, told)

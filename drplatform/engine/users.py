@@ -10,7 +10,7 @@ from drplatform.engine.kit import Kit
 from drplatform.engine.naming import Client
 from drplatform.engine.probing import Probing
 from drplatform.engine.workload import User, Workload
-from drplatform.model import errors
+from drplatform.model import errors, ports
 from drplatform.model.clock import wait_for
 
 PROBE_PERIOD = 0.02
@@ -31,6 +31,7 @@ class Users:
         self.probing: dict[str, Probing] = {}
         self.others: dict[str, dict[str, Probing]] = {}
         self.ended = False
+        self._staying: list[ports.DataStore] = []
 
     def start(self, stores: tuple[str, ...], seed: int, followed: tuple[str, ...], *, weakly: bool) -> None:
         """Returns when they are served. `followed` stores are replicated from this process; `weakly`: see `drill.Write`."""
@@ -52,11 +53,29 @@ class Users:
             probing.start()
         self.await_answers(stores, 20.0)
 
+    def stay(self, stores: tuple[str, ...], region: str) -> None:
+        """Clients that know nothing but the region's servers."""
+        assert self.workload
+        platform = self._kit.platform
+        assert isinstance(platform, ports.MultiRegion)  # the plan has made sure
+        for name in stores:
+            there = platform.endpoint_in(region, self._kit.policy.stores[name].kind)
+            store = self._kit.connect(_weakly(there) if there.kind == "mongodb" else there)
+            self._staying.append(store)
+            self.workload.stay(name, store)
+
+    def leave(self) -> None:
+        """Those that stayed are gone."""
+        if self.workload:
+            self.workload.leave()
+        while self._staying:
+            self._staying.pop().close()
+
     def stops(self) -> list[Callable[[], object]]:
         """What ends them all; each to be called, whatever the others raise. From now on nobody waits for what they see."""
         self.ended = True
         found: list[Callable[[], object]] = [p.stop for p in self._all()]
-        return [*found, self.workload.stop] if self.workload else found
+        return [*found, self.leave, self.workload.stop] if self.workload else found
 
     def await_writes(self, stores: tuple[str, ...], writes: int) -> None:
         """So many more are acknowledged by each. Raises DeadlineExceeded."""
@@ -121,8 +140,13 @@ class Users:
         if name in failover.named(self._kit, (name,)):
             return naming.public(self._kit, name, kind)
         if weakly and endpoint.kind == "mongodb":
-            return self._kit.connect(dataclasses.replace(endpoint, options={**endpoint.options, "write_concern": "1"}))
+            return self._kit.connect(_weakly(endpoint))
         return self._kit.stores[name]
 
     def _all(self) -> list[Probing]:
         return [*self.probing.values(), *(p for kinds in self.others.values() for p in kinds.values())]
+
+
+def _weakly(endpoint: ports.Endpoint) -> ports.Endpoint:
+    """MongoDB's primary acknowledges alone."""
+    return dataclasses.replace(endpoint, options={**endpoint.options, "write_concern": "1"})

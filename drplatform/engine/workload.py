@@ -17,6 +17,8 @@ from drplatform.model.ledger import Entry, Mark, Outcome
 PERIOD = 0.01
 PAUSE_AFTER_REFUSAL = 0.05
 ANCHOR = "anchor"
+STAYING = "staying"
+"""Who writes the anchor of a store, and who stays where the store was served first."""
 
 
 class User(Protocol):
@@ -53,7 +55,9 @@ class Workload:
         self._stop = threading.Event()
         self._errors: list[BaseException] = []
         clients = [(name, f"client-{i}") for name in stores for i in range(1, clients_per_store + 1)]
-        self._threads = [threading.Thread(target=self._client, args=c, name=f"write-{c[0]}-{c[1]}", daemon=True) for c in clients]
+        self._threads = [self._thread(store, client, stores[store], self._stop) for store, client in clients]
+        self._gone = threading.Event()
+        self._turned_away: dict[str, float] = {}
 
     def start(self) -> None:
         """Write the anchor of each store, then let the clients begin. Raises StoreError when a store takes no anchor."""
@@ -63,9 +67,27 @@ class Workload:
         for thread in self._threads:
             thread.start()
 
+    def stay(self, store: str, user: User) -> None:
+        """One more client of the store, which reaches it by a way of its own until `leave`. Begins at once."""
+        thread = self._thread(store, STAYING, user, self._gone)
+        self._threads.append(thread)
+        thread.start()
+
+    def leave(self) -> None:
+        """Those that stayed write no more."""
+        self._gone.set()
+        for thread in self._threads:
+            if STAYING in thread.name:
+                thread.join(10)
+
+    def turned_away(self, store: str) -> float | None:
+        """When (monotonic seconds) a client that stays was last denied a connection or a write; None: never."""
+        return self._turned_away.get(store)
+
     def stop(self) -> None:
         """End the writing and make the ledger durable. Raises Inconclusive when a client died: its writes are not all known."""
         self._stop.set()
+        self._gone.set()
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join(10)
@@ -114,30 +136,35 @@ class Workload:
         payload = ledger.payload(client, number, self._seed)
         return Mark(client, number, ledger.digest(payload)), payload
 
-    def _client(self, store: str, client: str) -> None:
+    def _thread(self, store: str, client: str, user: User, stop: threading.Event) -> threading.Thread:
+        return threading.Thread(target=self._client, args=(store, client, user, stop), name=f"write-{store}-{client}", daemon=True)
+
+    def _client(self, store: str, client: str, user: User, stop: threading.Event) -> None:
         marker: ports.Marker | None = None
         number = 0
         try:
             period = self._slower.get(store, self._period)
-            while not self._stop.is_set():
+            while not stop.is_set():
                 number += 1
                 mark, payload = self._mark(client, number)
-                marker = marker or self._open(store, client)
+                marker = marker or self._open(user, client)
                 outcome = self._write(store, marker, mark, payload) if marker else None
                 if outcome is not Outcome.ACKED and marker:
                     marker.close()
                     marker = None
-                self._clock.wait(self._stop, period if outcome is Outcome.ACKED else PAUSE_AFTER_REFUSAL)
+                if outcome is not Outcome.ACKED and client == STAYING:
+                    self._turned_away[store] = self._clock.monotonic()
+                self._clock.wait(stop, period if outcome is Outcome.ACKED else PAUSE_AFTER_REFUSAL)
         except Exception as error:  # noqa: BLE001  the body of a thread: kept, and raised by stop()
             self._errors.append(error)
         finally:
             if marker:
                 marker.close()
 
-    def _open(self, store: str, client: str) -> ports.Marker | None:
+    def _open(self, user: User, client: str) -> ports.Marker | None:
         """A connection for the client, or None while the store cannot be reached: then nothing was written."""
         try:
-            return self._stores[store].marker(client)
+            return user.marker(client)
         except errors.StoreError:
             return None
 

@@ -18,7 +18,7 @@ class OnLinks(_servers.OnServers):
     how = ""
 
     def needs(self) -> frozenset[str]:
-        return frozenset({f"hinderable:{self.region}"})
+        return frozenset({f"hinderable:{self.region}", f"{self.how}-network:{self.region}"})
 
     def capture(self, scene: ports.Scene) -> Mapping[str, Any]:
         return {"servers": [s.name for s in self.servers(scene) if s.running()]}

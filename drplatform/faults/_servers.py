@@ -52,11 +52,15 @@ def receipt(wanted: Iterable[str], hurt: Iterable[str], seen: str) -> ports.Rece
 
 
 def start_again(servers: Iterable[ports.Instance], before: Mapping[str, Any]) -> None:
-    """Those that ran before and do not run now."""
+    """Those that ran before and do not run now, unless they were fenced since."""
     for server in servers:
-        if server.name in before["servers"] and not server.running():
+        if server.name in before["servers"] and not _fenced(server) and not server.running():
             server.start()
 
 
 def all_run(servers: Iterable[ports.Instance], before: Mapping[str, Any]) -> bool:
-    return all(server.running() for server in servers if server.name in before["servers"])
+    return all(server.running() for server in servers if server.name in before["servers"] and not _fenced(server))
+
+
+def _fenced(server: ports.Instance) -> bool:
+    return isinstance(server, powers.Fenceable) and server.fenced

@@ -26,6 +26,8 @@ REMEDIES = {
 }
 """For capabilities that a platform may lack for want of something, what to do about it."""
 """Public names in a name server, which can be pointed to another region."""
+LINKS = "links"
+"""What hinders the network stands before the servers from the start, where a platform needs something for that: no fault restarts them."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,17 @@ class Write(Activity):
 
     def needs(self) -> frozenset[str]:
         return frozenset(f"store:{store}" for store in self.stores)
+
+
+@dataclass(frozen=True)
+class Stay(Activity):
+    """Further clients write to the servers of one region, whoever serves, until the region comes back; MongoDB acknowledges by its primary alone."""
+
+    stores: tuple[str, ...]
+    region: str
+
+    def needs(self) -> frozenset[str]:
+        return frozenset({"regions", *(f"store:{store}" for store in self.stores)})
 
 
 @dataclass(frozen=True)
@@ -260,7 +273,20 @@ class Expect(Activity):
     stores: tuple[str, ...] = ()
 
 
-JUDGEMENTS = ("answers", "rto", "rpo", "accounted", "nothing before", "reference", "backups", "one primary", "saved", "kept")
+JUDGEMENTS = (
+    "answers",
+    "rto",
+    "rpo",
+    "accounted",
+    "nothing before",
+    "reference",
+    "backups",
+    "one primary",
+    "saved",
+    "kept",
+    "fenced",
+    "failback",
+)
 
 
 @dataclass(frozen=True)
@@ -276,7 +302,8 @@ class Scenario:
     @property
     def wanted(self) -> frozenset[str]:
         """What the platform must have beside its two regions."""
-        return frozenset().union(*(a.wanted for a in self.activities if isinstance(a, Steady)))
+        hindered = any("-network:" in need for a in self.activities if isinstance(a, Inflict) for need in a.requires)
+        return frozenset({LINKS} if hindered else ()).union(*(a.wanted for a in self.activities if isinstance(a, Steady)))
 
     @property
     def cadence(self) -> str:
@@ -347,6 +374,8 @@ def _unsound(scenario: Scenario, policy: Policy) -> Iterable[str]:
                 yield from (
                     f"{activity.text!r} hurts {s}, but no client writes to it before" for s in sorted(affects - written - {CLUSTER})
                 )
+            case Stay(stores=stores) if set(stores) - written:
+                yield f"{activity.text!r} has clients stay, but no client writes to {', '.join(sorted(set(stores) - written))} before"
             case FailOver() if not hurt:
                 yield f"{activity.text!r} fails over, but nothing has happened to any region"
             case RestoreCluster() if CLUSTER not in based or CLUSTER not in hurt:

@@ -57,6 +57,21 @@ class Pausable(Protocol):
 
 
 @runtime_checkable
+class Fenceable(Protocol):
+    """A server that may be fenced: then it runs again only when it is brought back on purpose, never because a fault is healed."""
+
+    @property
+    def fenced(self) -> bool: ...
+
+
+@runtime_checkable
+class Partitioning(Protocol):
+    """A fault that parts regions from each other; `partitions` is true. Followers of ours, which run beside them, then follow no more."""
+
+    partitions: bool
+
+
+@runtime_checkable
 class Limited(Protocol):
     """A server whose resources can be limited while it runs (setrlimit(2), soft limits)."""
 
@@ -128,9 +143,12 @@ class Pressurable(Protocol):
 class Hinderable(Protocol):
     """A server of which the network can be hindered. Sources are names of regions, or CLIENTS; none named: everybody."""
 
-    def hinder(self, how: str, sources: Sequence[str], seconds: float = 0.0, one_way: bool = False) -> None:
+    def hinder(
+        self, how: str, sources: Sequence[str], seconds: float = 0.0, one_way: bool = False, share: float = 0.0, rate: float = 0.0
+    ) -> None:
         """From now on, for connections that are there and for new ones. `how`: CUT (nothing passes, nobody is told), RESET (connections are
-        reset), SLOW (everything is `seconds` late, each way). `one_way`: only what is sent to the server is held back."""
+        reset), SLOW (everything is `seconds` late, each way), LOSSY (a `share` of packets is lost), NARROW (at most `rate` bytes a second
+        pass, each way). `one_way`: only what is sent to the server is held back."""
 
     def unhinder(self) -> None:
         """Nothing is hindered any more, and connections that were stuck are ended."""
@@ -141,7 +159,12 @@ class Hinderable(Protocol):
 
 @runtime_checkable
 class Severable(Protocol):
-    """A platform that can hinder the network between its servers, and between clients and servers. Sides are regions, or CLIENTS."""
+    """A platform that can hinder the network between its servers, and between clients and servers. Sides are regions, or CLIENTS.
+
+    `hindrances`: in which ways.
+    """
+
+    hindrances: frozenset[str]
 
     def hinder(self, hindrance: "Hindrance") -> None:
         """From now on, for connections that are there and for new ones. Replaces what was before."""
@@ -157,7 +180,7 @@ class Severable(Protocol):
 class Hindrance:
     """What happens on the way `source` -> `target` (and back, unless `one_way`) of servers of `kinds` (empty: all).
 
-    `how`: `cut` (nothing passes, nobody is told), `reset` (connections are reset), `slow` (each chunk is `seconds` late).
+    `how`, `seconds`, `share` and `rate`: see `Hinderable`.
     """
 
     how: str
@@ -166,7 +189,10 @@ class Hindrance:
     kinds: tuple[str, ...] = ()
     one_way: bool = False
     seconds: float = 0.0
+    share: float = 0.0
+    rate: float = 0.0
 
 
 CLIENTS = "clients"
-CUT, RESET, SLOW = "cut", "reset", "slow"
+CUT, RESET, SLOW, LOSSY, NARROW = "cut", "reset", "slow", "lossy", "narrow"
+HINDRANCES = frozenset({CUT, RESET, SLOW, LOSSY, NARROW})

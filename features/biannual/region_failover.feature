@@ -86,11 +86,34 @@ Feature: Multi-region failover
     And clients have written 50 more times to each store
     When the network to the MongoDB, Redis and file storage servers of the primary region is cut
     And the platform fails over to the secondary region
+    And the disaster is over
     And the primary region comes back as a follower
     Then every store answers through its public name
     And exactly one server of each replicated store accepts writes
     And the reference data is unchanged
     And what the lost region alone had was saved
+    And nothing acknowledged after the change of regions is missing
+    And every acknowledged write is accounted for
+    And the recovery time of each store meets its objective
+    And the data loss of each store meets its objective
+
+  Scenario: The primary region is parted from the others, and clients go on writing on both sides
+    Given the platform runs in two regions with a witness, behind public names
+    And MongoDB, Redis and file storage hold reference data
+    And file storage is replicated to the secondary region
+    And clients write to MongoDB, Redis and file storage
+    And clients that never leave the primary region write to MongoDB, Redis and file storage
+    And clients have written 50 more times to each store
+    When the primary region is parted from the others
+    And the platform fails over to the secondary region
+    And the disaster is over
+    And the primary region comes back as a follower
+    Then every store answers through its public name
+    And exactly one server of each replicated store accepts writes
+    And no write was acknowledged where the platform had been fenced
+    And the reference data is unchanged
+    And what the lost region alone had was saved
+    And what was lost on failback is exactly what the lost region alone had
     And nothing acknowledged after the change of regions is missing
     And every acknowledged write is accounted for
     And the recovery time of each store meets its objective

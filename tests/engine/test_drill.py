@@ -27,7 +27,7 @@ FAULTS = (
     drill.Inflict("servers-lost", {"region": "primary", "stores": ("mongodb", "redis")}),
 )
 RECOVER = (drill.Recover({"mongodb": drill.BEFORE_DROP, "redis": drill.LATEST}),)
-OF_REGIONS = ("one primary", "saved", "kept")
+OF_REGIONS = ("one primary", "saved", "kept", "fenced", "failback")
 EXPECT = tuple(drill.Expect(judgement) for judgement in drill.JUDGEMENTS if judgement not in OF_REGIONS)
 WHOLE = BEFORE + FAULTS + RECOVER + EXPECT
 

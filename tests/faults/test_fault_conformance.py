@@ -18,6 +18,8 @@ import pytest
 import redis
 from fault_world import World
 from real_servers import CLOCK, s3_client
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from drplatform import environment, injection
 from drplatform.engine import capabilities, faulting, guardrails
@@ -71,6 +73,27 @@ def slow(world: World) -> bool:
         begin = CLOCK.monotonic()
         one.ping()
         return CLOCK.monotonic() - begin > 0.6
+
+
+def stalls(world: World) -> bool:
+    """One of a few clients of Redis waits for more than a second."""
+    address = world.server("redis").address
+    for _ in range(3):
+        try:
+            redis.Redis(address.host, address.port, socket_timeout=1, retry=Retry(NoBackoff(), 0)).ping()
+        except redis.TimeoutError:
+            return True
+    return False
+
+
+def narrow(world: World) -> bool:
+    """Four kilobytes to Redis and back take more than two seconds."""
+    address = world.server("redis").address
+    with redis.Redis(address.host, address.port, socket_timeout=30) as one:
+        one.ping()
+        begin = CLOCK.monotonic()
+        one.echo(b"4" * 4096)
+        return CLOCK.monotonic() - begin > 2
 
 
 def writes_to_disk(world: World) -> bool:
@@ -223,6 +246,9 @@ CASES = {
     "disk-full": Case(writes_to_disk),
     "network-cut": Case(takes_a_connection),
     "network-slow": Case(lambda w: slow(w), {"seconds": 0.4}),
+    "network-lossy": Case(stalls, {"share": 0.95}),
+    "network-narrow": Case(narrow, {"rate": 2048.0}),
+    "region-partitioned": Case(lambda w: worlds.replica(w).info("replication")["master_link_status"], undone=False),
     "connections-reset": Case(takes_a_connection),
     "server-hung": Case(answers_ping),
     "server-killed": Case(lambda w: len(worlds.pids(w, w.server("mongodb")))),

@@ -80,8 +80,20 @@ def test_a_partition_takes_legs_away_and_healing_brings_them_back(made):
     assert legs.on == before and networks.hindered(containers) is None
 
 
+def test_servers_that_are_cut_from_their_clients_leave_their_own_network_too(made):
+    networks, legs, containers = made
+    before = {name: set(there) for name, there in legs.on.items()}
+    cut = Hindrance("cut", ("secondary", "witness", CLIENTS), ("primary",), ("redis",))
+    networks.hinder(cut, containers)
+    assert networks.hindered(containers) == cut
+    assert not legs.on["c-redis-primary-1"] and legs.on["c-mongodb-primary-1"] == before["c-mongodb-primary-1"]
+    assert "drplatform-0a1b2c3d-secondary" in legs.on["c-redis-secondary-1"], "clients of the other region are served"
+    networks.unhinder(containers)
+    assert legs.on == before and networks.hindered(containers) is None
+
+
 @pytest.mark.parametrize(
-    "hindrance", [Hindrance("slow", ("primary",), ("secondary",), seconds=1), Hindrance("cut", (CLIENTS,), ("primary",))]
+    "hindrance", [Hindrance("slow", ("primary",), ("secondary",), seconds=1), Hindrance("cut", (CLIENTS,), ("primary",), one_way=True)]
 )
 def test_what_networks_cannot_do_is_refused(made, hindrance):
     networks, legs, containers = made

@@ -105,6 +105,11 @@ class ByHand:
         with self.env.moving(self.id, lambda event: None) as moving:
             return moving.states()
 
+    def has_moved(self, words: Sequence[str]) -> bool:
+        """Whether the region that these words name serves already. A rejoin can be done twice, so of that it is not told."""
+        with self.env.moving(self.id, lambda event: None) as moving:
+            return words[0] != "rejoin" and words[words.index("--to") + 1] == moving.serving
+
     def primaries(self) -> dict[str, Sequence[str]]:
         """By store, the regions of the servers that accept writes."""
         regions = {str(i.address): i.region for r in self.env.attached(self.id).regions for i in r.instances}

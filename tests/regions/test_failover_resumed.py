@@ -14,7 +14,7 @@ def by_hand(tmp_path_factory):
         yield made
 
 
-@pytest.mark.parametrize("cycles", [1, pytest.param(17, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("cycles", [1, pytest.param(17, marks=(pytest.mark.soak, pytest.mark.timeout(7200)))])
 def test_a_move_that_is_cut_off_is_brought_to_its_end(by_hand, cycles):
     """Failover, rejoin and switchover back, each killed once: one primary in the right region, and nothing acknowledged is gone."""
     seed = random.randrange(2**32)
@@ -42,12 +42,12 @@ def test_a_move_that_is_cut_off_is_brought_to_its_end(by_hand, cycles):
 
 
 def _cut_off_and_resume(by_hand, generator, *words):
-    """Killed before it has noted its move, it had not begun: then it is told again."""
+    """Killed before it has noted its move, it had not begun: then it is told again. Killed after it has taken the note away, it was done."""
     told = by_hand.cut_off(generator, "failover", *words)
     print(words, told)
     said = by_hand.run("failover", "resume")
     print(said)
-    if "No move was cut off" in said and "(0)" not in told.splitlines()[0]:
+    if "No move was cut off" in said and "(0)" not in told.splitlines()[0] and not by_hand.has_moved(words):
         by_hand.run("failover", *words)
     assert "No move was cut off" in by_hand.run("failover", "resume")
 

@@ -8,6 +8,7 @@ import pytest
 
 from drplatform import environment
 from drplatform.engine import region_checks
+from drplatform.engine.divergence import Divergence
 from drplatform.environment import Environment, Settings
 from drplatform.model.clock import Interval
 from drplatform.model.ledger import Entry, Mark, Outcome
@@ -38,7 +39,11 @@ def test_the_drill_passes_and_says_what_users_saw(env, scenario):
     assert {"mongodb", "redis", "files"} <= rto.keys() and all(0 < upper < 3600 for upper in rto.values())
     assert {"fresh", "cached"} == told["probes"]["redis"]["clients"].keys() == told["probes"]["files"]["clients"].keys()
     lost = {found["store"]: found["lost"] for found in told["losses"]}
-    if "as planned" in scenario.name:
+    if "parted" in scenario.name:
+        assert all(found["examples"]["lost"] for found in told["losses"]), "what the side that was cut off acknowledged is gone, and named"
+        (mongodb,) = (found for found in told["losses"] if found["store"] == "mongodb")
+        assert all(mark.startswith("staying/") for mark in mongodb["examples"]["lost"]), "a majority has what the others had acknowledged"
+    elif "as planned" in scenario.name:
         assert lost == {"mongodb": 0, "redis": 0, "files": 0}
     elif "witness" not in scenario.name:
         assert lost["mongodb"] == 0, "a majority has it, so one of two regions and the witness has it"
@@ -68,6 +73,49 @@ def test_a_write_lost_on_the_way_back_fails_however_small_the_loss_is_in_seconds
     after = compare("redis", entries, [e.mark for e in entries if e.mark.number != 7])
     found = region_checks.kept("redis", entries, after, seen)
     assert found.judged is Verdict.FAILED and "c/7" in found.finding
+
+
+CUT = Interval(3.0, 3.5)
+
+
+def _stayed(*late):
+    """Clients of both sides; the cut-off one is fenced at 6: its writes 4 and 5 are acknowledged there, and `late` ones."""
+    there = [Entry("redis", Mark("staying", n, f"{n:064}"), float(n), n + 0.1, Outcome.ACKED) for n in (1, 2, 4, 5, *late)]
+    return [*_entries(), *there]
+
+
+def test_a_write_that_is_acknowledged_behind_the_fence_fails():
+    assert region_checks.fenced("redis", _stayed(), CUT, 6.0, 9.0).judged is Verdict.PASSED
+    found = region_checks.fenced("redis", _stayed(8), CUT, 6.0, 9.0)
+    assert found.judged is Verdict.FAILED and "first 8" in found.finding
+
+
+@pytest.mark.parametrize(
+    ("entries", "fence", "turned_away"),
+    [
+        (_stayed(), None, 9.0),
+        (_stayed(), 6.0, None),
+        (_stayed(), 6.0, 5.0),
+        (_entries(), 6.0, 9.0),
+        ([e for e in _stayed() if e.mark.client == "staying"], 6.0, 9.0),
+    ],
+    ids=["nothing fenced", "nobody tried", "nobody tried after the fence", "nobody stayed", "nobody went elsewhere"],
+)
+def test_a_fence_that_nobody_tried_proves_nothing(entries, fence, turned_away):
+    assert region_checks.fenced("redis", entries, CUT, fence, turned_away).judged is Verdict.INCONCLUSIVE
+
+
+def test_what_is_lost_on_failback_is_counted_apart_and_must_be_what_the_lost_region_alone_had():
+    entries = _stayed()
+    mine = [e.mark for e in entries if e.mark.client == "staying" and e.mark.number > 1]
+    found = compare("redis", entries, [e.mark for e in entries if e.mark not in mine])
+    assert [e.mark.number for e in region_checks.lost_on_failback(entries, found, CUT)] == [4, 5]
+    exact = region_checks.failback(entries, found, CUT, [Divergence("redis", "primary", tuple(mine), ())])
+    assert exact.judged is Verdict.PASSED and "lost on failback: 2 writes" in exact.finding and "1 of before it" in exact.finding
+    for marks, word in ((mine[1:], "not on its disks either"), ([*mine, Mark("x", 1, "0")], "not known to the ledger")):
+        told = region_checks.failback(entries, found, CUT, [Divergence("redis", "primary", tuple(marks), ())])
+        assert told.judged is Verdict.FAILED and word in told.finding
+    assert region_checks.failback(entries, found, CUT, []).judged is Verdict.FAILED
 
 
 def test_what_was_not_read_from_the_lost_region_fails():

@@ -11,11 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from drplatform.model import errors
-from drplatform.model.powers import CLIENTS, Hindrance
+from drplatform.model.powers import CLIENTS, CUT, Hindrance
 from drplatform.platforms.docker.engine import Engine
 from drplatform.platforms.embedded import layout
 
 ATTEMPTS = 50
+HINDRANCES = frozenset({CUT})
+"""What is slow or lossy is the embedded platform's: it would take tools in the image, and a kernel that has netem."""
 _FIRST, _LEGS = 10, 60
 """The last number of servers' own addresses, and of their legs, begin here."""
 _PER_REGION = 50
@@ -79,22 +81,23 @@ class Networks:
 
     def hinder(self, hindrance: Hindrance, containers: Mapping[str, str]) -> None:
         """`containers`: by the names of the servers, those that are there. Raises SettingsError for what networks cannot do."""
-        if hindrance.how != "cut" or CLIENTS in (*hindrance.sources, *hindrance.targets):
+        if hindrance.how not in HINDRANCES or CLIENTS in hindrance.targets or (hindrance.one_way and CLIENTS in hindrance.sources):
             raise errors.SettingsError(
-                "Networks of Docker can cut regions from each other, and nothing else; use the embedded platform for slow links and lost clients."
+                "Networks of Docker can cut regions from each other and from their clients, and nothing else; use the embedded platform for more."
             )
         self.unhinder(containers)
         self._hindrance = hindrance
         for place in self._places:
-            for region in self._legs(place):
+            for region in self._ways(place):
                 if place.name in containers and self._is_cut(place, region):
                     self._engine.leave(self._name(region), containers[place.name])
 
     def unhinder(self, containers: Mapping[str, str]) -> None:
         self._hindrance = None
         for place in self._places:
-            if place.name in containers and (there := self._engine.networks_of(containers[place.name])):
-                for region, address in self._legs(place).items():
+            if place.name in containers:
+                there = self._engine.networks_of(containers[place.name])
+                for region, address in self._ways(place).items():
                     if self._name(region) not in there:
                         self._engine.join(self._name(region), containers[place.name], address)
 
@@ -104,7 +107,7 @@ class Networks:
             return None
         for place in self._places:
             there = self._engine.networks_of(containers[place.name]) if place.name in containers else frozenset()
-            if there and any(self._is_cut(place, r) and self._name(r) in there for r in self._legs(place)):
+            if any(self._is_cut(place, r) and self._name(r) in there for r in self._ways(place)):
                 return None
         return self._hindrance
 
@@ -112,9 +115,15 @@ class Networks:
         cut = self._hindrance
         if cut is None or (cut.kinds and place.kind not in cut.kinds):
             return False
+        if region == place.region:
+            return CLIENTS in cut.sources and region in cut.targets
         forth = place.region in cut.sources and region in cut.targets
         back = place.region in cut.targets and region in cut.sources
         return forth or (back and not cut.one_way)
+
+    def _ways(self, place: layout.Place) -> dict[str, str]:
+        """Region -> address there, its own with it: clients come by that, and so does whoever is beside it in its region."""
+        return {**({place.region: place.host} if place.region in _REGIONS else {}), **self._legs(place)}
 
     def _legs(self, place: layout.Place) -> dict[str, str]:
         """Region -> address there: for servers of regions, in the networks of all other regions. The vault and the names have none."""

@@ -27,6 +27,7 @@ class DockerPlatform(EmbeddedPlatform):
     """ports.Platform with all powers of the embedded one, and Severable. Make one with `open_engine`."""
 
     name = "docker"
+    hindrances = network.HINDRANCES
 
     def __init__(self, clock: Clock, base: Path, environment: Mapping[str, str], wanted: frozenset[str], engine: Engine) -> None:
         super().__init__(clock, base, PROGRAMS, environment, wanted)
@@ -73,7 +74,7 @@ class DockerPlatform(EmbeddedPlatform):
         self._engine.close()
 
     def hinder(self, hindrance: Hindrance) -> None:
-        """See `powers.Severable`. Raises SettingsError for anything but a cut between regions."""
+        """See `powers.Severable`. Raises SettingsError for anything but a cut."""
         self._made.hinder(hindrance, self._containers())
 
     def unhinder(self) -> None:

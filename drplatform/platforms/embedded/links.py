@@ -1,6 +1,7 @@
 """The network in front of an embedded server: a proxy takes its public address, the server moves behind it, and back.
 
-The proxy is the server's door, so whoever stops, kills or replaces the server ends it as well. Moving restarts the server.
+The proxy is the server's door, so whoever stops, kills or replaces the server ends it as well. Moving restarts the server; one that was
+started behind its proxy stays there, so that faults of its network restart nothing.
 """
 
 import json
@@ -14,7 +15,10 @@ from drplatform.model.ports import Address
 from drplatform.platforms.embedded import layout
 from drplatform.platforms.embedded.process import ServerProcess, Waits
 
+LINKS = "links"
+"""Wanted of a platform (see `layout.draw`): servers are behind proxies from the start."""
 ORDERS = "link.json"
+_PASS = {"how": "pass", "sources": [], "seconds": 0.0, "one_way": False, "share": 0.0, "rate": 0.0}
 SECONDS_TO_OBEY = 20.0
 
 
@@ -29,26 +33,41 @@ class Linked:
     _door: ServerProcess
     _waits: Waits
 
-    def hinder(self, how: str, sources: Sequence[str], seconds: float = 0.0, one_way: bool = False) -> None:
+    def start_behind_a_proxy(self) -> None:
+        """For the first time, and for as long as it is not started again."""
+        server: Any = self
+        server.disk.mkdir(mode=0o700, parents=True, exist_ok=True)
+        server._set(linked=True)
+        self._move_behind_a_proxy()
+
+    def hinder(
+        self, how: str, sources: Sequence[str], seconds: float = 0.0, one_way: bool = False, share: float = 0.0, rate: float = 0.0
+    ) -> None:
         if not self._process.alive():
             raise errors.StoreError(f"{self.name} does not run, so nothing of its network can be hindered; start it first.")
         if not self._door.alive():
             self._move_behind_a_proxy()
-        self._order({"how": how, "sources": list(sources), "seconds": seconds, "one_way": one_way})
+        self._order({"how": how, "sources": list(sources), "seconds": seconds, "one_way": one_way, "share": share, "rate": rate})
 
     def unhinder(self) -> None:
-        """The server takes its public address again, by a restart. Nothing when it is there."""
-        if self._orders.exists():
-            self._orders.unlink()
-            if self._door.alive():
-                self.stop()  # type: ignore[attr-defined]
-                self.start()  # type: ignore[attr-defined]
+        """The server takes its public address again, by a restart, or lets everything pass where it has always been behind its proxy."""
+        server: Any = self
+        if not self._orders.exists():
+            return
+        if server._state.linked and self._door.alive() and self._process.alive():
+            self._order(_PASS)
+            return
+        self._orders.unlink()
+        if self._door.alive():
+            server.stop()
+            server.start()
 
     def hindered(self) -> str:
         """What the proxy says that it does; empty when there is none."""
         if not self._orders.exists() or not self._door.alive():
             return ""
-        return self._in_force().partition(" ")[0]
+        found = self._in_force().partition(" ")[0]
+        return "" if found == _PASS["how"] else found
 
     def _in_force(self) -> str:
         seen = self._orders.with_suffix(".seen")
@@ -60,16 +79,16 @@ class Linked:
 
     def _move_behind_a_proxy(self) -> None:
         """The proxy listens before the server starts: a MongoDB member looks for itself at its public address then."""
-        self.stop()  # type: ignore[attr-defined]
+        server: Any = self
+        server.stop()
         self._orders.with_suffix(".seen").unlink(missing_ok=True)  # of an earlier proxy
-        self._order_file({"how": "pass", "sources": [], "seconds": 0.0, "one_way": False, "number": 0})
+        self._order_file({**_PASS, "number": 0})
         private = self.place.ports[layout.PRIVATE]
         module = "drplatform.platforms.embedded.proxy"
         root = str(Path(__file__).parents[3])
         words = [self.address.host, str(self.address.port), str(private), str(self._orders)]
         self._door.launch([sys.executable, "-m", module, *words], {"PYTHONPATH": root})
-        self._set(door=self._door.pid)  # type: ignore[attr-defined]
-        server: Any = self
+        server._set(door=self._door.pid)
         command = server._recipe.command(self.place, private, server._disk, server._state.settings)
         self._process.launch(command, server.surroundings())
         server._set(pid=self._process.pid, published=True)

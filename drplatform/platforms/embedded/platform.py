@@ -14,7 +14,7 @@ from drplatform.model import errors
 from drplatform.model.clock import Clock
 from drplatform.model.ports import Credentials, Endpoint, NameServer, Region
 from drplatform.model.secret import Secret
-from drplatform.platforms.embedded import binaries, layout, lease, mongodb, nameserver, pressure, redis, s3
+from drplatform.platforms.embedded import binaries, layout, lease, links, mongodb, nameserver, pressure, redis, s3
 from drplatform.platforms.embedded.groups import FilesGroup, Group, MongodbGroup, RedisGroup
 from drplatform.platforms.embedded.process import Waits
 from drplatform.platforms.embedded.server import Recipe, Server
@@ -223,7 +223,8 @@ class GroupedPlatform:
             group.prepare()
         pool = ThreadPoolExecutor(len(everything) + len(self._groups))
         try:
-            starts = {server.name: pool.submit(server.start) for server in everything}
+            linked = self.servers() if links.LINKS in self._wanted else ()
+            starts = {s.name: pool.submit(s.start_behind_a_proxy if s in linked else s.start) for s in everything}
             forms = [pool.submit(_form, group, [starts[s.name] for s in group.servers]) for group in self._groups.values()]
             for done in as_completed([*starts.values(), *forms]):
                 done.result()

@@ -2,14 +2,22 @@
 
     python -m drplatform.platforms.embedded.proxy LISTEN_HOST LISTEN_PORT SERVER_PORT ORDERS
 
-ORDERS is a JSON file that is read again when it changes: `how` (pass, cut, reset, slow), `sources` (names of regions, or `clients`; empty:
-everybody), `one_way`, `seconds`. What is in force is written into ORDERS.seen. Who connects is told by the working directory of the
-process that holds the other end of the connection (proc(5)): servers of the platform run in theirs.
+ORDERS is a JSON file that is read again when it changes: `how` (pass, cut, reset, slow, lossy, narrow), `sources` (names of regions, or
+`clients`; empty: everybody), `one_way`, `seconds`, `share`, `rate`. What is in force is written into ORDERS.seen.
+
+It carries streams, not packets. Of lost packets it does what users of TCP see (RFC 6298): when the last packet of a burst is lost, everything
+waits until it is sent again, after Linux's shortest time-out (200 ms), twice as long each time it is lost again. Losses inside a burst, which fast
+retransmission mends within a round trip (RFC 5681), cost nothing here, and the sender's window does not shrink.
+
+Who connects is told by which of the platform's servers, by the states that they keep, holds the other end of the connection (proc(5)). That look is
+not given to a thread: while the loop is busy, a thread waits for it at each of a thousand system calls.
 """
 
 import asyncio
 import contextlib
 import json
+import os
+import random
 import socket
 import struct
 import sys
@@ -17,10 +25,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-PASS, CUT, RESET, SLOW = "pass", "cut", "reset", "slow"
+PASS, CUT, RESET = "pass", "cut", "reset"
 CLIENTS = "clients"
 PERIOD = 0.05
 CHUNK = 64 * 1024
+_SOCK_DIAG, _BY_FAMILY, _REQUEST, _NO_COOKIE, _HEADER = 4, 20, 1, (0xFFFFFFFF, 0xFFFFFFFF), 16
+_INODE = _HEADER + 4 + 48 + 16
+"""Where struct inet_diag_msg has it, behind a netlink header (linux/inet_diag.h)."""
+SECONDS_TO_SEND_AGAIN, MOST_SECONDS = 0.2, 120.0
 
 
 @dataclass(frozen=True)
@@ -31,6 +43,8 @@ class Orders:
     sources: tuple[str, ...] = ()
     one_way: bool = False
     seconds: float = 0.0
+    share: float = 0.0
+    rate: float = 0.0
     number: int = 0
     """Which orders these are: whoever gave them waits until these very ones are in force."""
 
@@ -40,7 +54,8 @@ class Orders:
             found: dict[str, Any] = json.loads(path.read_text())
         except (OSError, ValueError):
             return cls()
-        return cls(str(found["how"]), tuple(found["sources"]), bool(found["one_way"]), float(found["seconds"]), int(found["number"]))
+        seconds, share, rate = (float(found[name]) for name in ("seconds", "share", "rate"))
+        return cls(str(found["how"]), tuple(found["sources"]), bool(found["one_way"]), seconds, share, rate, int(found["number"]))
 
     def concern(self, source: str) -> bool:
         return self.how != PASS and (not self.sources or source in self.sources)
@@ -54,9 +69,9 @@ class Side:
     own: tuple[str, int]
     known: str = ""
 
-    async def source(self, orders: Orders, path: Path) -> str:
+    def source(self, orders: Orders, path: Path) -> str:
         if not self.known and orders.sources:
-            self.known = await asyncio.to_thread(_source, self.peer, self.own, path)
+            self.known = _source(self.peer, self.own, path)
         return self.known
 
 
@@ -65,6 +80,8 @@ class Proxy:
         self._host, self._port, self._server, self._path = host, port, server, orders
         self.orders, self._changed = Orders.read(orders), asyncio.Event()
         self._open: dict[asyncio.StreamWriter, Side] = {}
+        self._chance = random.Random()
+        self._free_at = {True: 0.0, False: 0.0}  # when the narrow way to the server, and back, has carried what was sent so far
 
     async def run(self) -> None:
         listening = await asyncio.start_server(self._serve, self._host, self._port, backlog=512)
@@ -78,7 +95,7 @@ class Proxy:
         if found != self.orders or not self._seen.exists():
             was, self.orders = self.orders, found
             for writer, side in list(self._open.items()):
-                source = await side.source(found, self._path)
+                source = side.source(found, self._path)
                 if was.concern(source) or (found.how == RESET and found.concern(source)):
                     _abort(writer)  # both ends notice at once, instead of after a long silence
             self._changed.set()
@@ -91,7 +108,7 @@ class Proxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         side = Side(writer.get_extra_info("peername"), writer.get_extra_info("sockname"))
-        if self.orders.how == RESET and self.orders.concern(await side.source(self.orders, self._path)):
+        if self.orders.how == RESET and self.orders.concern(side.source(self.orders, self._path)):
             return _abort(writer)
         try:
             inner, outer = await asyncio.open_connection(self._host, self._server)
@@ -113,15 +130,35 @@ class Proxy:
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, side: Side, *, sent: bool) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(CHUNK):
-                while (sent or not self.orders.one_way) and await self._does(CUT, side):
+                while (sent or not self.orders.one_way) and self._does(CUT, side):
                     await self._changed.wait()
-                if await self._does(SLOW, side):
-                    await asyncio.sleep(self.orders.seconds)
+                if self.orders.concern(side.source(self.orders, self._path)):
+                    await asyncio.sleep(self._late(len(data), sent))
                 writer.write(data)
                 await writer.drain()
 
-    async def _does(self, how: str, side: Side) -> bool:
-        return self.orders.how == how and self.orders.concern(await side.source(self.orders, self._path))
+    def _late(self, count: int, sent: bool) -> float:
+        """Seconds until so many bytes are through."""
+        match self.orders.how:
+            case "slow":
+                return self.orders.seconds
+            case "lossy":
+                return self._sent_again()
+            case "narrow":
+                now = asyncio.get_running_loop().time()
+                self._free_at[sent] = max(now, self._free_at[sent]) + count / self.orders.rate
+                return self._free_at[sent] - now
+            case _:
+                return 0.0
+
+    def _sent_again(self) -> float:
+        waited, timeout = 0.0, SECONDS_TO_SEND_AGAIN
+        while self._chance.random() < self.orders.share:
+            waited, timeout = waited + timeout, min(2 * timeout, MOST_SECONDS)
+        return waited
+
+    def _does(self, how: str, side: Side) -> bool:
+        return self.orders.how == how and self.orders.concern(side.source(self.orders, self._path))
 
 
 def _abort(writer: asyncio.StreamWriter) -> None:
@@ -134,27 +171,33 @@ def _abort(writer: asyncio.StreamWriter) -> None:
 def _source(peer: tuple[str, int], own: tuple[str, int], orders: Path) -> str:
     """The region of the server that has connected; CLIENTS for everybody else."""
     platform, inode = orders.parent.parent, _inode(peer, own)
-    for process in Path("/proc").glob("[0-9]*") if inode else ():
-        with contextlib.suppress(OSError):
-            where = (process / "cwd").readlink()
-            if platform in where.parents and any(str(d.readlink()) == f"socket:[{inode}]" for d in (process / "fd").iterdir()):
-                return where.relative_to(platform).parts[0].split("-")[1]
+    for state in platform.glob("*-*/state.json") if inode else ():
+        with contextlib.suppress(OSError, ValueError):
+            process = json.loads(state.read_text())["pid"]
+            if process and _holds(Path(f"/proc/{process['number']}/fd"), f"socket:[{inode}]"):
+                return state.parent.name.split("-")[1]
     return CLIENTS
 
 
-def _inode(peer: tuple[str, int], own: tuple[str, int]) -> str:
-    wanted = [_hexadecimal(peer), _hexadecimal(own)]
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-            row = line.split()
-            if row[1:3] == wanted:
-                return row[9]
-    return ""
+def _holds(descriptors: Path, socket_name: str) -> bool:
+    for one in os.scandir(descriptors):
+        with contextlib.suppress(OSError):  # closed meanwhile
+            if os.readlink(one) == socket_name:  # noqa: PTH115  -- a Path each would take most of the time
+                return True
+    return False
 
 
-def _hexadecimal(address: tuple[str, int]) -> str:
-    """As in /proc/net/tcp: the address in the machine's byte order."""
-    return f"{int.from_bytes(socket.inet_aton(address[0]), sys.byteorder):08X}:{address[1]:04X}"
+def _inode(peer: tuple[str, int], own: tuple[str, int]) -> int:
+    """Of the socket of this machine with these ends, by sock_diag(7), which does not list them all; 0 when there is none."""
+    ends = struct.pack("!HH4s12x4s12x", peer[1], own[1], socket.inet_aton(peer[0]), socket.inet_aton(own[0]))
+    asked = struct.pack("=BBBBI", socket.AF_INET, socket.IPPROTO_TCP, 0, 0, 0xFFFFFFFF) + ends + struct.pack("=III", 0, *_NO_COOKIE)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _SOCK_DIAG) as kernel:
+        kernel.settimeout(1.0)
+        kernel.send(struct.pack("=IHHII", _HEADER + len(asked), _BY_FAMILY, _REQUEST, 1, 0) + asked)
+        answer = kernel.recv(4096)
+    if struct.unpack_from("=H", answer, 4)[0] != _BY_FAMILY:
+        return 0
+    return int(struct.unpack_from("=I", answer, _INODE)[0])
 
 
 if __name__ == "__main__":

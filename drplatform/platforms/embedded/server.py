@@ -26,12 +26,14 @@ STATE = "state.json"
 @dataclass(frozen=True)
 class State:
     """`generation` numbers its disks: a provisioned server begins a new one. `published`: listens at its public address, not the private.
-    `settings` are the recipe's (whom it follows). `fenced`: it must not serve as it is, so it does not start. `pid` is the process started last, `door` one that lets the public in to it.
+    `settings` are the recipe's (whom it follows). `linked`: it was first started behind the proxy of its network.
+    `fenced`: it must not serve as it is, so it does not start. `pid` is the process started last, `door` one that lets the public in to it.
     `skew`: by how many seconds its clock is wrong."""
 
     generation: int = 1
     published: bool = True
     fenced: bool = False
+    linked: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
     pid: Pid | None = None
     door: Pid | None = None
