@@ -18,6 +18,8 @@ FOLLOWED_PERIOD = 0.1
 """Seconds between a client's writes to a store that a follower of ours replicates from this very process: more, and it would fall behind."""
 OTHER_PERIOD = 0.2
 """Of further kinds of clients, which connect for every probe."""
+SECONDS_TO_SEE_ALL = 120.0
+"""How long, after a move, until every kind of client is seen served for a second at once. It is generous: recovery times are told by the samples."""
 SECONDS_TO_SETTLE = 30.0
 """How long, at the end, users may take to be seen served for a second without a failure."""
 
@@ -102,7 +104,7 @@ class Users:
         def served() -> bool:
             return all(p.sustained(after, 2 * records.SUSTAIN) for p in probers)
 
-        wait_for(self._kit.clock, "every kind of client to be served", served, within=SECONDS_TO_SETTLE)
+        wait_for(self._kit.clock, "every kind of client to be served", served, within=SECONDS_TO_SEE_ALL)
 
     def last_served(self) -> Mapping[str, float]:
         """When each store's users were last seen served throughout. A slow probe now and then is no outage; one that lasts is."""
