@@ -12,7 +12,7 @@ from drplatform.platforms.docker import network
 from drplatform.platforms.docker.container import ContainerServer
 from drplatform.platforms.docker.engine import Engine
 from drplatform.platforms.docker.network import Networks
-from drplatform.platforms.embedded import binaries, layout, lease
+from drplatform.platforms.embedded import binaries, layout, lease, links
 from drplatform.platforms.embedded.platform import EmbeddedPlatform
 from drplatform.platforms.embedded.server import Recipe
 from drplatform.platforms.embedded.services import KIND, Process, Services
@@ -30,7 +30,9 @@ class DockerPlatform(EmbeddedPlatform):
     hindrances = network.HINDRANCES
 
     def __init__(self, clock: Clock, base: Path, environment: Mapping[str, str], wanted: frozenset[str], engine: Engine) -> None:
-        super().__init__(clock, base, PROGRAMS, environment, wanted)
+        super().__init__(
+            clock, base, PROGRAMS, environment, wanted - {links.LINKS}
+        )  # networks are left and joined: nothing stands before a server
         self._engine = engine
         self._networks: Networks | None = None
 

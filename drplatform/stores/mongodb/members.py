@@ -1,10 +1,11 @@
 """The members of a replica set: which is primary, which serves best, what history they hold.
 
-Knows `hello` and the replica set's id. Members are those of the endpoint's addresses; nothing is remembered between calls.
+Knows `hello` and the replica set's id. Members are those of the endpoint's addresses. Between calls only one thing
+is remembered: who did not answer is asked last, until it does. A machine that is gone says nothing, and whoever asks it first waits for that each time.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from drplatform.model import errors
@@ -27,6 +28,7 @@ class Members:
 
     endpoint: Endpoint
     clock: Clock
+    _silent: dict[Address, None] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def primary(self, within: float = SECONDS_TO_FIND) -> Wire:
         """A connection to the primary. Raises StoreError when none is found in time."""
@@ -56,11 +58,13 @@ class Members:
         return best[0] if best else None
 
     def _answering(self, timeout: float) -> Iterator[tuple[Wire, dict[str, Any]]]:
-        for address in self.endpoint.addresses:
+        for address in sorted(self.endpoint.addresses, key=self._silent.__contains__):
             try:
                 found = wires.dial(address, self.clock, self.endpoint.credentials, timeout)
             except wires.ConnectionLost:
+                self._silent[address] = None
                 continue
+            self._silent.pop(address, None)
             try:
                 hello = found.within(timeout).call("admin", {"hello": 1})
                 self._check(hello, address)
