@@ -60,7 +60,7 @@ def test_a_platform_without_names_is_refused_before_anything_is_touched(env):
     from drplatform.model import drill, errors
 
     offered = frozenset({"store:mongodb", "store:redis", "store:files", "provision", "regions"})
-    with pytest.raises(errors.PlanError, match="needs names .*, witness"):
+    with pytest.raises(errors.PlanError, match=r"needs names .*, witness"):
         drill.plan(SCENARIOS[0], env.policy, 1, offered)
 
 
