@@ -20,6 +20,7 @@ OF_PLATFORMS = {
     "regions": ports.MultiRegion,
     "pressure": powers.Pressurable,
     "vault-server": powers.Vaulted,
+    "pods": powers.Scheduled,
     "services": services.Serving,
 }
 OF_STORES = {

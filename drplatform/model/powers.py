@@ -117,6 +117,37 @@ class Vaulted(Protocol):
     def vault_server(self) -> Instance: ...
 
 
+@dataclass(frozen=True)
+class Pod:
+    """What a server runs in, where a scheduler places it. `uid` differs for each, also of one name; no `node`: not placed yet."""
+
+    uid: str
+    node: str
+
+
+@runtime_checkable
+class Scheduled(Protocol):
+    """A platform whose servers run in pods, which a scheduler places on nodes. A pod that is gone or told to end counts as none."""
+
+    def pods(self, region: str) -> Mapping[str, Pod]:
+        """By the name of the server."""
+
+    def delete_pods(self, region: str, servers: Sequence[str]) -> None:
+        """At once and without waiting; what they stored is lost. Others come in their place as soon as a node takes them."""
+
+    def evict_pods(self, region: str, servers: Sequence[str]) -> None:
+        """Ask for their eviction, as a drained node does; budgets may forbid it (StoreError)."""
+
+    def nodes(self, region: str) -> Mapping[str, bool]:
+        """The nodes of the region: whether each takes new pods."""
+
+    def cordon(self, nodes: Sequence[str]) -> None:
+        """They take no new pods, of anybody, until they are uncordoned."""
+
+    def uncordon(self, nodes: Sequence[str]) -> None:
+        """Those that this platform has cordoned; others stay as they are."""
+
+
 @runtime_checkable
 class NameServed(Protocol):
     """A platform whose public names come from a name server of its own that can be hurt."""

@@ -27,14 +27,13 @@ MARKS = "drplatform.marks"
 class World:
     """Enter it: everything runs, holds something, and is backed up."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, platform: ports.Platform | None = None) -> None:
         self.directory = directory
+        self._made = platform or EmbeddedPlatform.create(CLOCK, directory / "base", {}, os.environ, frozenset({drill.NAMES}))
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> "World":
-        self.platform = self._stack.enter_context(
-            EmbeddedPlatform.create(CLOCK, self.directory / "base", {}, os.environ, frozenset({drill.NAMES}))
-        )
+        self.platform = self._stack.enter_context(self._made)
         self.configuration = self.directory / "configuration"
         self.configuration.mkdir()
         described = ports.Endpoint("configuration", (), {"directory": str(self.configuration)})

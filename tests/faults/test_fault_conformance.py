@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import fault_world as worlds
@@ -282,8 +283,12 @@ def _indexes(collection) -> list[str]:
         return []
 
 
+ON_PODS = ("pod-killed", "node-drained", "node-lost")
+"""Have their cases in test_kubernetes_faults.py."""
+
+
 def test_every_fault_has_a_case():
-    assert set(CASES) == set(environment.fault_kinds())
+    assert {*CASES, *ON_PODS} == set(environment.fault_kinds())
 
 
 def made(kind: str, case: Case, world: World) -> ports.Fault:
@@ -295,7 +300,10 @@ def made(kind: str, case: Case, world: World) -> ports.Fault:
 
 @pytest.mark.parametrize("kind", CASES)
 def test_a_fault_is_captured_applied_confirmed_and_healed(world, tmp_path, kind):
-    case = CASES[kind]
+    conform(world, tmp_path, kind, CASES[kind])
+
+
+def conform(world: World, tmp_path: Path, kind: str, case: Case) -> None:
     world.settle()
     case.prepare(world)
     fault = made(kind, case, world)

@@ -15,9 +15,10 @@ import yaml
 from real_servers import CLOCK
 
 from drplatform.model import clock as clocks
-from drplatform.model import errors
+from drplatform.model import errors, powers
 from drplatform.model.ports import Address
 from drplatform.platforms.embedded import layout
+from drplatform.platforms.embedded.powers import ABSENT, RESOURCES
 from drplatform.platforms.kubernetes import Cluster, KubernetesPlatform, cluster, machine, manifests, remote
 
 TOKEN = "a-token"
@@ -137,16 +138,15 @@ def test_a_platform_elsewhere_than_in_tmp_has_a_disk_there():
 
 def test_what_only_processes_of_this_machine_can_do_is_not_offered(tmp_path):
     from drplatform.engine import capabilities
-    from drplatform.model import powers
 
     found = KubernetesPlatform(CLOCK, tmp_path, os.environ, frozenset(), Cluster("", "", os.environ), "servers", direct=True)
     server = remote.RemoteServer(PLACE, tmp_path, None, None, None, found._waits)
-    missing = (powers.Pausable, powers.Limited, powers.Traceable, powers.OnDisk, powers.Hinderable)
+    missing = (powers.OnDisk,)
     assert not [power.__name__ for power in missing if isinstance(server, power)]
     assert not isinstance(found, powers.Pressurable) and not isinstance(found, powers.Severable)
-    for power in ("killable", "erasable"):
+    for power in ("killable", "erasable", "pausable", "limited", "traceable", "hinderable"):
         assert isinstance(server, capabilities.OF_SERVERS[power])
-    for power in ("provision", "regions", "services"):
+    for power in ("provision", "regions", "services", "pods"):
         assert isinstance(found, capabilities.OF_PLATFORMS[power])
 
 
@@ -202,14 +202,19 @@ def say(gateway, at, token=TOKEN, **order):
 
 
 ECHO = """
-import socket, sys
-listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
-print("listening", flush=True)
-while True:
-    connection, _ = listener.accept()
-    while data := connection.recv(65536):
-        connection.sendall(data.upper())
-    connection.close()
+import socketserver, sys
+
+class Echo(socketserver.BaseRequestHandler):
+    def handle(self):
+        while data := self.request.recv(65536):
+            self.request.sendall(data.upper())
+
+class Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = daemon_threads = True
+
+with Server(("127.0.0.1", int(sys.argv[1])), Echo) as server:
+    print("listening", flush=True)
+    server.serve_forever()
 """
 
 
@@ -234,6 +239,88 @@ def test_a_process_is_started_watched_and_killed_through_the_gateway(pods, tmp_p
     clocks.wait_for(CLOCK, "its end", lambda: not say(gateway, at, do="alive", key="main"), within=30, every=0.05)
     assert not say(gateway, at, do="listens", key="main", address=f"127.0.0.1:{port}")
     assert not say(gateway, at, do="signal", key="main", number=int(signal.SIGKILL))
+
+
+def test_a_process_hangs_wakes_and_is_limited_as_the_kernel_of_its_pod_shows(pods, tmp_path):
+    gateway, at, port = pods("gateway"), pods("server"), free_port()
+    launched(gateway, at, tmp_path / "disk" / "redis-1", port)
+    found = remote.RemoteProcess(
+        "redis", tmp_path / "redis-1", tmp_path, lambda name, order: remote.ask(gateway, TOKEN, str(at), order), None, "main"
+    )
+    before = found.trace()
+    assert before["process"] == "running" and int(before["files"]) > 0 and before[powers.FILE_DESCRIPTORS].isdigit()
+    for number, word in ((signal.SIGSTOP, "paused"), (signal.SIGCONT, "running")):
+        found.signal(number)
+        clocks.wait_for(CLOCK, word, lambda w=word: found.trace()["process"] == w, within=30, every=0.05)
+    for value in (1000, 1):
+        assert found.limit(RESOURCES[powers.FILE_SIZE], value) and found.trace()[powers.FILE_SIZE] == str(value)
+    assert found.limit(RESOURCES[powers.FILE_SIZE], None)
+    assert found.trace()[powers.FILE_SIZE] == before[powers.FILE_SIZE] and found.trace()["started"] == before["started"]
+    found.signal(signal.SIGKILL)
+    clocks.wait_for(CLOCK, "its end", lambda: found.trace() == ABSENT, within=30, every=0.05)
+    assert not found.limit(RESOURCES[powers.FILE_SIZE], 1)
+
+
+@pytest.fixture
+def carried(pods, tmp_path):
+    """A server that echoes, in a pod: `connect(origin)` is a connection to it through a gateway, `order` tells its machine something."""
+    gateway, at, port = pods("gateway"), pods("server"), free_port()
+    launched(gateway, at, tmp_path / "disk" / "redis-1", port)
+    made = []
+
+    def connect(origin):
+        made.append(socket.create_connection((gateway.host, gateway.port), timeout=20))
+        for hop in (at, f"127.0.0.1:{port}"):
+            made[-1].sendall(json.dumps({"token": TOKEN, "to": str(hop), "from": origin}).encode() + b"\n")
+        return made[-1]
+
+    def order(do, **more):
+        return say(gateway, at, do=do, key="main", **{"sources": [], "seconds": 0.0, "one_way": False, **more})
+
+    yield connect, order
+    for one in made:
+        one.close()
+
+
+def echoes(connection, patience=20.0):
+    """What comes back: a word, nothing for the while, or None when the connection has ended."""
+    connection.settimeout(patience)
+    try:
+        connection.sendall(b"word")
+        return connection.recv(4) or None
+    except TimeoutError:
+        return b""
+    except OSError:
+        return None
+
+
+def test_the_network_to_a_server_is_cut_for_some_for_connections_that_are_there_and_for_new_ones(carried):
+    connect, order = carried
+    there, other = connect("clients"), connect("secondary")
+    assert echoes(there) == echoes(other) == b"WORD" and order("hindered") == ""
+    order("hinder", how="cut", sources=["clients"])
+    assert order("hindered") == "cut" and echoes(other) == b"WORD"
+    fresh = connect("clients")
+    assert echoes(there, 0.3) == echoes(fresh, 0.3) == b"", "nothing comes back, and nobody is told"
+    order("unhinder")
+    assert order("hindered") == "" and echoes(connect("clients")) == b"WORD"
+    for stuck in (there, fresh):
+        assert echoes(stuck) is None, "what was stuck is ended"
+    assert echoes(other) == b"WORD"
+
+
+def test_connections_to_a_server_are_reset_or_slow_or_lost_one_way(carried):
+    connect, order = carried
+    there = connect("clients")
+    assert echoes(there) == b"WORD"
+    order("hinder", how="slow", seconds=0.01)
+    assert echoes(there) == b"WORD"
+    order("hinder", how="cut", one_way=True)
+    assert echoes(there, 0.3) == b""
+    order("hinder", how="reset")
+    assert echoes(there) is None and echoes(connect("clients")) is None
+    order("unhinder")
+    assert echoes(connect("clients")) == b"WORD"
 
 
 def test_nobody_without_the_token_is_answered_and_a_pod_that_goes_is_away(pods):

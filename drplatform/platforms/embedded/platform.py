@@ -26,7 +26,7 @@ INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ")
 
 
 class GroupedPlatform:
-    """ports.Platform, Provisionable and MultiRegion; Named when it was wanted. Where its servers are, `_server` knows."""
+    """ports.Platform, Provisionable, MultiRegion and Vaulted; Named when it was wanted. Where its servers are, `_server` knows."""
 
     name = "embedded"
 
@@ -95,6 +95,11 @@ class GroupedPlatform:
     def vault(self) -> Endpoint:
         assert self._vault, "the platform was entered"
         return Endpoint(layout.FILES, (self._vault.address,), {"bucket": VAULT_BUCKET, "region": s3.AWS_REGION}, self._credentials())
+
+    @property
+    def vault_server(self) -> Server:
+        assert self._vault, "the platform was entered"
+        return self._vault
 
     # -- Provisionable ---------------------------------------------------------------------------------------------------------------
 
@@ -270,11 +275,6 @@ class GroupedPlatform:
 
 class EmbeddedPlatform(GroupedPlatform):
     """The one whose servers are processes of this machine. Make one with `create` (its own, for one run) or `by_hand.attach`."""
-
-    @property
-    def vault_server(self) -> Server:
-        assert self._vault, "the platform was entered"
-        return self._vault
 
     @property
     def name_server(self) -> Server | None:

@@ -12,10 +12,11 @@ from drplatform.model import errors
 from drplatform.model.powers import FILE_DESCRIPTORS, FILE_SIZE
 from drplatform.platforms.embedded.process import Pid, ServerProcess, Waits
 
-_RESOURCES = {FILE_SIZE: resource.RLIMIT_FSIZE, FILE_DESCRIPTORS: resource.RLIMIT_NOFILE}
+RESOURCES = {FILE_SIZE: resource.RLIMIT_FSIZE, FILE_DESCRIPTORS: resource.RLIMIT_NOFILE}
 _SHOWN = {"Max file size": FILE_SIZE, "Max open files": FILE_DESCRIPTORS}
 """As /proc/PID/limits calls them (proc(5))."""
 SECONDS_TO_HANG = 5.0
+ABSENT: Mapping[str, str] = {"process": "absent"}
 
 
 class Hurtable:
@@ -38,18 +39,15 @@ class Hurtable:
     def limit(self, resource_name: str, value: int | None) -> None:
         """Raises StoreError when it does not run."""
         for pid in (self._require(), *([self._door.pid] if self._door.pid else [])):
-            _, hard = resource.prlimit(pid.number, _RESOURCES[resource_name])
+            _, hard = resource.prlimit(pid.number, RESOURCES[resource_name])
             soft = hard if value is None else value
-            resource.prlimit(pid.number, _RESOURCES[resource_name], (soft, hard))
+            resource.prlimit(pid.number, RESOURCES[resource_name], (soft, hard))
 
     def trace(self) -> Mapping[str, str]:
         pid = self._process.pid
-        state = _state(pid) if pid and pid.alive() else ""
-        if not pid or not state:
-            return {"process": "absent"}
-        word = "paused" if state in "Tt" else "running"
-        shown = {"process": word, "pid": str(pid.number), "started": f"{pid.number}-{pid.started}"}
-        return {**shown, "files": str(_open_files(pid)), **_limits(pid)}
+        if not pid or not pid.alive():
+            return ABSENT
+        return shown(_text(pid, "stat"), _text(pid, "limits"), _open_files(pid))
 
     @property
     def disk(self) -> Path:
@@ -65,9 +63,18 @@ class Hurtable:
         return self._process.pid
 
 
-def _state(pid: Pid) -> str:
+def shown(stat: str, limits: str, files: int) -> Mapping[str, str]:
+    """What /proc/PID/stat and /proc/PID/limits (proc(5)) say of a process, in the words of `Traceable`; `files` is how many it has open."""
+    number, fields = stat.partition(" ")[0], stat.rpartition(")")[2].split()
+    if not fields:
+        return ABSENT
+    word = "paused" if fields[0] in "Tt" else "running"
+    return {"process": word, "pid": number, "started": f"{number}-{fields[19]}", "files": str(files), **_limits(limits)}
+
+
+def _text(pid: Pid, name: str) -> str:
     try:
-        return Path(f"/proc/{pid.number}/stat").read_text().rpartition(")")[2].split()[0]
+        return Path(f"/proc/{pid.number}/{name}").read_text()
     except OSError:
         return ""
 
@@ -79,9 +86,5 @@ def _open_files(pid: Pid) -> int:
         return 0
 
 
-def _limits(pid: Pid) -> dict[str, str]:
-    try:
-        lines = Path(f"/proc/{pid.number}/limits").read_text().splitlines()
-    except OSError:
-        return {}
-    return {short: line[len(long) :].split()[0] for line in lines for long, short in _SHOWN.items() if line.startswith(long)}
+def _limits(text: str) -> dict[str, str]:
+    return {short: line[len(long) :].split()[0] for line in text.splitlines() for long, short in _SHOWN.items() if line.startswith(long)}

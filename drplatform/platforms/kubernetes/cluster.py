@@ -64,6 +64,30 @@ class Cluster:
         """Nothing when it is not there. Does not wait for its end."""
         self.run("delete", *words, "--ignore-not-found", "--wait=false")
 
+    def remove_pod(self, namespace: str, name: str) -> None:
+        """At once, also when its node does not answer."""
+        self.delete("pod", name, "-n", namespace, "--grace-period=0", "--force")
+
+    def evict(self, namespace: str, pod: str) -> None:
+        """As `kubectl drain` does for each pod of a node. Nothing when there is none; raises StoreError when a budget forbids it."""
+        order = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": namespace}}
+        try:
+            self.run("create", "--raw", f"/api/v1/namespaces/{namespace}/pods/{pod}/eviction", "-f", "-", given=json.dumps(order))
+        except errors.StoreError as error:
+            if "not found" not in str(error).lower():
+                raise
+
+    def close_node(self, name: str, annotations: Mapping[str, str]) -> None:
+        """It takes no new pods."""
+        self._patch_node(name, {"metadata": {"annotations": annotations}, "spec": {"unschedulable": True}})
+
+    def open_node(self, name: str, annotation: str) -> None:
+        """It takes pods again, and the annotation goes. Nothing when the node is gone."""
+        self._patch_node(name, {"metadata": {"annotations": {annotation: None}}, "spec": {"unschedulable": None}})
+
+    def _patch_node(self, name: str, change: Document) -> None:
+        self.run("patch", "node", name, "--type=merge", "-p", json.dumps(change))
+
     def rendered(self, directory: Path) -> list[Document]:
         """The objects of a kustomization."""
         return [found for found in yaml.safe_load_all(self.run("kustomize", str(directory))) if found]

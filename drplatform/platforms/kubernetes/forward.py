@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from drplatform.model.powers import CLIENTS
 from drplatform.platforms.kubernetes.machine import Routes, Stream, dialled, joined
 
 FILE, SEEN, PORT = "forward.json", "forward.seen", "forward.port"
@@ -24,7 +25,7 @@ _LISTENS = re.compile(rb"Forwarding from (127\.0\.0\.1:\d+)")
 async def follow(directory: Path) -> None:
     """Set the routes of the file, again and again; SEEN then holds its number."""
     told = read(directory)
-    routes = Routes(told["token"], told.get("gateway", ""))
+    routes = Routes(told["token"], told.get("gateway", ""), origin=CLIENTS)
     if not routes.gateway:
         keeper = asyncio.ensure_future(keep(told["command"], routes, directory))
     number, returns = -1, dict[tuple[str, str], asyncio.Future[None]]()

@@ -12,11 +12,12 @@ import contextlib
 import hmac
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ CHUNK = 64 * 1024
 PREAMBLE_BYTES = 16 * 1024 * 1024
 SECONDS_TO_CONNECT = 2.0
 SECONDS_TO_END = 5.0
+CUT, RESET, SLOW = "cut", "reset", "slow"
+"""How connections are hindered, as `powers` calls it; this file imports nothing of the package."""
 PYTHON = "@python"
 """As a command's first word: the interpreter that this runs on."""
 Route = tuple[str, int, str]
@@ -33,7 +36,11 @@ Route = tuple[str, int, str]
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+Gate = Callable[[], Awaitable[None]]
+"""Waits before each piece that is passed on, and raises OSError when nothing may be passed on any more."""
+
+
+async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate: Gate | None = None) -> None:
     """One way, until it ends; then the other end is told that nothing more comes.
 
     What cannot be passed on any more is still read: a connection that is closed with bytes unread is reset, and a reset ends all of what
@@ -41,6 +48,8 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
     """
     with contextlib.suppress(OSError):
         while data := await reader.read(CHUNK):
+            if gate:
+                await gate()
             with contextlib.suppress(OSError):
                 writer.write(data)
                 await writer.drain()
@@ -48,9 +57,9 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
         writer.write_eof()
 
 
-async def joined(one: Stream, other: Stream) -> None:
-    """Both ways. When one way has ended, the other gets a while: a connection closed with bytes unread would be reset."""
-    ways = [asyncio.ensure_future(pump(one[0], other[1])), asyncio.ensure_future(pump(other[0], one[1]))]
+async def joined(one: Stream, other: Stream, to: Gate | None = None, back: Gate | None = None) -> None:
+    """Both ways, each through its gate. When one way has ended, the other gets a while: a connection closed with bytes unread would be reset."""
+    ways = [asyncio.ensure_future(pump(one[0], other[1], to)), asyncio.ensure_future(pump(other[0], one[1], back))]
     try:
         await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         await asyncio.wait(ways, timeout=SECONDS_TO_END)
@@ -69,8 +78,8 @@ async def dialled(address: str) -> Stream:
 class Routes:
     """Listeners at the addresses of servers elsewhere. `path` gives the preamble lines and the first address for a route."""
 
-    def __init__(self, token: str, gateway: str = "") -> None:
-        self._token, self.gateway = token, gateway
+    def __init__(self, token: str, gateway: str = "", origin: str = "") -> None:
+        self._token, self.gateway, self.origin = token, gateway, origin
         self._listeners: dict[tuple[str, int], asyncio.Server] = {}
         self._entries: dict[tuple[str, int], str] = {}
 
@@ -93,10 +102,61 @@ class Routes:
                 writer.close()
                 return
             for hop in hops:
-                found[1].write(json.dumps({"token": self._token, "to": hop}).encode() + b"\n")
+                found[1].write(json.dumps({"token": self._token, "to": hop, "from": self.origin}).encode() + b"\n")
             await joined((reader, writer), found)
 
         return carry
+
+
+class Hindrance:
+    """What happens to connections that are carried to the servers of this pod, by where they come from (see `powers.Hinderable`)."""
+
+    def __init__(self) -> None:
+        self.how, self._sources, self._seconds, self._one_way = "", frozenset[str](), 0.0, False
+        self._over = asyncio.Event()
+        self._carried: dict[Stream, str] = {}
+
+    def set(self, how: str, sources: frozenset[str], seconds: float, one_way: bool) -> None:
+        self.end()
+        self.how, self._sources, self._seconds, self._one_way = how, sources, seconds, one_way
+        if how == RESET:
+            self._abort()
+
+    def end(self) -> None:
+        """Nothing is hindered any more; connections that were stuck are ended, so that both ends notice."""
+        if self.how == CUT:
+            self._abort()
+        self.how = ""
+        self._over.set()
+        self._over = asyncio.Event()
+
+    async def carry(self, origin: str, one: Stream, address: str) -> None:
+        """From there to the server at the address, until it ends."""
+        if self.how == RESET and self._hits(origin):
+            one[1].transport.abort()
+            return
+        self._carried[one] = origin
+        try:
+            await joined(one, await dialled(address), lambda: self._gate(origin, True), lambda: self._gate(origin, False))
+        finally:
+            del self._carried[one]
+
+    async def _gate(self, origin: str, to_server: bool) -> None:
+        if not self.how or not self._hits(origin) or (self._one_way and not to_server):
+            return
+        if self.how == SLOW:
+            await asyncio.sleep(self._seconds)
+        elif self.how == CUT:
+            await self._over.wait()
+            raise ConnectionAbortedError("was cut")
+
+    def _hits(self, origin: str) -> bool:
+        return not self._sources or origin in self._sources
+
+    def _abort(self) -> None:
+        for stream, origin in self._carried.items():
+            if self._hits(origin):
+                stream[1].transport.abort()
 
 
 class Machine:
@@ -106,6 +166,7 @@ class Machine:
         self._token = token
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._routes = Routes(token)
+        self._hindrance = Hindrance()
         self._pod = os.environ.get("DRPLATFORM_POD", "")
         self._waiting: dict[str, asyncio.Queue[Stream]] = {}
 
@@ -115,7 +176,7 @@ class Machine:
             if not hmac.compare_digest(str(order.get("token", "")), self._token):
                 raise PermissionError("no such token")
             if "to" in order:
-                await joined((reader, writer), await dialled(order["to"]))
+                await self._hindrance.carry(str(order.get("from", "")), (reader, writer), order["to"])
                 return
             if order["do"] == "accept":
                 await self._accept(order["address"], (reader, writer))
@@ -154,8 +215,20 @@ class Machine:
     # -- what it can be told ---------------------------------------------------------------------------------------------------------
 
     async def do_routes(self, order: Mapping[str, Any]) -> bool:
+        self._routes.origin = str(order.get("origin", ""))
         await self._routes.set([(str(host), int(port), str(entry)) for host, port, entry in order["routes"]])
         return True
+
+    async def do_hinder(self, order: Mapping[str, Any]) -> bool:
+        self._hindrance.set(str(order["how"]), frozenset(order["sources"]), float(order["seconds"]), bool(order["one_way"]))
+        return True
+
+    async def do_unhinder(self, order: Mapping[str, Any]) -> bool:
+        self._hindrance.end()
+        return True
+
+    def do_hindered(self, order: Mapping[str, Any]) -> str:
+        return self._hindrance.how
 
     def do_launch(self, order: Mapping[str, Any]) -> int:
         """Write the files, make the directories, and start the process of this key anew; its process id."""
@@ -181,6 +254,21 @@ class Machine:
         if alive := self.do_alive(order):
             self._processes[order["key"]].send_signal(order["number"])
         return alive
+
+    def do_limit(self, order: Mapping[str, Any]) -> bool:
+        """Set a soft limit (setrlimit(2)) of the process of the key; no value: as high as it may be. False when there is no process."""
+        if alive := self.do_alive(order):
+            number = self._processes[order["key"]].pid
+            _, hard = resource.prlimit(number, order["resource"])
+            resource.prlimit(number, order["resource"], (hard if order["value"] is None else order["value"], hard))
+        return alive
+
+    def do_trace(self, order: Mapping[str, Any]) -> list[Any]:
+        """What the kernel shows of the process of the key: /proc/PID/stat, /proc/PID/limits, how many files it has open; nothing without one."""
+        if not self.do_alive(order):
+            return ["", "", 0]
+        at = Path(f"/proc/{self._processes[order['key']].pid}")
+        return [(at / "stat").read_text(), (at / "limits").read_text(), len(list((at / "fd").iterdir()))]
 
     async def do_listens(self, order: Mapping[str, Any]) -> bool:
         """Whether something here takes a connection at the address."""

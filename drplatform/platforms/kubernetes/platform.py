@@ -19,8 +19,9 @@ from drplatform.platforms.embedded.process import ServerProcess
 from drplatform.platforms.embedded.server import Recipe, Server
 from drplatform.platforms.embedded.services import Process, Services, free_place
 from drplatform.platforms.kubernetes import cluster as clusters
-from drplatform.platforms.kubernetes import forward, manifests, remote
+from drplatform.platforms.kubernetes import forward, manifests, placed, remote
 from drplatform.platforms.kubernetes.cluster import Cluster
+from drplatform.platforms.kubernetes.placed import Placed
 from drplatform.platforms.kubernetes.remote import RemoteServer
 
 PROGRAMS = binaries.Programs(Path("/usr/local/bin/mongod"), Path("/usr/local/bin/valkey-server"), Path("/usr/local/bin/weed"))
@@ -33,8 +34,8 @@ _NEVER = ("ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName")
 """Of a pod that will not run: its image was asked for, more than once where that may help, and cannot be had."""
 
 
-class KubernetesPlatform(GroupedPlatform):
-    """ports.Platform in a namespace of its own, which is gone when it is left. Make one with `open_cluster`."""
+class KubernetesPlatform(Placed, GroupedPlatform):
+    """ports.Platform, Scheduled, in a namespace of its own, which is gone when it is left. Make one with `open_cluster`."""
 
     name = "kubernetes"
 
@@ -78,6 +79,10 @@ class KubernetesPlatform(GroupedPlatform):
     def namespace(self) -> str:
         return f"drplatform-{self.id}"
 
+    @property
+    def owner(self) -> str:
+        return owner(self.directory)
+
     # -- its life --------------------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -104,6 +109,7 @@ class KubernetesPlatform(GroupedPlatform):
         assert self._lease, "only the owner closes"
         self._waits.closing.set()
         if self.id:
+            self.uncordon([name for names in self._nodes.values() for name in names])
             self._cluster.delete("namespace", self.namespace)
         self.id = self.id or self._lease.directory.name
         if self._forwarder:
@@ -152,9 +158,7 @@ class KubernetesPlatform(GroupedPlatform):
     def _delete_pod(self, name: str) -> None:
         """Another one comes in its place. The one that goes is noted, so that nobody takes it for the new one."""
         self._gone[name] = self._pod_id(name)
-        self._cluster.run(
-            "delete", "pod", f"{name}-0", "-n", self.namespace, "--grace-period=0", "--force", "--ignore-not-found", "--wait=false"
-        )
+        self._cluster.remove_pod(self.namespace, f"{name}-0")
 
     def _pod_id(self, name: str) -> str:
         listed = self._cluster.get("pods", "-n", self.namespace, "-l", f"{manifests.SERVER}={name}")["items"]
@@ -228,7 +232,12 @@ class KubernetesPlatform(GroupedPlatform):
         """Ask the machine of a server. Before anything is started there, it is told where the others are."""
         gateway = self._gateway()
         if order["do"] == "launch":
-            routes = {"do": "routes", "routes": self._routes(without=name), "unless": self._gone.get(name, "")}
+            routes = {
+                "do": "routes",
+                "routes": self._routes(without=name),
+                "origin": self._places[name].region,
+                "unless": self._gone.get(name, ""),
+            }
             remote.ask(gateway, self._token, self._entries[name], routes)
         return remote.ask(gateway, self._token, self._entries[name], {**order, "unless": self._gone.get(name, "")})
 
@@ -292,10 +301,17 @@ def owner(directory: Path) -> str:
 def sweep(base: Path, clock: Clock, cluster: Cluster) -> int:
     """Clear every platform whose owner died, and its namespace; only of this machine, below `base`. The number of platforms cleared."""
     cleared = lease.sweep(base, clock)
+
+    def is_gone(owner: str) -> bool:
+        node, _, place = owner.partition(":")
+        return node == machine_of.node() and Path(place).parent == base.absolute() and not Path(place).exists()
+
     left = []
+    for name, by in placed.cordoned(cluster).items():
+        if is_gone(by):
+            cluster.open_node(name, placed.CORDONED)
     for namespace in cluster.get("namespaces", "-l", f"{manifests.PLATFORM}=true")["items"]:
-        node, _, place = str((namespace["metadata"].get("annotations") or {}).get(manifests.OWNER, "")).partition(":")
-        gone = node == machine_of.node() and Path(place).parent == base.absolute() and not Path(place).exists()
+        gone = is_gone(str((namespace["metadata"].get("annotations") or {}).get(manifests.OWNER, "")))
         if gone and "deletionTimestamp" not in namespace["metadata"]:
             left.append(namespace["metadata"]["name"])
             cluster.delete("namespace", left[-1])

@@ -11,6 +11,7 @@ from typing import Any
 from drplatform.model import errors
 from drplatform.model.ports import Address
 from drplatform.platforms.embedded import layout
+from drplatform.platforms.embedded.powers import ABSENT, RESOURCES, shown
 from drplatform.platforms.embedded.process import LOG_TAIL_LINES, Pid, ServerProcess, Waits
 from drplatform.platforms.embedded.server import Recipe, Serving
 from drplatform.platforms.kubernetes import machine
@@ -101,6 +102,24 @@ class RemoteProcess(ServerProcess):
             return "no log"
         return " | ".join(line.strip()[:300] for line in lines[-LOG_TAIL_LINES:]) or "an empty log"
 
+    def order(self, do: str, **more: Any) -> Any:
+        """What the machine answers; None when it is away."""
+        try:
+            return self._say(do, **more)
+        except Away:
+            return None
+
+    def limit(self, number: int, value: int | None) -> bool:
+        """Whether there is a process to limit."""
+        return bool(self._say("limit", resource=number, value=value))
+
+    def trace(self) -> Mapping[str, str]:
+        try:
+            stat, limits, files = self._say("trace")
+        except Away:
+            return ABSENT
+        return shown(str(stat), str(limits), int(files))
+
     def bytes(self, directory: Path) -> int:
         try:
             return int(self._say("bytes", directory=str(directory)))
@@ -121,6 +140,39 @@ class RemoteServer(Serving):
         self._main.pid, self._beside.pid = self._process.pid, self._door.pid
         self._process, self._door = self._main, self._beside
         self._delete = delete
+
+    # -- Pausable, Limited, Traceable: by the machine in its pod ---------------------------------------------------------------------
+
+    def hang(self) -> None:
+        self._beside.signal(signal.SIGSTOP)
+        self._main.signal(signal.SIGSTOP)
+        self._waits.until(f"{self.name} to hang", lambda: self.trace()["process"] != "running", within=SECONDS_TO_ANSWER)
+
+    def wake(self) -> None:
+        self._main.signal(signal.SIGCONT)
+        self._beside.signal(signal.SIGCONT)
+
+    def limit(self, resource_name: str, value: int | None) -> None:
+        if not self._main.limit(RESOURCES[resource_name], value):
+            raise errors.StoreError(f"{self.name} does not run, so nothing of it can be limited; start it first.")
+        self._beside.limit(RESOURCES[resource_name], value)
+
+    def trace(self) -> Mapping[str, str]:
+        return self._main.trace()
+
+    # -- Hinderable: by what carries connections to it in its pod; it does not notice otherwise --------------------------------------
+
+    def hinder(self, how: str, sources: Sequence[str], seconds: float = 0.0, one_way: bool = False) -> None:
+        if not self._main.alive():
+            raise errors.StoreError(f"{self.name} does not run, so nothing of its network can be hindered; start it first.")
+        self._main.order("hinder", how=how, sources=list(sources), seconds=seconds, one_way=one_way)
+
+    def unhinder(self) -> None:
+        """A pod that came meanwhile hinders nothing."""
+        self._main.order("unhinder")
+
+    def hindered(self) -> str:
+        return str(self._main.order("hindered") or "")
 
     def running(self) -> bool:
         return self._main.alive() and self._main.listens(self.listens_at)
