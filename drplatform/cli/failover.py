@@ -55,7 +55,7 @@ def switchover(platform_id: str | None, yes: bool, region: str) -> int:
     """The region takes over as planned, without losing an acknowledged write."""
     env = Environment.open(options.settings())
     if not yes:
-        click.confirm(f"Hand all stores over to the {region} region?", abort=True)
+        options.agree(f"Hand all stores over to the {region} region?")
     with env.moving(platform_id, progress.Progress()) as moving:
         moving.switch_over(region)
     click.echo(f"The {region} region serves.")
@@ -70,7 +70,7 @@ def rejoin(platform_id: str | None, yes: bool, region: str) -> int:
     """A region that was lost comes back as a follower; what it alone had is saved to the vault first, then its disks are given up."""
     env = Environment.open(options.settings())
     if not yes:
-        click.confirm(f"Save what the {region} region alone has, and empty it?", abort=True)
+        options.agree(f"Save what the {region} region alone has, and empty it?")
     with env.moving(platform_id, progress.Progress()) as moving:
         moving.rejoin(region)
     click.echo(f"The {region} region follows.")

@@ -69,7 +69,7 @@ def restore(
             what = f"objects {', '.join(keys)}" if keys else f"objects that begin with {prefix}" if prefix else "everything"
             gone = ", and delete what it does not hold" if delete else ""
             question = f"Bring {what} in {store} {lease.identity} back to backup {chain.backups[-1].id}{gone}?"
-            click.confirm(question, abort=True)
+            options.agree(question)
         with env.recorded("restore", store=store, target=lease.identity, backup=chain.backups[-1].id) as result:
             done = backups.reconcile(chain, target, repository, opener, lease, choice)
             result.update(reached=str(done.reached), written=done.written, deleted=done.deleted, refused=len(done.refused))

@@ -44,7 +44,7 @@ def release(backup_id: str, yes: bool, where: Where) -> int:
     env.require_log()
     repository = env.vault(where).repository
     if not yes:
-        click.confirm(f"Release the hold on {backup_id} in {repository.describe()}?", abort=True)
+        options.agree(f"Release the hold on {backup_id} in {repository.describe()}?")
     with env.recorded("release of a hold", backup=backup_id):
         store.release(repository, backup_id)
     click.echo(f"{backup_id} is no longer held.")

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from drplatform.environment import Settings
+from drplatform.model import errors
 
 PATH = click.Path(path_type=Path)
 
@@ -18,6 +19,17 @@ def told(as_json: bool, document: Mapping[str, Any], *lines: str) -> None:
     """Print the document as JSON, or the lines for people."""
     for line in [json.dumps(document, indent=2)] if as_json else lines:
         click.echo(line)
+
+
+def agree(question: str) -> None:
+    """Ask before destructive work. Raises NothingTouched unless somebody says yes; an end of input is no yes."""
+    try:
+        agreed = click.confirm(question)
+    except click.Abort:
+        click.echo()
+        agreed = False
+    if not agreed:
+        raise errors.NothingTouched("Nobody agreed, so nothing was changed; answer yes, or give --yes.")
 
 
 def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:

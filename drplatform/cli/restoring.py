@@ -70,7 +70,8 @@ def restore(
         lease = backups.Lease(store, target.identity())
         backups.check_target(target, lease, resume, choice)
         if not yes:
-            click.confirm(f"Restore {choice or 'everything'} of backup {chosen.base.id} into {store} {lease.identity}?", abort=True)
+            when = f" as of {to}" if to else ""
+            options.agree(f"Restore {choice or 'everything'} of backup {chosen.base.id}{when} into {store} {lease.identity}?")
         with env.recorded("restore", store=store, target=lease.identity, backup=chosen.base.id) as result:
             size = sum(m.stored_bytes for m in chosen.backups)
             with progress.Bytes(f"Restoring {store}", 2 * size, env.clock) as meter:  # each chunk is checked first, then loaded

@@ -38,7 +38,7 @@ def prune(holds: tuple[str, ...], yes: bool, dry_run: bool, as_json: bool, where
         _show(plan, rubbish, dry_run)
     if not dry_run and (plan.delete or rubbish.keys):
         if not yes:
-            click.confirm(f"Delete {len(plan.delete)} backups ({plan.bytes:,} bytes) from {repository.describe()}?", abort=True)
+            options.agree(f"Delete {len(plan.delete)} backups ({plan.bytes:,} bytes) from {repository.describe()}?")
         with env.recorded("prune", backups=[m.id for m in plan.delete], garbage=len(rubbish.keys)):
             pruning.apply(plan, repository, lambda m: click.echo(f"deleted {m.id}", err=as_json), held)
             pruning.collect(rubbish, repository)
@@ -65,7 +65,7 @@ def undelete(yes: bool, as_json: bool, where: Where) -> int:
     if not isinstance(repository, ports.Undeletes):
         raise errors.SettingsError(f"{repository.describe()} keeps nothing that was deleted; only a bucket with versions does.")
     if not yes:
-        click.confirm(f"Bring back all that was deleted from {repository.describe()} and is still kept?", abort=True)
+        options.agree(f"Bring back all that was deleted from {repository.describe()} and is still kept?")
     before = {m.id for m in backups.Catalogue(repository).read().manifests}
     with env.recorded("undelete") as result:
         shown = repository.undelete("")
