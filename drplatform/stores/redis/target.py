@@ -47,17 +47,30 @@ def _refuse_unwritable(admin: Wire) -> None:
 
 
 def _refuse_powerless(admin: Wire) -> None:
-    """Half a restore is worse than none: what the account must be able to do is asked before (from version 7 on)."""
-    try:
-        user = admin.call("ACL", "WHOAMI")
-        answers = admin.pipeline([("ACL", "DRYRUN", user, *command) for command in (("REPLICAOF", "NO", "ONE"), ("BGSAVE",))])
-    except ErrorReply as error:
-        if error.code == "ERR":
-            return
-        raise
-    for answer in answers:
-        if isinstance(answer, bytes) and answer != b"OK":
-            raise errors.TargetRefused(f"The account of the target may not restore: {answer.decode()} Grant it, or use another one.")
+    """Half a restore is worse than none: what the account must be able to do is asked before."""
+    for said in _refusals(admin):
+        raise errors.TargetRefused(f"The account of the target may not restore: {said} Grant it, or use another one.")
+
+
+def _refusals(admin: Wire) -> list[str]:
+    """What the server says to the commands of a restore that the account may not give."""
+    user = admin.call("ACL", "WHOAMI")
+    answers = admin.pipeline([("ACL", "DRYRUN", user, *command) for command in (("REPLICAOF", "NO", "ONE"), ("BGSAVE",))])
+    if any(isinstance(answer, ErrorReply) for answer in answers):
+        return _refusals_by_trial(admin)
+    return [answer.decode() for answer in answers if answer != b"OK"]
+
+
+def _refusals_by_trial(admin: Wire) -> list[str]:
+    """For servers before version 7, which have no dry run: commands that change nothing on a primary, or cannot be meant."""
+    said = []
+    for command in (("REPLICAOF", "NO", "ONE"), ("BGSAVE", "NOTHING")):
+        try:
+            admin.call(*command)
+        except ErrorReply as error:
+            if error.code == "NOPERM":
+                said.append(f"{error}.")
+    return said
 
 
 def _refuse_live(admin: Wire, clock: Clock) -> None:
