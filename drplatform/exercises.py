@@ -17,7 +17,7 @@ from drplatform.environment import Environment
 from drplatform.model import compliance, errors, gate, history, instructions, ports
 from drplatform.model import coverage as matrices
 from drplatform.platforms.memory import MemoryPlatform
-from drplatform.reports import allure_html, wording
+from drplatform.reports import allure_html
 from drplatform.repositories.memory import MemoryRepository
 
 
@@ -157,8 +157,8 @@ def gate_items(env: Environment, assessment: compliance.Assessment, newest: int)
     ]
 
 
-def targets_beside_worst(env: Environment) -> list[str]:
-    """For a review of the targets: each, and the worst that any drill under today's policy measured, by platform."""
+def targets_beside_worst(env: Environment) -> list[dict[str, Any]]:
+    """For a review of the targets: each (seconds), and by platform the worst that any drill under today's policy measured."""
     worst: dict[tuple[str, str], dict[str, float]] = {}
     for record in history.evidence(env.verified_log()):
         for m in record["measurements"] if record["policy"]["hash"] == env.policy.hash else ():
@@ -166,14 +166,10 @@ def targets_beside_worst(env: Environment) -> list[str]:
                 of = worst.setdefault((m["name"], m["subject"]), {})
                 of[record["platform"]] = max(m["upper"], of.get(record["platform"], 0.0))
     return [
-        f"{name.upper()} {store:13} target below {wording.duration(target(store)):6} worst measured: {_by_platform(worst.get((name, store), {}))}"
+        {"name": name, "store": store, "target": target(store), "worst": worst.get((name, store), {})}
         for name, target in (("rto", env.policy.rto), ("rpo", env.policy.rpo))
         for store in env.policy.stores
     ]
-
-
-def _by_platform(worst: Mapping[str, float]) -> str:
-    return ", ".join(f"{wording.duration(seconds)} on {platform}" for platform, seconds in sorted(worst.items())) or "nothing"
 
 
 REPORTED = "compliance report"

@@ -1,8 +1,10 @@
 """`drplatform compliance` and `gate`: what the evidence says of the strategy, for auditors and for CI."""
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,7 +15,7 @@ from drplatform.model import deficiency, errors, oversight, strategy, trials
 from drplatform.model import gate as gates
 from drplatform.model.compliance import Assessment, Status
 from drplatform.model.gate import Level
-from drplatform.reports import compliance, documents
+from drplatform.reports import compliance, documents, wording
 from drplatform.reports import gate as reports
 
 LEVEL_COLOURS = {Level.PASSED: "green", Level.DOUBT: "yellow", Level.FAILED: "red"}
@@ -120,8 +122,9 @@ def sign_off(drill: str, who: str, statement: str) -> int:
 @group.command()
 @click.option("--who", help="Who has reviewed it.")
 @click.option("--statement", help="What was concluded.")
+@options.AS_JSON
 @options.settings_options
-def review(who: str | None, statement: str | None, **told: object) -> int:
+def review(who: str | None, statement: str | None, as_json: bool, **told: object) -> int:
     """Show what a regular review looks at, and sign that it was held: targets beside the worst that was measured, clauses, deficiencies.
 
     A review counts for a quarter, and for the policy of its day: when services are added or targets change, hold another.
@@ -134,18 +137,27 @@ def review(who: str | None, statement: str | None, **told: object) -> int:
         raise click.UsageError("A review that was held has both: --who NAME and --statement TEXT.")
     env = Environment.open(options.settings(**told))
     assessment = env.assessment()
-    for line in exercises.targets_beside_worst(env):
-        click.echo(line)
-    for status in Status:
-        click.echo(f"{sum(f.status is status for f in assessment.findings):3} clauses {status.value}")
-    for found in assessment.deficiencies:
-        if not found.closed:
-            click.echo(f"Drill {found.drill} failed: {found.state(assessment.at.date())}. {found.finding}")
+    targets = exercises.targets_beside_worst(env)
+    clauses = {s.value: sum(f.status is s for f in assessment.findings) for s in Status}
+    deficiencies = [
+        f"Drill {d.drill} failed: {d.state(assessment.at.date())}. {d.finding}" for d in assessment.deficiencies if not d.closed
+    ]
     if who and statement:
-        counts = {s.value: sum(f.status is s for f in assessment.findings) for s in Status}
-        env.record_operation(oversight.COMPLIANCE, signed_by=who, statement=statement, policy=env.policy.hash, clauses=counts)
-        click.echo(f"Reviewed by {who}.")
+        env.record_operation(oversight.COMPLIANCE, signed_by=who, statement=statement, policy=env.policy.hash, clauses=clauses)
+    options.told(
+        as_json,
+        {"targets": targets, "clauses": clauses, "deficiencies": deficiencies, "signed_by": who},
+        *map(_beside_worst, targets),
+        *(f"{count:3} clauses {status}" for status, count in clauses.items()),
+        *deficiencies,
+        *([f"Reviewed by {who}."] if who else []),
+    )
     return 0
+
+
+def _beside_worst(row: Mapping[str, Any]) -> str:
+    worst = ", ".join(f"{wording.duration(seconds)} on {platform}" for platform, seconds in sorted(row["worst"].items())) or "nothing"
+    return f"{row['name'].upper()} {row['store']:13} target below {wording.duration(row['target']):6} worst measured: {worst}"
 
 
 @click.command()

@@ -47,6 +47,7 @@ def test_whatever_tells_more_than_one_thing_tells_it_as_json_too():
         (["evidence", "keep", "--repository", "vault"], "records"),
         (["coverage"], None),
         (["gate"], "items"),
+        (["compliance", "review"], "targets"),
         (["backups", "list", "--repository", "vault"], "backups"),
         (["backups", "verify", "--all", "--repository", "vault"], "backups"),
         (["backups", "prune", "--dry-run", "--repository", "vault"], "stays"),
