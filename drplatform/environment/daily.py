@@ -12,7 +12,7 @@ from drplatform.engine import backups, monitor, schedule
 from drplatform.engine.alerting import Alerting
 from drplatform.engine.backups import holds, pruning
 from drplatform.environment import edges, expiries
-from drplatform.environment.places import Places, Vault, Where, secret
+from drplatform.environment.places import Places, Vault, Where
 from drplatform.model import config, errors, ports, retention
 from drplatform.model.backup import BackupKind
 from drplatform.reports import metrics
@@ -94,7 +94,7 @@ class Daily(Places):
     def _alert_ways(self, configured: config.Config, where: Where) -> list[ports.Alerts]:
         found = []
         for way in configured.alerts:
-            told = {name: secret(ref, where) for name, ref in way.secrets.items()}
+            told = {name: self.secret(ref, where) for name, ref in way.secrets.items()}
             options = {name: str(where.beside(value)) if name == "file" else value for name, value in way.options.items()}
             found.append(importlib.import_module(f"drplatform.alerts.{way.kind}").connect(options, told, self.clock))
         return found

@@ -16,6 +16,7 @@ from drplatform.environment.platforms import Platforms
 from drplatform.environment.settings import load_policy
 from drplatform.model import config, errors, ports
 from drplatform.model.secret import Secret
+from drplatform.stores import kubernetes
 
 PATH_OPTIONS = ("directory", "kubeconfig", "tls_ca", "tls_certificate", "tls_key")
 """Options of endpoints that are paths."""
@@ -89,7 +90,7 @@ class Places(Platforms):
         named |= {f"alerts.{way.kind}.{name}": ref for way in configured.alerts for name, ref in way.secrets.items()}
         for path, ref in named.items():
             try:
-                secret(ref, where)
+                self.secret(ref, where)
             except errors.SettingsError as error:
                 yield f"{path}: {error}"
 
@@ -121,7 +122,7 @@ class Places(Platforms):
             return self.attached(where.platform_id).vault()
         if isinstance(configured.repository, str):
             return where.beside(configured.repository)
-        return _endpoint(configured.repository, where)
+        return self._reached(configured.repository, where)
 
     @contextmanager
     def replicas(self, where: Where) -> Iterator[dict[str, Replica]]:
@@ -139,7 +140,7 @@ class Places(Platforms):
     def _replicas(self, configured: config.Config, where: Where) -> dict[str, Replica]:
         return {
             name: Replica(
-                edges.connect(_endpoint(place, where), self.clock), str(configured.stores[name].addresses[0]), str(place.addresses[0])
+                edges.connect(self._reached(place, where), self.clock), str(configured.stores[name].addresses[0]), str(place.addresses[0])
             )
             for name, place in configured.replicas.items()
         }
@@ -162,24 +163,26 @@ class Places(Platforms):
                 one.close()
 
     def _configured_stores(self, configured: config.Config, where: Where) -> dict[str, ports.DataStore]:
-        return {name: edges.connect(_endpoint(place, where), self.clock) for name, place in configured.stores.items()}
+        return {name: edges.connect(self._reached(place, where), self.clock) for name, place in configured.stores.items()}
 
+    def _reached(self, place: config.Place, where: Where) -> ports.Endpoint:
+        """Raises SettingsError when a secret is not where the configuration says."""
+        credentials = ports.Credentials(place.user, self.secret(place.password, where)) if place.password else None
+        paths = {name: str(where.beside(value)) for name, value in place.options.items() if name in PATH_OPTIONS}
+        return ports.Endpoint(place.kind, place.addresses, {**place.options, **paths}, credentials)
 
-def _endpoint(place: config.Place, where: Where) -> ports.Endpoint:
-    """Raises SettingsError when a secret is not where the configuration says."""
-    credentials = ports.Credentials(place.user, secret(place.password, where)) if place.password else None
-    paths = {name: str(where.beside(value)) for name, value in place.options.items() if name in PATH_OPTIONS}
-    return ports.Endpoint(place.kind, place.addresses, {**place.options, **paths}, credentials)
-
-
-def secret(named: config.SecretRef, where: Where) -> Secret:
-    if named.source == "env":
-        if not os.environ.get(named.name):
-            raise errors.SettingsError(f"The variable {named.name}, which should hold a password, is not set.")
-        return Secret(os.environ[named.name])
-    try:
-        return Secret(where.beside(named.name).read_text().rstrip("\n"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise errors.SettingsError(
-            f"The file {named.name}, which should hold a password, cannot be read ({type(error).__name__})."
-        ) from None
+    def secret(self, named: config.SecretRef, where: Where) -> Secret:
+        """Of a cluster: the one that DRPLATFORM_KUBECONFIG and DRPLATFORM_CONTEXT name, else the pod's. Raises SettingsError."""
+        if named.source == "kubernetes":
+            kubeconfig = str(self.settings.kubeconfig) if self.settings.kubeconfig else ""
+            return kubernetes.secret(kubeconfig, self.settings.context, named.name, self.clock)
+        if named.source == "env":
+            if not os.environ.get(named.name):
+                raise errors.SettingsError(f"The variable {named.name}, which should hold a password, is not set.")
+            return Secret(os.environ[named.name])
+        try:
+            return Secret(where.beside(named.name).read_text().rstrip("\n"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise errors.SettingsError(
+                f"The file {named.name}, which should hold a password, cannot be read ({type(error).__name__})."
+            ) from None

@@ -1,6 +1,6 @@
 """The configuration of backup jobs: which stores there are, where backups go, to whom they are encrypted.
 
-Holds no secret: a password is named by the environment variable or the file that holds it. Parsed strictly; knows nothing of files.
+Holds no secret: a password is named by what holds it: an environment variable, a file, a secret of a cluster. Parsed strictly; knows nothing of files.
 """
 
 import re
@@ -29,12 +29,15 @@ OPTIONS = {
 
 REPLICAS = frozenset({"files"})
 """The kinds of stores that are replicated by us; the others replicate by themselves."""
+SECRET_SOURCES = {"env", "file", "kubernetes"}
+CLUSTER_SECRET = r"[^/\s]+/[^/\s]+/[^/\s]+"
+"""NAMESPACE/NAME/KEY of a Kubernetes secret."""
 ROOT = {"stores", "repository", "replicas", "recipients", "identity", "policy", "alerts", "capacity"}
 
 
 @dataclass(frozen=True)
 class SecretRef:
-    """Where a secret is: in an environment variable (`env`) or in a file."""
+    """Where a secret is: in an environment variable (`env`), a `file`, or a secret of a cluster (`kubernetes`: NAMESPACE/NAME/KEY)."""
 
     source: str
     name: str
@@ -176,12 +179,16 @@ def _addresses(reader: Reader, value: object, path: str) -> tuple[Address, ...]:
 def _secret(reader: Reader, value: object, path: str) -> SecretRef | None:
     if not isinstance(value, Mapping):
         reader.problems.append(
-            f"{path}: name where the secret is, as {{env: VARIABLE}} or {{file: PATH}}; no secret belongs into this file"
+            f"{path}: name where the secret is, as {{env: VARIABLE}}, {{file: PATH}} or {{kubernetes: NAMESPACE/NAME/KEY}}; "
+            "no secret belongs into this file"
         )
         return None
-    root = reader.mapping(value, path, {"env", "file"})
+    root = reader.mapping(value, path, SECRET_SOURCES)
     if len(root) != 1:
-        reader.problems.append(f"{path}: say either env or file")
+        reader.problems.append(f"{path}: say one of env, file and kubernetes")
         return None
     source = next(iter(root))
-    return SecretRef(source, reader.text(root, source, path))
+    name = reader.text(root, source, path)
+    if source == "kubernetes" and not re.fullmatch(CLUSTER_SECRET, name):
+        reader.problems.append(f"{path}.kubernetes: expected NAMESPACE/NAME/KEY, not {name!r}")
+    return SecretRef(source, name)

@@ -2,13 +2,18 @@
 
 from typing import Any
 
-from drplatform.model.config import ALERT_WAYS, OPTIONS, REPLICAS
+from drplatform.model.config import ALERT_WAYS, CLUSTER_SECRET, OPTIONS, REPLICAS
 
+_SOURCES: dict[str, dict[str, Any]] = {
+    "env": {"type": "string", "minLength": 1},
+    "file": {"type": "string", "minLength": 1},
+    "kubernetes": {"description": "NAMESPACE/NAME/KEY", "type": "string", "pattern": f"^{CLUSTER_SECRET}$"},
+}
 _SECRET = {
     "description": "Where the secret is; never the secret itself.",
     "oneOf": [
-        {"type": "object", "additionalProperties": False, "required": [source], "properties": {source: {"type": "string", "minLength": 1}}}
-        for source in ("env", "file")
+        {"type": "object", "additionalProperties": False, "required": [source], "properties": {source: form}}
+        for source, form in _SOURCES.items()
     ],
 }
 _TEXT = {"type": ["string", "boolean", "number"]}

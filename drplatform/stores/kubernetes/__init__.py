@@ -1,6 +1,6 @@
 """The configuration of a Kubernetes cluster, through its API server: manifests, config maps and secrets.
 
-The outside uses `connect`. Options of the endpoint: `kubeconfig` and `context` (neither: the pod's own service account), `namespaces`, `kinds`
+The outside uses `connect`, and `secret` for settings that name one. Options of the endpoint: `kubeconfig` and `context` (neither: the pod's own service account), `namespaces`, `kinds`
 and `labels` choose what is backed up (see `Selection`), `map` (old=new) brings it into other namespaces.
 
 Backed up is what people made: every object that discovery finds, custom ones and their definitions too, without what the cluster adds by
@@ -13,7 +13,10 @@ A dump has a part of its own for secrets, so that they can be encrypted to recip
 
 from drplatform.model.clock import Clock
 from drplatform.model.ports import Endpoint
+from drplatform.stores.kubernetes.reference import secret
 from drplatform.stores.kubernetes.store import KubernetesStore
+
+__all__ = ["connect", "secret"]
 
 
 def connect(endpoint: Endpoint, clock: Clock) -> KubernetesStore:
