@@ -253,6 +253,7 @@ def _container(job: Job, image: str) -> Document:
     return {
         "name": "drplatform",
         "image": image,
+        "imagePullPolicy": "IfNotPresent",  # one that was brought onto the nodes is used; by default :latest is always pulled
         "command": list(command_line(job, f"{CONFIG_DIRECTORY}/drplatform.yaml")),
         "env": [
             {"name": "DRPLATFORM_STATE", "value": STATE_DIRECTORY},

@@ -166,6 +166,7 @@ def test_pods_are_of_least_privilege(jobs):
             "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}
         }  # fmt: skip
         assert container["image"] == "registry.example/drplatform:1"
+        assert container["imagePullPolicy"] == "IfNotPresent", "an image that was brought onto the nodes is used, whatever its tag"
         assert container["command"][0] == "drplatform" and parsed(container["command"][1:])
         mounts = {m["name"] for m in container["volumeMounts"]}
         assert mounts == {v["name"] for v in one["volumes"]}

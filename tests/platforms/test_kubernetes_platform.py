@@ -261,6 +261,14 @@ def test_a_process_hangs_wakes_and_is_limited_as_the_kernel_of_its_pod_shows(pod
     assert not found.limit(RESOURCES[powers.FILE_SIZE], 1)
 
 
+def test_a_file_that_cannot_grow_is_an_error_of_the_write_and_not_the_end_of_the_server(pods, tmp_path):
+    gateway, at = pods("gateway"), pods("server")
+    order = {"directory": str(tmp_path / "disk"), "directories": [], "files": {}, "environment": {}}
+    number = say(gateway, at, do="launch", key="main", command=["sleep", "60"], **order)
+    shown = dict(line.split(":", 1) for line in Path(f"/proc/{number}/status").read_text().splitlines())
+    assert int(shown["SigIgn"], 16) & (1 << (signal.SIGXFSZ - 1))
+
+
 @pytest.fixture
 def carried(pods, tmp_path):
     """A server that echoes, in a pod: `connect(origin)` is a connection to it through a gateway, `order` tells its machine something."""

@@ -242,7 +242,13 @@ class Machine:
         command[0] = command[0] if Path(command[0]).is_file() else shutil.which(Path(command[0]).name) or command[0]
         with self._log(order["key"]).open("wb") as log:
             self._processes[order["key"]] = subprocess.Popen(
-                command, cwd=directory, env={**os.environ, **order["environment"]}, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                command,
+                cwd=directory,
+                env={**os.environ, **order["environment"]},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                restore_signals=False,  # a file that cannot grow is then an error of the write, as on a full disk, and no SIGXFSZ
             )
         return self._processes[order["key"]].pid
 
