@@ -41,6 +41,8 @@ CHOSEN_VOLUME = frozenset(
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 JOB_LABELS = ("controller-uid", "job-name", "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name")
 DEFAULT_TOLERATIONS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+PLACE_LABELS = ("topology.kubernetes.io/region", "topology.kubernetes.io/zone")
+"""Of a pod: from Kubernetes 1.35 on they are its node's, and what somebody wrote there is overwritten (admission plug-in PodTopologyLabels)."""
 TOKEN_VOLUME = "kube-api-access-"
 _OWN_DOMAINS = ("kubernetes.io", "k8s.io")
 
@@ -145,6 +147,8 @@ def _job(found: Document) -> None:
 def _pod(found: Document) -> None:
     """Without what scheduling and admission add."""
     spec = found.get("spec", {})
+    for name in PLACE_LABELS:
+        (found["metadata"].get("labels") or {}).pop(name, None)
     for name in ("nodeName", "priority"):
         spec.pop(name, None)
     spec["tolerations"] = [t for t in spec.get("tolerations") or [] if not _is_default_toleration(t)]

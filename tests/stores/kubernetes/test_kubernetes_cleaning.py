@@ -118,7 +118,7 @@ def test_a_job_can_be_made_again_and_one_that_has_ended_is_not():
 POD = """
 apiVersion: v1
 kind: Pod
-metadata: {name: shell, namespace: shop}
+metadata: {name: shell, namespace: shop, labels: {topology.kubernetes.io/region: r1, topology.kubernetes.io/zone: a, keep: me}}
 spec:
   nodeName: worker-2
   priority: 0
@@ -135,7 +135,9 @@ status: {phase: %s}
 
 
 def test_a_pod_loses_what_scheduling_and_admission_gave_it():
-    spec = clean(live(POD % "Running")).document["spec"]
+    document = clean(live(POD % "Running")).document
+    spec, labels = document["spec"], document["metadata"]["labels"]
+    assert labels == {"keep": "me"}, "a restored pod may come to a node in another region"
     assert spec == {"tolerations": [{"key": "mine", "operator": "Exists"}], "containers": [{"name": "c", "image": "busybox"}]}
     assert selection.made_by_cluster(live(POD % "Succeeded"))
 
