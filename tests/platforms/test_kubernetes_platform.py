@@ -1,6 +1,7 @@
 """The parts of the Kubernetes platform that need no cluster: which nodes are a region, what is applied, and what runs in pods."""
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -179,7 +180,8 @@ def processes():
 
 @pytest.fixture
 def pods(processes, tmp_path):
-    """Starts what runs in a pod; where it is entered."""
+    """Starts what runs in a pod; where it is entered. What it has launched ends with the test, as it does with a pod."""
+    entries = []
 
     def start(name):
         at = Address("127.0.0.1", free_port())
@@ -192,9 +194,13 @@ def pods(processes, tmp_path):
         }
         processes(sys.executable, machine.__file__, TMPDIR=str(tmp_path / name), **environment)
         clocks.wait_for(CLOCK, name, lambda: say(at, at, do="alive", key="x") is False, within=30, every=0.05, ignoring=(remote.Away,))
+        entries.append(at)
         return at
 
-    return start
+    yield start
+    for at in entries:
+        with contextlib.suppress(errors.StoreError):
+            say(at, at, do="signal", key="main", number=int(signal.SIGKILL))
 
 
 def say(gateway, at, token=TOKEN, **order):
