@@ -57,11 +57,24 @@ class AuditLog:
 
     def read(self) -> list[dict[str, Any]]:
         """All records. Raises IntegrityError for a line that is none."""
-        return self._records(self._content())
+        return self._records(self._settled())
 
     def verify(self) -> str:
         """The hash of the last record. Raises IntegrityError naming the first record that was changed, moved or removed."""
         return evidence.verify_chain(self.read())
+
+    def _settled(self) -> bytes:
+        """The content; while somebody is in the middle of an append, that after it: a half-written line is no damage."""
+        content, lock = self._content(), self._lock
+        if not content or content.endswith(b"\n") or not lock.exists():
+            return content
+        with lock.open() as held:
+            fcntl.flock(held, fcntl.LOCK_SH)
+            return self._content()
+
+    @property
+    def _lock(self) -> Path:
+        return self.path.with_suffix(".lock")
 
     def _content(self) -> bytes:
         return self.path.read_bytes() if self.path.exists() else b""
@@ -80,7 +93,7 @@ class AuditLog:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        with self.path.with_suffix(".lock").open("w") as lock:
+        with self._lock.open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 

@@ -1,5 +1,6 @@
 """The audit log: whatever is changed, removed, moved, inserted or cut is found; crashes and many writers do no harm."""
 
+import fcntl
 import json
 import os
 import random
@@ -7,6 +8,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -85,6 +87,34 @@ def test_the_first_record_that_does_not_fit_is_named(log):
     log.path.write_text("\n".join([*lines[:3], lines[3].replace("test", "toast"), lines[4]]) + "\n")
     with pytest.raises(errors.IntegrityError, match="Record 4 "):
         log.verify()
+
+
+class Read(AuditLog):
+    """Says when it has looked at the file."""
+
+    looked = threading.Event()
+
+    def _content(self):
+        found = super()._content()
+        self.looked.set()
+        return found
+
+
+def test_whoever_reads_in_the_middle_of_an_append_reads_what_comes_after_it(log):
+    whole = log.path.read_bytes()
+    line = whole.splitlines(keepends=True)[-1]
+    reader = Read(log.path)
+    with ThreadPoolExecutor(1) as pool, log.path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        log.path.write_bytes(whole[: -len(line) // 2])
+        reading = pool.submit(reader.read)
+        assert reader.looked.wait(30)
+        log.path.write_bytes(whole)
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        assert reading.result(30) == log.read()
+    log.path.write_bytes(whole[:-5])
+    with pytest.raises(errors.IntegrityError, match="unreadable"):
+        log.read()
 
 
 def test_a_line_that_a_crash_has_torn_is_set_aside_and_recorded(log):
