@@ -69,7 +69,7 @@ def _refusals_by_trial(admin: Wire) -> list[str]:
             admin.call(*command)
         except ErrorReply as error:
             if error.code == "NOPERM":
-                said.append(f"{error}.")
+                said.append(str(error))
     return said
 
 
