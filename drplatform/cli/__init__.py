@@ -3,6 +3,7 @@
 Exit codes: 0 passed, 1 failed, 2 inconclusive or could not run, 130 interrupted.
 """
 
+import os
 import signal
 import sys
 import traceback
@@ -108,7 +109,10 @@ examples.attach(cli)
 
 def main() -> None:
     """The console entry point."""
-    signal.signal(signal.SIGTERM, _interrupted)
+    interrupts = Interrupts()
+    signal.signal(signal.SIGTERM, interrupts)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, interrupts)
     sys.exit(run(sys.argv[1:]))
 
 
@@ -136,6 +140,20 @@ def run(arguments: list[str]) -> int:
         return COULD_NOT_RUN
 
 
-def _interrupted(number: int, frame: FrameType | None) -> None:
-    """A polite kill unwinds like Ctrl-C, so that faults are healed and servers stopped."""
-    raise KeyboardInterrupt
+class Interrupts:
+    """A polite kill unwinds like Ctrl-C, so that faults are healed and servers stopped. What comes after the first does not disturb that.
+
+    Several are common: timeout(1) signals the process and then its group, people press Ctrl-C again.
+    """
+
+    AGAIN = b"drplatform: ending already: what was started is being stopped. kill -9 ends it at once; drplatform heal then clears what is left.\n"
+
+    def __init__(self) -> None:
+        self.ending = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if self.ending:
+            os.write(2, self.AGAIN)
+            return
+        self.ending = True
+        raise KeyboardInterrupt

@@ -78,9 +78,8 @@ def explain(file: Path) -> int:
     click.echo(
         f"Backups go to {_repository(found)}, encrypted to {len(found.recipients) or 'the'} recipient{'s' if len(found.recipients) > 1 else ''}."
     )
-    for job in schedule.plan(env.policy, frozenset(BackupKind) - {BackupKind.LOG}).jobs:
-        if set(job.stores) <= found.stores.keys():
-            click.echo(f"{job.schedule:14} {job.about}: drplatform {' '.join(job.arguments)}")
+    for job in schedule.plan(env.policy, frozenset(BackupKind) - {BackupKind.LOG}, found.stores.keys()).jobs:
+        click.echo(f"{job.schedule:14} {job.about}: drplatform {' '.join(job.arguments)}")
     for rule in env.policy.backups:
         if rule.store in found.stores:
             click.echo(f"{rule.store} {rule.kind.value}: kept for {rule.retention / 86400:g} days")

@@ -1,5 +1,6 @@
 """`drplatform schedule`: the policy's schedules as what runs them."""
 
+import os
 from pathlib import Path
 
 import click
@@ -31,12 +32,18 @@ def group() -> None:
 def render(target: str, policy: Path | None, config: str, image: str, namespace: str, directory: Path | None) -> int:
     """Print the jobs that carry out the policy: backups, capture of the continuous logs, retention, verification.
 
+    Only the stores that the --config has are in them, when that file is here: what runs the jobs starts them elsewhere, so it is named in full.
+
     A rule that no command carries out is told on standard error; then the exit code is 1.
     """
     env = Environment.open(options.settings(policy=policy))
+    stores = None
     if Path(config).exists():
-        env = env.under(Where(config=Path(config)))
-    plan = schedule.plan(env.policy, takeable())
+        where = Where(config=Path(config))
+        env, configured = env.under(where), env.configured(where)
+        stores = configured.stores.keys() if configured else None
+        config = os.path.abspath(config)
+    plan = schedule.plan(env.policy, takeable(), stores)
     files = _files(target, plan, config, image, namespace)
     if directory:
         _write(directory, files)

@@ -42,10 +42,12 @@ class Plan:
     left_out: tuple[str, ...]
 
 
-def plan(policy: Policy, kinds: AbstractSet[BackupKind]) -> Plan:
-    """The jobs of the policy. `kinds` are those that `drplatform backups take` takes."""
+def plan(policy: Policy, kinds: AbstractSet[BackupKind], stores: AbstractSet[str] | None = None) -> Plan:
+    """The jobs of the policy. `kinds` are those that `drplatform backups take` takes; `stores` those that are configured, all if not given."""
     jobs, left_out = list[Job](), list[str]()
     for rule in policy.backups:
+        if stores is not None and rule.store not in stores:
+            continue
         if rule.schedule == CONTINUOUS and rule.kind is BackupKind.LOG:
             jobs.append(Job(f"capture-{rule.store}", CONTINUOUS, ("capture", rule.store), f"continuous log of {rule.store}", (rule.store,)))
         elif rule.kind in kinds and rule.schedule != CONTINUOUS:

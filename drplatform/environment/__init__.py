@@ -90,7 +90,8 @@ class Environment(Daily):
         A shell that puts a command into the background may have it ignore that signal; here it is heard again.
         """
         if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            polite = signal.getsignal(signal.SIGTERM)
+            signal.signal(signal.SIGINT, polite if callable(polite) else signal.default_int_handler)
         return KillSwitch(self.settings.state / "stop.json", lambda: os.kill(os.getpid(), signal.SIGINT))
 
     def up(self, wanted: frozenset[str] = frozenset()) -> embedded.Status:

@@ -30,8 +30,7 @@ class Daily(Places):
         self.require_log()
         stores = self._configured_stores(configured, where)
         recipients, place = self.recipients((), where), edges.repository(self._vault_place(where, configured), self.clock)
-        jobs = schedule.plan(self.policy, frozenset(BackupKind) - {BackupKind.LOG}).jobs
-        own = [job for job in jobs if not job.stores or set(job.stores) <= stores.keys()]
+        own = schedule.plan(self.policy, frozenset(BackupKind) - {BackupKind.LOG}, stores.keys()).jobs
         captured = {store: monitor.base_kind(self.policy, store) for job in own if job.is_continuous for store in job.stores}
         duties = agents.Duties(
             policy=self.policy,

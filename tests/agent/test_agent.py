@@ -56,7 +56,8 @@ def test_its_pages_are_what_prometheus_and_supervisors_read(tmp_path, settings):
                 CLOCK, "a captured log", lambda: parsed(port), within=60, until=lambda m: m.get(("capture_lag_seconds", "redis"), 99) < 60
             )
         finally:
-            agent.send_signal(signal.SIGTERM)
+            for impatient in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):  # as timeout(1) and people do
+                agent.send_signal(impatient)
             _, said = agent.communicate(timeout=120)
     assert metrics["recovery_point_target_seconds", "redis"] == 300
     assert metrics["vault_capacity_bytes",] == 2**30

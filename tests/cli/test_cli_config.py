@@ -117,6 +117,11 @@ def test_schedules_and_retention_go_by_the_policy_of_the_configuration(tmp_path,
     (tmp_path / "drplatform.yaml").write_text(yaml.safe_dump(document))
     config_file = str(tmp_path / "drplatform.yaml")
     cli.run(["schedule", "render", "--target", "crontab", "--config", config_file])
-    assert "17 * * * *" in capsys.readouterr().out
+    rendered = capsys.readouterr().out
+    assert "17 * * * *" in rendered and f"--config {config_file}" in rendered
+    assert {line.split()[8] for line in rendered.splitlines() if " backups take " in line} == set(GOOD["stores"])
+    monkeypatch.chdir(tmp_path)
+    cli.run(["schedule", "render", "--target", "crontab", "--config", "drplatform.yaml"])
+    assert capsys.readouterr().out == rendered, "what runs the jobs starts them elsewhere"
     env = Environment.open(Settings.read({"DRPLATFORM_STATE": str(tmp_path / "state")}))
     assert env.under(Where(config=Path(config_file))).policy.hash != env.policy.hash == env.under(Where()).policy.hash

@@ -51,6 +51,13 @@ def test_every_rule_becomes_a_job_or_is_told():
     assert everything.left_out == ()
 
 
+def test_only_the_stores_that_are_configured_have_jobs():
+    policy = load_policy(None)
+    plan = schedule.plan(policy, {BackupKind.FULL}, {"mongodb"})
+    assert {store for job in plan.jobs for store in job.stores} == {"mongodb"}
+    assert plan.left_out and all(rule.startswith("mongodb") for rule in plan.left_out), "what is not configured is not missed either"
+
+
 def test_every_command_line_exists(jobs):
     assert {parsed((*job.arguments, "--config", CONFIG)) for job in jobs} == {"take", "capture", "prune", "keep", "verify"}
     with pytest.raises(click.UsageError):
