@@ -1,6 +1,5 @@
 """`drplatform schedule`: the policy's schedules as what runs them."""
 
-import os
 from pathlib import Path
 
 import click
@@ -42,7 +41,7 @@ def render(target: str, policy: Path | None, config: str, image: str, namespace:
         where = Where(config=Path(config))
         env, configured = env.under(where), env.configured(where)
         stores = configured.stores.keys() if configured else None
-        config = os.path.abspath(config)
+        config = str(Path(config).absolute())
     plan = schedule.plan(env.policy, takeable(), stores)
     files = _files(target, plan, config, image, namespace)
     if directory:
