@@ -103,4 +103,6 @@ def fetch(directory: Path, name: str | None, where: Where) -> int:
 def _only(logs: list[str]) -> str:
     if len(logs) == 1:
         return logs[0]
-    raise errors.SettingsError(f"The vault holds {'the logs ' + ', '.join(logs) if logs else 'no audit log'}; name one with --log.")
+    if not logs:
+        raise errors.SettingsError("The vault holds no audit log yet; `drplatform evidence keep` puts this machine's there.")
+    raise errors.SettingsError(f"The vault holds the logs {', '.join(logs)}; name one with --log.")
