@@ -248,9 +248,13 @@ class Drill:
 
     @_perform.register
     def _(self, activity: drill.Restart) -> None:
+        """Captures of the stores end first: servers that start anew may begin a new history, which no earlier backup leads to."""
+        for name in activity.stores:
+            if name in self._captures:
+                self.record.doubt(self._captures[name].stop)
         kinds = {self.plan.policy.stores[name].kind for name in activity.stores}
         chosen = [i for r in self.kit.platform.regions if r.name == activity.region for i in r.instances if i.kind in kinds]
-        steps = [runbook.Step(f"Start {i.name} again", "provision", i.start, i.running, recovery.SECONDS_TO_SERVE) for i in chosen]
+        steps = [runbook.Step(f"Start {i.name} again", "restart", i.start, i.running, recovery.SECONDS_TO_SERVE) for i in chosen]
         runbook.follow(steps, self.kit.clock, self.timeline)
         self._users.await_answers(activity.stores, recovery.SECONDS_TO_SERVE)
 

@@ -273,7 +273,7 @@ def _timed(evidence: Evidence, times: Times) -> Evidence:
 
 def _served(running: Drill) -> str:
     words: Mapping[bool, str] = {True: "users are served", False: "users are NOT served"}
-    return "\n".join(f"{store:10} {words[running.answers(store, 1.0)]}" for store in running.plan.stores)
+    return "\n".join(f"{store:10} {words[running.answers(store, 3.0)]}" for store in running.plan.stores)
 
 
 def _servers(running: Drill) -> str:
@@ -282,7 +282,7 @@ def _servers(running: Drill) -> str:
 
 
 def _guide(name: str, phase: str) -> str:
-    """What the runbook says of the step."""
-    store = next((s for s in STORES if s in name.split()), "the store")
+    """What the runbook says of the step, which names the store, or a server of it."""
+    store = next((s for s in STORES if any(word == s or word.startswith(f"{s}-") for word in name.split())), "the store")
     step = instructions.instruction(name, phase, "", 0.0, store)
     return f"\n{name}\n  by hand:  {step.command.splitlines()[0]}\n  done when: {step.tell}\n  take back: {step.undo}"

@@ -71,6 +71,11 @@ GUIDES: Mapping[str, Guide] = {
         "The new servers answer at their private address, and are empty.",
         "Remove the new servers.",
     ),
+    "restart": Guide(
+        "# start the old servers of {store} again, with the disks that they had",
+        "They run, and their users are served: old data can be read, and new writes are acknowledged.",
+        "Stop them again. A server that does not come up, or comes up empty, has lost its disk: then recover its store from its backup.",
+    ),
     "restore": Guide(
         "drplatform backups restore {store} --config new-servers.yaml   # --to POSITION for a moment before the latest",
         "The command ends with 0 and names the point it reached; it refuses a backup of which a byte is wrong.",

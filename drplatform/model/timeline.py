@@ -7,7 +7,7 @@ from typing import Any
 
 from drplatform.model import clock as clocks
 
-PHASES = ("detect", "decide", "fence", "promote", "provision", "fetch", "restore", "replay", "verify", "switch")
+PHASES = ("detect", "decide", "fence", "promote", "provision", "restart", "fetch", "restore", "replay", "verify", "switch")
 """The phases of a recovery, in their usual order; a runbook step names its own."""
 
 
