@@ -124,7 +124,7 @@ class MongodbGroup:
         lead.stop()
         lead.move()
         lead.start()
-        replicaset.take_over(lead.address, self._priority(lead))
+        replicaset.take_over(lead.address, self._priority(lead), self._waits)
         replicaset.wait_for_primary(lead.address, self._waits)
         self._members.serve_from(region)
         self._add(self._members.of(region)[1:])
@@ -144,7 +144,7 @@ class MongodbGroup:
         """Each a set of its own: a set whose members are at other addresses now cannot elect."""
         for server in self._members.of(region):
             server.unfence(published=False)
-            replicaset.take_over(server.listens_at, 1.0)
+            replicaset.take_over(server.listens_at, 1.0, self._waits)
             replicaset.wait_for_primary(server.listens_at, self._waits)
         return tuple(self._endpoint([server.listens_at]) for server in self._members.of(region))
 

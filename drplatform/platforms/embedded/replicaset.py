@@ -3,6 +3,7 @@
 Reconfigurations change one vote at a time, as the server demands (replSetReconfig, MongoDB 4.4 and later).
 """
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from drplatform.platforms.embedded.process import Waits
 
 SECONDS_TO_ELECT = 20.0
 SECONDS_TO_SYNC = 600.0
+SECONDS_TO_LOAD = 120.0
+"""How long a member that has started may look for itself in its configuration: it asks every member listed there, also those that are gone."""
 ELECTION_TIMEOUT = 1000
 """Milliseconds without a primary until members elect another."""
 _TRANSIENT = (pymongo.errors.PyMongoError,)
@@ -116,16 +119,20 @@ def _is_primary(address: Address) -> bool:
         return False
 
 
-def take_over(address: Address, priority: float) -> None:
+def take_over(address: Address, priority: float, waits: Waits) -> None:
     """Make this member, with the data it holds, the only one of its set, under the address at which it is now.
 
-    Forced: its configuration knows it by another address, so that it belongs to no set that could elect.
+    Forced: its configuration knows it by another address, so that it belongs to no set that could elect. A member that has just started
+    answers before it has read that configuration.
     """
 
     def alone(config: Document) -> None:
         config["members"] = [{"_id": 0, "host": str(address), "priority": priority}]
         config["settings"]["electionTimeoutMillis"] = ELECTION_TIMEOUT
 
+    with client(address) as one:
+        read = functools.partial(one.admin.command, "replSetGetConfig")
+        waits.until(f"{address} to have read its configuration", read, within=SECONDS_TO_LOAD, ignoring=_TRANSIENT)
     _reconfigure(address, alone, force=True)
 
 
