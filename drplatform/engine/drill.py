@@ -33,7 +33,7 @@ from drplatform.engine.kit import Kit
 from drplatform.engine.users import Users
 from drplatform.engine.watch import ProbingWatch
 from drplatform.model import drill, errors, ports, powers
-from drplatform.model.backup import Manifest
+from drplatform.model.backup import Digest, Manifest
 from drplatform.model.clock import Interval
 from drplatform.model.evidence import Evidence
 from drplatform.model.position import Position
@@ -110,9 +110,11 @@ class Drill:
 
     @_perform.register
     def _(self, activity: drill.Seed) -> None:
-        for name in activity.stores:
+        def filled(name: str) -> Mapping[str, Digest]:
             self.kit.stores[name].seed(self.plan.seed, activity.items or REFERENCE_ITEMS)
-        self.record.reference |= {name: self.kit.stores[name].digest() for name in activity.stores}
+            return self.kit.stores[name].digest()
+
+        self.record.reference |= examination.of_each(filled, activity.stores)
         if drill.CLUSTER in activity.stores:
             self.record.defects = cluster_drill.defects(self.kit)
 

@@ -91,7 +91,7 @@ class _Examiner:
         hurt = [s for s in self.plan.stores if any(s in e.affects for e in self.record.effects)]
         outages = {s: found for s in hurt if (found := self._outage(s))}
         referenced = [s for s in self.record.reference if s not in (configuration_drill.STORE, cluster_drill.STORE)]
-        looks = _of_each(self._look, self.plan.stores)
+        looks = of_each(self._look, self.plan.stores)
         losses = {s: look[0] for s, look in looks.items() if look}
         parts: dict[str, tuple[Part, ...]] = {
             "rto": (*(self._rto(s, outages.get(s)) for s in hurt), *(self._moved(s, m) for m in self._later_moves() for s in hurt)),
@@ -99,8 +99,8 @@ class _Examiner:
             "answers": tuple(self._answers(s) for s in self.plan.stores),
             "accounted": tuple(self._accounted(s, looks[s]) for s in self.plan.stores),
             "nothing before": tuple(self._nothing_before(s, losses.get(s)) for s in self.plan.stores if not self.plan.of(drill.FailOver)),
-            "reference": tuple(_of_each(self._reference, referenced).values()),
-            "backups": tuple(_of_each(self._backups, self.record.recoveries).values()),
+            "reference": tuple(of_each(self._reference, referenced).values()),
+            "backups": tuple(of_each(self._backups, self.record.recoveries).values()),
             "kept": tuple(c for s in hurt if s in outages and s in losses if (c := self._kept(s, losses[s], outages[s]))),
             **self._of_regions(losses),
             **retention_checks.parts(self.plan, self.kit),
@@ -336,8 +336,8 @@ class _Examiner:
         return check(name, damaged, self.kit.repository, planted.OneByteFlipped(self.kit.repository, chain.base.chunks[-1].key), passed)
 
 
-def _of_each(read: Callable[[str], T], stores: Iterable[str]) -> dict[str, T]:
-    """What is read of each store, of all at once: it is waiting, mostly."""
+def of_each(read: Callable[[str], T], stores: Iterable[str]) -> dict[str, T]:
+    """What is read of each store, or done to it, of all at once: it is waiting, mostly."""
     with ThreadPoolExecutor(thread_name_prefix="examine") as pool:
         running = {store: pool.submit(read, store) for store in stores}
     return {store: future.result() for store, future in running.items()}

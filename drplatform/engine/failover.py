@@ -59,7 +59,6 @@ class Regions:
             raise errors.SettingsError(f"{store} replicates by itself; only stores without replication of their own are followed.")
         self.following[store] = Following(ends[0], ends[1], self.kit.clock, self._moved, (source, target))
         self.following[store].start()
-        self.following[store].catch_up()
 
     def part(self) -> None:
         """The regions are parted, and with them what follows from one into the other."""
@@ -126,12 +125,12 @@ class Regions:
         self._run(self.rejoining(region, followed=followed))
 
     def rejoining(self, region: str, *, followed: bool = True) -> tuple[runbook.Step | runbook.Together, ...]:
-        """The steps of it."""
-        return (
-            *(self._read_alone(s, region) for s in self.stores),
-            *(self._rejoin(s, region) for s in self.stores if self.replicates(s)),
-            *(self._reverse(s, region, followed) for s in self.stores if not self.replicates(s)),
-        )
+        """The steps of it: of all stores at once, each read before it is given up."""
+
+        def back(store: str) -> runbook.Step:
+            return self._rejoin(store, region) if self.replicates(store) else self._reverse(store, region, followed)
+
+        return (runbook.Together(tuple((self._read_alone(s, region), back(s)) for s in self.stores)),)
 
     def close(self) -> None:
         for store in tuple(self.following):
@@ -273,9 +272,8 @@ class Regions:
         self._provisioning.fence(old, kind)
         (alone,) = self._regional.isolate(old, kind)
         last = Following(self.kit.connect(alone), self.kit.connect(self._regional.endpoint_in(to, kind)), self.kit.clock)
-        last.start()
         try:
-            last.catch_up()
+            last.start()
         finally:
             last.stop()
         self._provisioning.fence(old, kind)

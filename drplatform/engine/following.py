@@ -7,7 +7,7 @@ from typing import Any
 from drplatform.model import errors, ports
 from drplatform.model.clock import Clock, wait_for
 
-EVERY = 0.5
+EVERY = 1.0
 """Seconds between two passes."""
 SECONDS_TO_CATCH_UP = 300.0
 
@@ -33,16 +33,18 @@ class Following:
         self._thread = threading.Thread(target=self._follow, name=f"follow-{source.name}", daemon=True)
 
     def start(self) -> None:
+        """Begin, and wait for the first whole pass. Raises StoreError."""
+        begun = self._clock.utc()
         self._thread.start()
+        self._await_pass(begun)
 
     def lag(self) -> float | None:
         """Seconds of writes that the target may lack now; None before it had everything once."""
         last = self._last
         return (self._clock.utc() - last.as_of).total_seconds() if last and last.as_of else None
 
-    def catch_up(self, within: float = SECONDS_TO_CATCH_UP) -> None:
-        """Wait for a whole pass that begins after this moment. Raises StoreError."""
-        begun = self._clock.utc()
+    def _await_pass(self, begun: datetime) -> None:
+        """Wait for a whole pass that began no earlier. Raises StoreError."""
 
         def caught_up() -> bool:
             if self._error:
@@ -50,7 +52,7 @@ class Following:
             last = self._last
             return last is not None and last.as_of is not None and last.as_of >= begun and not last.problem
 
-        wait_for(self._clock, f"the follower of {self._source.name} to catch up", caught_up, within=within)
+        wait_for(self._clock, f"the follower of {self._source.name} to catch up", caught_up, within=SECONDS_TO_CATCH_UP)
 
     def stop(self) -> None:
         """Raises Inconclusive when the follower died: what it did not bring is then not the disaster's doing."""

@@ -87,6 +87,11 @@ class Known:
         with self._lock:
             self._database.executemany("INSERT OR REPLACE INTO object VALUES (?, ?, ?)", rows)
 
+    def note(self, bucket: str, key: str) -> None:
+        """Hold a name, without a record: for names that are only asked for."""
+        with self._lock:
+            self._database.execute("INSERT OR REPLACE INTO object VALUES (?, ?, ?)", (bucket, key.encode("utf-8", "surrogatepass"), b""))
+
     def find(self, bucket: str, key: str) -> Record | None:
         where = (bucket, key.encode("utf-8", "surrogatepass"))
         with self._lock:
@@ -104,6 +109,13 @@ class Known:
 
     def records(self, bucket: str) -> Iterator[Record]:
         """In order of keys, read a page at a time: the table may change meanwhile."""
+        return (Record.of(line) for _, line in self._rows(bucket))
+
+    def keys(self, bucket: str) -> Iterator[str]:
+        """As `records`."""
+        return (key.decode("utf-8", "surrogatepass") for key, _ in self._rows(bucket))
+
+    def _rows(self, bucket: str) -> Iterator[tuple[bytes, bytes]]:
         after = b""
         while True:
             with self._lock:
@@ -112,7 +124,7 @@ class Known:
             if not page:
                 return
             after = page[-1][0]
-            yield from (Record.of(line) for _, line in page)
+            yield from page
 
     def count(self) -> int:
         with self._lock:

@@ -109,7 +109,7 @@ class _Follower:
             changed = (entry for entry in _seen(listing.protected(self._source, bucket), bucket, seen) if self._is_new(bucket, entry))
             for _ in digest.in_parallel(changed, lambda entry: self._copy(bucket, entry)):
                 pass
-            gone = (r.header.key for r in self._known.records(bucket) if not seen.holds(bucket, r.header.key))
+            gone = (key for key in self._known.keys(bucket) if not seen.holds(bucket, key))
             for key in gone:
                 self._deleted += arrival.delete(self._target, bucket, iter([key]))
                 self._known.remove(bucket, key)
@@ -136,7 +136,7 @@ class _Follower:
 
 def _seen(entries: Iterator[listing.Entry], bucket: str, seen: Known) -> Iterator[listing.Entry]:
     for entry in entries:
-        seen.add(bucket, [_found(entry)])
+        seen.note(bucket, entry.key)
         yield entry
 
 

@@ -129,8 +129,8 @@ class MongoProber:
 
 
 def prepare(of: Members) -> None:
-    """Make the collection of the marks when it is missing."""
-    with of.primary() as wire:
+    """Make the collection of the marks when it is missing. Waits for a primary no longer than a write may take."""
+    with of.primary(WRITE_SECONDS) as wire:
         try:
             wire.call(_DATABASE, {"create": _MARKS, "writeConcern": {"w": "majority"}})
         except wires.ServerError as error:
