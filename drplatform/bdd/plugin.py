@@ -3,6 +3,7 @@
 Every pytest run loads this module, so the composition with its servers' clients is imported only where a drill runs.
 """
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -105,7 +106,7 @@ def pytest_bdd_before_scenario(request: pytest.FixtureRequest, feature: Feature,
 
 
 def pytest_bdd_after_scenario(request: pytest.FixtureRequest, feature: Feature, scenario: Scenario) -> None:
-    """Judge while everything still runs, and fail the test unless the verdict is PASSED."""
+    """Judge while everything still runs, and fail the test unless the verdict is PASSED. An interruption goes on, and ends the session."""
     running = request.node.stash.get(RUNNING, None)
     if running is None:
         return
@@ -116,7 +117,7 @@ def pytest_bdd_after_scenario(request: pytest.FixtureRequest, feature: Feature, 
     concluded = env.conclude(evidence, allure=not allure_steps.active(request.config))
     allure_steps.attach(request.config, evidence, concluded.record)
     _remember(request.config, evidence, concluded.reports, concluded.kept)
-    if evidence.verdict is not Verdict.PASSED:
+    if evidence.verdict is not Verdict.PASSED and not isinstance(sys.exception(), KeyboardInterrupt):
         pytest.fail(f"{evidence.verdict.name}: {evidence.summary}", pytrace=False)
 
 

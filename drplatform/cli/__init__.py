@@ -3,11 +3,9 @@
 Exit codes: 0 passed, 1 failed, 2 inconclusive or could not run, 130 interrupted.
 """
 
-import os
 import signal
 import sys
 import traceback
-from types import FrameType
 
 import click
 
@@ -44,6 +42,7 @@ from drplatform.cli import (
     vault,
     verifying,
 )
+from drplatform.environment import interrupts
 from drplatform.model import errors
 
 COULD_NOT_RUN, INTERRUPTED = 2, 130
@@ -109,10 +108,10 @@ examples.attach(cli)
 
 def main() -> None:
     """The console entry point."""
-    interrupts = Interrupts()
-    signal.signal(signal.SIGTERM, interrupts)
+    handler = interrupts.Interrupts()
+    signal.signal(signal.SIGTERM, handler)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, interrupts)
+        signal.signal(signal.SIGINT, handler)
     sys.exit(run(sys.argv[1:]))
 
 
@@ -138,22 +137,3 @@ def run(arguments: list[str]) -> int:
         traceback.print_exception(error)
         click.echo("drplatform: A defect of drplatform ended the command; it proves nothing, in either direction.", err=True)
         return COULD_NOT_RUN
-
-
-class Interrupts:
-    """A polite kill unwinds like Ctrl-C, so that faults are healed and servers stopped. What comes after the first does not disturb that.
-
-    Several are common: timeout(1) signals the process and then its group, people press Ctrl-C again.
-    """
-
-    AGAIN = b"drplatform: ending already: what was started is being stopped. kill -9 ends it at once; drplatform heal then clears what is left.\n"
-
-    def __init__(self) -> None:
-        self.ending = False
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        if self.ending:
-            os.write(2, self.AGAIN)
-            return
-        self.ending = True
-        raise KeyboardInterrupt

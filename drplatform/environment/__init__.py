@@ -18,7 +18,7 @@ from drplatform import application
 from drplatform.engine import audit, backups, capabilities, drill, moves
 from drplatform.engine.killswitch import KillSwitch
 from drplatform.engine.kit import Keys, Kit
-from drplatform.environment import apart, clusters, edges
+from drplatform.environment import apart, clusters, edges, interrupts
 from drplatform.environment.daily import Daily
 from drplatform.environment.edges import (
     build_image,
@@ -107,7 +107,7 @@ class Environment(Daily):
     def drill(self, scenario: drills.Scenario, listener: timeline.Listener = lambda event: None) -> Iterator[drill.Drill]:
         """A drill of the scenario on a platform of its own, planned and ready to perform its activities.
 
-        On leaving, clients are stopped, faults healed, the platform removed.
+        On leaving, also by a polite kill, clients are stopped, faults healed, the platform removed.
         """
         prepared = self.platform(scenario.wanted)
         self.require_records()
@@ -117,6 +117,7 @@ class Environment(Daily):
         generator = random.Random(self.seed)
         run_id = f"{self.clock.utc():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
         with (
+            interrupts.heard(),
             self.kill_switch().obeyed(self.clock),
             prepared as platform,
             clusters.cluster(self.settings, self.clock, scenario, platform) as clustered,

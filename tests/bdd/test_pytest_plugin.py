@@ -1,7 +1,9 @@
 """Drills through pytest: our sentences in anybody's feature files, and a test that passes only where its drill did."""
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,8 @@ from pathlib import Path
 import pytest
 
 import drplatform
+from drplatform.environment import SystemClock
+from drplatform.model.clock import wait_for
 
 ROOT = Path(drplatform.__file__).parents[1]
 
@@ -31,18 +35,29 @@ RECOVERY = "And recovery from backups brings back Redis as of its latest backup"
 
 
 @pytest.fixture
-def drills(tmp_path):
-    """Runs pytest on features of its own; what it said, by exit code."""
+def begun(tmp_path):
+    """Begins to run pytest on features of its own."""
     (tmp_path / "test_features.py").write_text("from pytest_bdd import scenarios\nscenarios('.')\n")
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    monthly\n    redis\n    nist_cp_10\n")
 
-    def run(feature, *arguments):
+    def begin(feature, *arguments):
         (tmp_path / "redis.feature").write_text(feature)
         variables = {"DRPLATFORM_STATE": tmp_path / "state", "DRPLATFORM_SCRATCH": tmp_path, "DRPLATFORM_REPORTS": tmp_path / "reports"}
         environment = {**os.environ, **{name: str(value) for name, value in variables.items()}}
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(tmp_path), *arguments]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=280, check=False)
-        return done.returncode, done.stdout + done.stderr
+        return subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    return begin
+
+
+@pytest.fixture
+def drills(begun):
+    """Runs pytest on features of its own: its exit code, and what it said."""
+
+    def run(feature, *arguments):
+        with begun(feature, *arguments) as pytest_run:
+            said, _ = pytest_run.communicate(timeout=280)
+        return pytest_run.returncode, said
 
     return run
 
@@ -111,3 +126,25 @@ def test_the_shipped_features_are_all_understood():
     regular = [f for f in features if any(s.cadence != "on demand" for s in environment.read_feature(f))]
     names = {feature.stem.replace("_", "-") for feature in regular}
     assert names == {drill.name for drill in policy.drills}, "every drill with a cadence is in the calendar, and the other way round"
+
+
+def test_a_polite_kill_in_the_middle_leaves_nothing_behind(begun, tmp_path):
+    """As supervisors of jobs send it when time is up, to the process and then to its group."""
+    journals = lambda: [*tmp_path.glob("drplatform-*/*/run/*")]  # noqa: E731
+    with begun(REDIS.format(recovery=RECOVERY)) as pytest_run:
+        wait_for(SystemClock(), "the drill to write", journals, within=120)
+        assert _processes_below(tmp_path), "there are servers that could be left"
+        for _ in range(3):
+            pytest_run.send_signal(signal.SIGTERM)
+        said, _ = pytest_run.communicate(timeout=120)
+    assert pytest_run.returncode == pytest.ExitCode.INTERRUPTED, said
+    assert not _processes_below(tmp_path) and not journals()
+
+
+def _processes_below(directory):
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if f"{directory}/drplatform-".encode() in entry.read_bytes():
+                found.append(entry.parent.name)
+    return found
