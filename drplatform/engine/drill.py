@@ -61,6 +61,7 @@ class Drill:
             kit, self.timeline, ProbingWatch(self._users.probing, kit.clock), plan.stores, plan_serving(kit.platform)
         )
         self.record.divergences, self.record.fences = self._regions.divergences, self._regions.fences
+        self.record.pointed, self.record.remembering = self._regions.pointed, self._users.remembering
         self._captures: dict[str, Capture] = {}
         self._namespaces: dict[str, str] = {}
         self._moments: dict[str, Position] = {}

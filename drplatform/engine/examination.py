@@ -3,7 +3,7 @@
 Every checker is shown a planted defect in the same run; one that misses it cannot pass. What could not be measured is never a pass.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -215,8 +215,16 @@ class _Examiner:
             return {}
         primaries = [region_checks.one_primary(self.kit, s) for s in self.plan.stores]
         saved = [self._saved(s, losses[s]) for s in self.plan.stores if s in losses] if self.plan.of(drill.Rejoin) else []
-        found = {"one primary": tuple(c for c in primaries if c), "saved": tuple(saved)}
+        found = {"one primary": tuple(c for c in primaries if c), "saved": tuple(saved), "names": tuple(self._followed())}
         return {**found, **(self._of_those_who_stayed(losses) if self.plan.of(drill.Stay) else {})}
+
+    def _followed(self) -> Iterator[Check]:
+        traffic = self.kit.traffic
+        for number, one in enumerate(self.record.pointed, 1):
+            if traffic and (name := self.record.remembering.get(one.store)):
+                tries = self.others[one.store][name.client.value]
+                again = next((p.began for p in self.record.pointed[number:] if p.store == one.store), float("inf"))
+                yield region_checks.followed(one, name.uses, traffic.ttl, tries.period + tries.timeout, again)
 
     def _of_those_who_stayed(self, losses: Mapping[str, loss.Loss]) -> dict[str, tuple[Part, ...]]:
         """What is to be seen when clients went on writing to the region that was left."""

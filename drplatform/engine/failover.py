@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
-from drplatform.engine import activation, divergence, runbook
+from drplatform.engine import activation, divergence, naming, runbook
 from drplatform.engine.divergence import Divergence
 from drplatform.engine.following import Following
 from drplatform.engine.kit import Kit
@@ -44,6 +44,8 @@ class Regions:
     divergences: list[Divergence] = field(default_factory=list)
     fences: dict[str, float] = field(default_factory=dict)
     """By store, when (monotonic seconds) the region that was left was seen to serve it no more."""
+    pointed: list[naming.Pointed] = field(default_factory=list)
+    """Where public names were pointed to, in that order."""
     _parted: dict[str, tuple[str, str]] = field(default_factory=dict)
     _moved: datetime | None = None
     """When service moved last: until then the regions' copies of followed stores were in step, as far as the follower had come."""
@@ -198,11 +200,17 @@ class Regions:
         traffic, addresses = self.kit.traffic, self._addresses(to, self._kind(store))
         if traffic is None or store not in named(self.kit, self.stores):
             return ()
+
+        def act() -> None:
+            began = self.kit.clock.monotonic()
+            traffic.point(store, addresses)
+            self.pointed.append(naming.Pointed(store, to, addresses, began, self.kit.clock.monotonic()))
+
         return (
             runbook.Step(
                 f"Point the name of {store} to the {to} region",
                 "switch",
-                partial(traffic.point, store, addresses),
+                act,
                 lambda: set(traffic.lookup(store).addresses) == set(addresses),
                 SECONDS_TO_SERVE,
                 "Clients that remember the old answer come back when its time to live is over.",

@@ -5,8 +5,9 @@ use, but believes an answer for as long as the name server allowed, also when no
 """
 
 import enum
-from collections.abc import Callable
-from dataclasses import replace
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from drplatform.engine.kit import Kit
 from drplatform.model import errors, ports
@@ -20,8 +21,31 @@ class Client(enum.StrEnum):
     CACHED = "cached"
 
 
+@dataclass(frozen=True)
+class Pointed:
+    """The name of a store led to a region from some moment between `began` and `ended` (monotonic seconds) on."""
+
+    store: str
+    region: str
+    addresses: tuple[ports.Address, ...]
+    began: float
+    ended: float
+
+
+@dataclass(frozen=True)
+class Use:
+    """From `first` to `last` (monotonic seconds) clients went to these addresses, and to no others."""
+
+    addresses: tuple[ports.Address, ...]
+    first: float
+    last: float
+
+
 class PublicName:
-    """One store by its name. `like` is the store's endpoint, of which the name server tells the addresses."""
+    """One store by its name. `like` is the store's endpoint, of which the name server tells the addresses.
+
+    `uses` are those of its probers, in their order, neighbouring ones of the same addresses as one.
+    """
 
     def __init__(
         self,
@@ -34,6 +58,8 @@ class PublicName:
     ) -> None:
         self.name, self.client, self.clock = name, client, clock
         self._like, self._connect, self._traffic = like, connect, traffic
+        self._uses: list[Use] = []
+        self._lock = threading.Lock()
 
     def marker(self, client: str) -> ports.Marker:
         """A client of the ledger, connected where the name points now. Raises StoreError."""
@@ -49,6 +75,18 @@ class PublicName:
 
     def lookup(self, timeout: float) -> ports.Answer:
         return self._traffic.lookup(self.name, timeout)
+
+    @property
+    def uses(self) -> Sequence[Use]:
+        with self._lock:
+            return tuple(self._uses)
+
+    def used(self, addresses: tuple[ports.Address, ...], at: float) -> None:
+        with self._lock:
+            if self._uses and self._uses[-1].addresses == addresses:
+                self._uses[-1] = replace(self._uses[-1], last=max(at, self._uses[-1].last))
+            else:
+                self._uses.append(Use(addresses, at, at))
 
     def reach(self, answer: ports.Answer) -> ports.DataStore:
         return self._connect(replace(self._like, addresses=answer.addresses))
@@ -111,8 +149,8 @@ class _Prober:
 
     def _answer(self, timeout: float) -> ports.Answer:
         now = self._public.clock.monotonic()
-        if self._public.client is Client.CACHED and self._known and now < self._known[1]:
-            return self._known[0]
-        answer = self._public.lookup(timeout)
-        self._known = answer, now + answer.ttl
-        return answer
+        if self._public.client is not Client.CACHED or not self._known or now >= self._known[1]:
+            answer = self._public.lookup(timeout)
+            self._known = answer, now + answer.ttl
+        self._public.used(self._known[0].addresses, now)
+        return self._known[0]

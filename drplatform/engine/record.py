@@ -6,6 +6,7 @@ from typing import Any
 
 from drplatform.engine import cluster_drill, configuration_drill
 from drplatform.engine.divergence import Divergence
+from drplatform.engine.naming import Pointed, PublicName
 from drplatform.model import drill, errors, ports
 from drplatform.model.backup import Digest, Manifest
 from drplatform.model.position import Position
@@ -46,6 +47,9 @@ class Record:
     reference: dict[str, Mapping[str, Digest]] = field(default_factory=dict)
     recoveries: Mapping[str, Any] = field(default_factory=dict)
     divergences: list[Divergence] = field(default_factory=list)
+    pointed: list[Pointed] = field(default_factory=list)
+    remembering: Mapping[str, PublicName] = field(default_factory=dict)
+    """By store, its name as clients use it who believe an answer as long as they may."""
     fences: dict[str, float] = field(default_factory=dict)
     """By store, when (monotonic seconds) a failover had fenced it."""
     configuration: configuration_drill.ConfigurationRecovery | None = None

@@ -10,6 +10,7 @@ from typing import Any
 from drplatform.engine import backups, failover
 from drplatform.engine.divergence import Divergence
 from drplatform.engine.kit import Kit
+from drplatform.engine.naming import Pointed, Use
 from drplatform.engine.workload import STAYING
 from drplatform.model import errors, ports
 from drplatform.model.clock import Interval
@@ -70,6 +71,44 @@ def saved(kit: Kit, store: str, found: Loss, divergences: Iterable[Divergence], 
         f"{len(found.lost) - len(kept)} were gone there, too; all that was there is in {', '.join(m.id for m in manifests)}"
     )
     return check(name, damaged, kit.repository, planted(kit.repository, manifests[0].chunks[-1].key), words)
+
+
+TRIES = 5
+"""So many tries, each with the pause before it, those who ask again may need until they have an answer: a busy machine lets them wait."""
+
+
+def followed(one: Pointed, uses: Sequence[Use], ttl: float, between: float, until: float = float("inf")) -> Check:
+    """Those who had remembered the old address leave it when its time to live is over, and go to the new one.
+
+    `ttl` in seconds, as the name server gives it to each answer; `between`: seconds between two tries of a client, at the most; `until`: when
+    (monotonic seconds) the name was changed again.
+    """
+    name = f"{one.store} in the {one.region} region is found by those who remembered another address"
+    bound = TRIES * between
+    later = [u for u in uses if u.last >= one.began and u.first < until]
+    first = next((u.first for u in later if _there(u, one)), None)
+    if not any(u.first < one.began and not _there(u, one) for u in uses):
+        return Check(name, Verdict.INCONCLUSIVE, "nobody had used it by another address before")
+    if first is None or first - one.began > ttl + bound:
+        asked = "never" if first is None else f"{first - one.began:.2f} s after the name was changed"
+        return Check(
+            name, Verdict.INCONCLUSIVE, f"they {asked} went there; {ttl:g} s of time to live and {bound:g} s to ask again were allowed"
+        )
+
+    def stale(seen: Iterable[Use]) -> list[str]:
+        old = [u.last - one.ended for u in seen if not _there(u, one) and u.last > one.ended + ttl]
+        return [f"an old address was used {max(old):.2f} s after the name was changed, with {ttl:g} s to live"] if old else []
+
+    planted = [*later, Use((), one.began, one.ended + ttl + between)]
+    told = (
+        f"they went there {first - one.began:.2f} s after the name was changed at its server (allowed: {ttl:g} s to live and {bound:g} s to "
+        "ask again), and to no old address after its time to live"
+    )
+    return check(name, stale, later, planted, told)
+
+
+def _there(use: Use, one: Pointed) -> bool:
+    return set(use.addresses) == set(one.addresses)
 
 
 def kept(store: str, entries: Sequence[Entry], found: Loss, seen: Outage) -> Check | None:

@@ -14,6 +14,8 @@ from drplatform.model import errors, ports
 from drplatform.model.clock import wait_for
 
 PROBE_PERIOD = 0.02
+PERIOD_BESIDE = 0.02
+"""Seconds between a client's writes to the other stores while this process follows one: two clients then write every 10 ms, on average."""
 FOLLOWED_PERIOD = 0.1
 """Seconds between a client's writes to a store that a follower of ours replicates from this very process: more, and it would fall behind."""
 OTHER_PERIOD = 0.2
@@ -34,23 +36,24 @@ class Users:
         self.others: dict[str, dict[str, Probing]] = {}
         self.ended = False
         self._staying: list[ports.DataStore] = []
+        self.remembering: dict[str, naming.PublicName] = {}
+        """The names of stores for clients that believe an answer as long as the name server allowed."""
 
     def start(self, stores: tuple[str, ...], seed: int, followed: tuple[str, ...], *, weakly: bool) -> None:
         """Returns when they are served. `followed` stores are replicated from this process; `weakly`: see `drill.Write`."""
         clock = self._kit.clock
         self._point_names(stores)
         users = {name: self._user(name, weakly=weakly) for name in stores}
-        slower = dict.fromkeys(followed, FOLLOWED_PERIOD)
+        slower = {**(dict.fromkeys(stores, PERIOD_BESIDE) if followed else {}), **dict.fromkeys(followed, FOLLOWED_PERIOD)}
         self.workload = Workload(users, self._kit.directory / "ledger.jsonl", clock, seed, slower=slower)
         self.workload.start()
         for name, user in users.items():
             mark, payload = self.workload.anchor(name)
             self.probing[name] = Probing(user, mark, payload, clock, period=PROBE_PERIOD)
-            self.others[name] = {
-                kind.value: Probing(self._user(name, kind), mark, payload, clock, period=OTHER_PERIOD)
-                for kind in (Client.FRESH, Client.CACHED)
-                if name in failover.named(self._kit, (name,))
-            }
+            names = self._by_name(name)
+            self.others[name] = {k.value: Probing(one, mark, payload, clock, period=OTHER_PERIOD) for k, one in names.items()}
+            if Client.CACHED in names:
+                self.remembering[name] = names[Client.CACHED]
         for probing in self._all():
             probing.start()
         self.await_answers(stores, 20.0)
@@ -136,11 +139,17 @@ class Users:
             assert self._kit.traffic
             self._kit.traffic.point(name, self._kit.platform.endpoint(self._kit.policy.stores[name].kind).addresses)
 
-    def _user(self, name: str, kind: Client = Client.POOLED, *, weakly: bool = False) -> User:
+    def _by_name(self, store: str) -> dict[Client, naming.PublicName]:
+        """By kind of client, further users of a store that has a public name."""
+        if store not in failover.named(self._kit, (store,)):
+            return {}
+        return {kind: naming.public(self._kit, store, kind) for kind in (Client.FRESH, Client.CACHED)}
+
+    def _user(self, name: str, *, weakly: bool = False) -> User:
         """Whoever uses the store: by its public name where it has one."""
         endpoint = self._kit.platform.endpoint(self._kit.policy.stores[name].kind)
         if name in failover.named(self._kit, (name,)):
-            return naming.public(self._kit, name, kind)
+            return naming.public(self._kit, name)
         if weakly and endpoint.kind == "mongodb":
             return self._kit.connect(_weakly(endpoint))
         return self._kit.stores[name]

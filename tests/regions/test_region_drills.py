@@ -9,11 +9,13 @@ import pytest
 from drplatform import environment
 from drplatform.engine import region_checks
 from drplatform.engine.divergence import Divergence
+from drplatform.engine.naming import Pointed, Use
 from drplatform.environment import Environment, Settings
 from drplatform.model.clock import Interval
 from drplatform.model.ledger import Entry, Mark, Outcome
 from drplatform.model.loss import compare
 from drplatform.model.outage import Outage
+from drplatform.model.ports import Address
 from drplatform.model.verdict import Verdict
 
 FEATURE = Path(__file__).parents[2] / "features/biannual/region_failover.feature"
@@ -121,6 +123,33 @@ def test_what_is_lost_on_failback_is_counted_apart_and_must_be_what_the_lost_reg
         told = region_checks.failback(entries, found, CUT, [Divergence("redis", "primary", tuple(marks), ())])
         assert told.judged is Verdict.FAILED and word in told.finding
     assert region_checks.failback(entries, found, CUT, []).judged is Verdict.FAILED
+
+
+HERE, THERE = (Address("127.0.0.1", 1),), (Address("127.0.0.2", 2),)
+MOVED = Pointed("redis", "secondary", THERE, 10.0, 10.1)
+
+
+def _followed(*uses, until=float("inf")):
+    return region_checks.followed(MOVED, [Use(*use) for use in uses], ttl=2.0, between=0.5, until=until)
+
+
+def test_those_who_remembered_an_address_must_leave_it_when_its_time_is_over():
+    found = _followed((HERE, 1.0, 11.9), (THERE, 12.0, 30.0))
+    assert found.judged is Verdict.PASSED and "they went there 2.00 s after" in found.finding
+    lagging = _followed((HERE, 1.0, 11.0), (THERE, 11.1, 11.1), (HERE, 11.2, 12.3), (THERE, 12.4, 30.0))
+    assert lagging.judged is Verdict.FAILED and "used 2.20 s after" in lagging.finding
+    moved_back = [(HERE, 1.0, 11.9), (THERE, 12.0, 30.0), (HERE, 30.1, 40.0)]
+    assert _followed(*moved_back, until=29.0).judged is Verdict.PASSED
+    assert _followed(*moved_back).judged is Verdict.FAILED, "planted: nobody had changed the name again"
+
+
+@pytest.mark.parametrize(
+    "uses",
+    [[], [(THERE, 12.0, 30.0)], [(HERE, 1.0, 11.9)], [(HERE, 1.0, 11.9), (THERE, 14.7, 30.0)]],
+    ids=["nobody asked", "nobody remembered", "nobody asked again", "asked again too late to tell"],
+)
+def test_names_that_nobody_was_seen_to_follow_prove_nothing(uses):
+    assert _followed(*uses).judged is Verdict.INCONCLUSIVE
 
 
 def test_what_was_not_read_from_the_lost_region_fails():
