@@ -230,7 +230,8 @@ class _Examiner:
         """What is to be seen when clients went on writing to the region that was left."""
         record, stayed = self.record, tuple(dict.fromkeys(s for a in self.plan.of(drill.Stay) for s in a.stores))
         since = {s: self._effects(s)[0].effect for s in stayed}
-        fenced = (region_checks.fenced(s, self.entries, since[s], record.fences.get(s), self.turned_away.get(s)) for s in stayed)
+        gone = {s: frozenset(losses[s].lost) if s in losses else frozenset() for s in stayed}
+        fenced = (region_checks.fenced(s, self.entries, since[s], record.fences.get(s), self.turned_away.get(s), gone[s]) for s in stayed)
         back = (region_checks.failback(self.entries, losses[s], since[s], record.divergences) for s in stayed if s in losses)
         return {"fenced": tuple(fenced), "failback": tuple(back)}
 

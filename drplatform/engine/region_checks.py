@@ -4,7 +4,7 @@ Each is shown a planted defect in the same run.
 """
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from drplatform.engine import backups, failover
@@ -131,16 +131,24 @@ def kept(store: str, entries: Sequence[Entry], found: Loss, seen: Outage) -> Che
     )
 
 
-def fenced(store: str, entries: Sequence[Entry], since: Interval, fence: float | None, turned_away: float | None) -> Check:
+def fenced(
+    store: str,
+    entries: Sequence[Entry],
+    since: Interval,
+    fence: float | None,
+    turned_away: float | None,
+    gone: Collection[Mark] = (),
+) -> Check:
     """No client that stayed had a write acknowledged after the fence (monotonic seconds); until then, from the disaster on, some had.
 
-    `turned_away`: when one of them was last refused. Without writes before and attempts after it nothing is proved.
+    `turned_away`: when one of them was last refused; `gone`: what the serving region has not. Without writes before and attempts after the
+    fence nothing is proved. Written where it was cut off is what was sent after the cut was confirmed, or since it was made and is gone.
     """
     name = f"{store} took no write where it had been fenced"
     if fence is None:
         return Check(name, Verdict.INCONCLUSIVE, "nothing was fenced")
     stayed = [e for e in entries if e.store == store and e.mark.client == STAYING and e.outcome is Outcome.ACKED]
-    apart = [e for e in stayed if e.invoked >= since.upper and e.returned <= fence]
+    apart = [e for e in stayed if e.returned <= fence and (e.invoked >= since.upper or (e.invoked >= since.lower and e.mark in gone))]
     elsewhere = [e for e in entries if e.store == store and e.mark.client != STAYING and e.outcome is Outcome.ACKED and e.invoked > fence]
     if not apart or not elsewhere or turned_away is None or turned_away <= fence:
         tried = "tried on" if turned_away and turned_away > fence else "did not try on"

@@ -107,7 +107,7 @@ class Users:
         def served() -> bool:
             return all(p.sustained(after, 2 * records.SUSTAIN) for p in probers)
 
-        wait_for(self._kit.clock, "every kind of client to be served", served, within=SECONDS_TO_SEE_ALL)
+        wait_for(self._kit.clock, "every kind of client to be served", served, within=SECONDS_TO_SEE_ALL, every=0.1)
 
     def last_served(self) -> Mapping[str, float]:
         """When each store's users were last seen served throughout. A slow probe now and then is no outage; one that lasts is."""

@@ -97,6 +97,15 @@ def test_a_write_that_is_acknowledged_behind_the_fence_fails():
     assert found.judged is Verdict.FAILED and "first 8" in found.finding
 
 
+def test_what_was_written_before_the_cut_was_confirmed_counts_when_only_the_side_that_was_cut_off_has_it():
+    slowly_confirmed = Interval(3.0, 5.8)
+    on_its_disks = [e.mark for e in _stayed() if e.mark.client == "staying" and e.mark.number > 1]
+    assert region_checks.fenced("redis", _stayed(), slowly_confirmed, 6.0, 9.0, on_its_disks).judged is Verdict.PASSED
+    assert region_checks.fenced("redis", _stayed(), slowly_confirmed, 6.0, 9.0).judged is Verdict.INCONCLUSIVE
+    before = [mark for mark in on_its_disks if mark.number < 3]
+    assert region_checks.fenced("redis", _stayed(), slowly_confirmed, 6.0, 9.0, before).judged is Verdict.INCONCLUSIVE
+
+
 @pytest.mark.parametrize(
     ("entries", "fence", "turned_away"),
     [
