@@ -16,16 +16,16 @@ from drplatform.model.backup import BackupKind, chain_to
 from drplatform.model.ports import Address, Endpoint
 from drplatform.repositories import directory
 from drplatform.stores import mongodb
-from drplatform.stores.mongodb import dump, increment, loading, ranges
+from drplatform.stores.mongodb import dump, increment, loading, scan
 
 CLOCK = real_servers.CLOCK
 
 
 def smaller() -> None:
     """Many small blocks, so that a kill falls between and into them."""
-    for module in (dump, ranges, increment):
+    for module in (dump, scan, increment):
         module.BLOCK_BYTES = 20_000
-    ranges.RANGE_BYTES = 100_000
+    scan.PART_BYTES = 100_000
     increment._IDS_A_PART = 50
     loading._BATCH_BYTES = 5_000
 

@@ -162,7 +162,7 @@ def many_blocks(world, monkeypatch):
     """A full backup of many small chunks."""
     import killed_mongodb
 
-    for module in (killed_mongodb.dump, killed_mongodb.ranges):
+    for module in (killed_mongodb.dump, killed_mongodb.scan):
         monkeypatch.setattr(module, "BLOCK_BYTES", 20_000)
     return backups.back_up(world.source, BackupKind.FULL, world.repository, [world.public], real_servers.CLOCK, random.Random(1))
 

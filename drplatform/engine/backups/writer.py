@@ -20,8 +20,8 @@ from drplatform.model.backup import BackupKind, ChunkRef, Manifest
 from drplatform.model.clock import Clock
 
 WORKERS = 4
-"""Parts read at once, and blocks sealed and stored at once. No more than one block more than that is in memory, with what becomes of it
-when it is sealed: some 5 x 3 x ports.BLOCK_BYTES at the most."""
+"""Parts read at once, and blocks sealed and stored at once. No more than twice so many blocks are in memory, half of them with what becomes
+of them when they are sealed: some 4 x (1 + 3) x ports.BLOCK_BYTES at the most."""
 
 
 def back_up(
@@ -173,7 +173,7 @@ def _write_all(backup: _Backup, parts: Iterator[ports.Part], workers: int, clock
         ThreadPoolExecutor(workers, thread_name_prefix=f"seal-{backup.store}") as sealers,
         ThreadPoolExecutor(workers, thread_name_prefix=f"backup-{backup.store}") as pool,
     ):
-        sealing = _Sealing(backup, sealers, threading.Semaphore(workers + 1))
+        sealing = _Sealing(backup, sealers, threading.Semaphore(workers))
         running: set[Future[list[ChunkRef]]] = set()
         stage = 0
         try:
@@ -202,7 +202,7 @@ def _collect(running: set[Future[list[ChunkRef]]], fewer_than: int) -> list[Chun
 
 @dataclass(frozen=True)
 class _Sealing:
-    """Blocks are sealed and stored while the next ones are read; each that is in memory has taken one of `room`."""
+    """Blocks are sealed and stored while the next ones are read; each that is being sealed, or waits for that, has taken one of `room`."""
 
     backup: _Backup
     pool: ThreadPoolExecutor
@@ -211,22 +211,13 @@ class _Sealing:
     def put_all(self, part: ports.Part, blocks: Iterator[bytes]) -> list[ChunkRef]:
         """Raises what reading or storing raises, the latter perhaps some blocks later."""
         begun, chunks = deque[Future[ChunkRef]](), list[ChunkRef]()
-        while (block := self._read(blocks)) is not None:
+        for block in blocks:
+            self.room.acquire()
             begun.append(self.pool.submit(self.backup.put, part.name, len(chunks) + len(begun), part.stage, block))
             begun[-1].add_done_callback(lambda _: self.room.release())
             while begun and begun[0].done():
                 chunks.append(begun.popleft().result())
         return [*chunks, *(each.result() for each in begun)]
-
-    def _read(self, blocks: Iterator[bytes]) -> bytes | None:
-        self.room.acquire()
-        block = None
-        try:
-            block = next(blocks, None)
-        finally:
-            if block is None:
-                self.room.release()
-        return block
 
 
 def _write_part(

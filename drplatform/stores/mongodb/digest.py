@@ -4,7 +4,7 @@
 index is named as such.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import bson
 
 from drplatform.model.backup import Digest, Multiset
-from drplatform.stores.mongodb import catalogue, namespaces, raw
+from drplatform.stores.mongodb import catalogue, namespaces, raw, scan
 from drplatform.stores.mongodb.catalogue import Collection
 from drplatform.stores.mongodb.members import Members
 
@@ -57,15 +57,7 @@ def _of_content(members: Members, collection: Collection) -> Digest:
     database, name = namespaces.split(collection.namespace)
     found = Multiset()
     with members.primary() as wire:
-        for batch in _ahead(wire.batches(database, {"find": name, "noCursorTimeout": True})):
-            add(found, batch)
+        _, size = scan.measure(wire, collection)
+        for batch in wire.stream(database, {"find": name, "noCursorTimeout": True}, size):
+            add(found, batch.documents)
     return found.digest()
-
-
-def _ahead(batches: Iterator[bytes]) -> Iterator[bytes]:
-    """While one batch is digested, the server prepares the next."""
-    with ThreadPoolExecutor(1) as reader:
-        coming = reader.submit(next, batches, None)
-        while (batch := coming.result()) is not None:
-            coming = reader.submit(next, batches, None)
-            yield batch

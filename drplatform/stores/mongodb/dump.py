@@ -26,18 +26,16 @@ from drplatform.model import errors
 from drplatform.model.backup import Multiset
 from drplatform.model.ports import BLOCK_BYTES, DumpEnd, Part
 from drplatform.model.position import Position
-from drplatform.stores.mongodb import catalogue, chosen, digest, members, namespaces, oplog, ranges, raw
+from drplatform.stores.mongodb import catalogue, chosen, digest, members, namespaces, oplog, raw, scan
 from drplatform.stores.mongodb import wire as wires
 from drplatform.stores.mongodb.catalogue import Collection
 from drplatform.stores.mongodb.chosen import Chosen
 from drplatform.stores.mongodb.members import Members, Stamp
-from drplatform.stores.mongodb.ranges import Range
+from drplatform.stores.mongodb.scan import Scan
 from drplatform.stores.mongodb.wire import Wire
 
 CATALOGUE, LOG = "catalogue", "oplog"
 STAGE_CATALOGUE, STAGE_DATA, STAGE_LOG = 0, 1, 2
-KILLED = frozenset({175, 26, 43, 237, 11601})
-"""QueryPlanKilled, NamespaceNotFound, CursorNotFound, CursorKilled, Interrupted: a drop or a rename does this to a reader."""
 
 
 def namespace_of(part: str) -> str:
@@ -86,9 +84,10 @@ class MongoDump:
     def parts(self) -> Iterator[Part]:
         yield self.counted(CATALOGUE, STAGE_CATALOGUE, self._catalogue_blocks)
         for number, collection in enumerate(self.collections):
-            for piece, each in enumerate(self._ranges(collection)):
+            reading = self._scan(collection)
+            for piece in range(reading.parts):
                 name = f"data/{collection.namespace}/{number:05}-{piece:05}"
-                yield self.counted(name, STAGE_DATA, partial(self._read, collection, each))
+                yield self.counted(name, STAGE_DATA, partial(self._read, reading))
         yield Part(LOG, STAGE_LOG, self.log_blocks)
 
     def finish(self) -> DumpEnd:
@@ -126,31 +125,21 @@ class MongoDump:
     def dial(self) -> Wire:
         return self._wire.another().within(wires.LONG)
 
-    def _ranges(self, collection: Collection) -> tuple[Range, ...]:
+    def _scan(self, collection: Collection) -> Scan:
         with self.dial() as wire:
-            return ranges.split(wire, collection)
+            parts, size = scan.measure(wire, collection)
+        return Scan(collection, parts, size, self.dial, self.concern(), partial(self.exists, collection=collection))
 
-    def _read(self, collection: Collection, piece: Range) -> Iterator[bytes]:
-        """The documents of a range. One that is renamed meanwhile is read on from where it was; one that is dropped has ended."""
+    def _read(self, reading: Scan) -> Iterator[bytes]:
+        """What is left of a collection, as far as no other part of it has got it."""
         tally, last = Multiset(), b""
-        with self.dial() as wire:
-            while True:
-                try:
-                    for block in ranges.read(wire, collection, piece, self.concern()):
-                        digest.add(tally, block)
-                        last = block or last
-                        if block:
-                            yield block
-                    break
-                except wires.ServerError as error:
-                    if error.code not in KILLED or collection.capped:
-                        raise
-                    if not self.exists(wire, collection):
-                        break
-                    piece = piece.after(last)
+        for block in reading.blocks():
+            digest.add(tally, block)
+            last = block
+            yield block
         with self._lock:
-            self._tallies[collection.uuid].content.merge(tally)
-            self._tallies[collection.uuid].last_block = last
+            self._tallies[reading.collection.uuid].content.merge(tally)
+            self._tallies[reading.collection.uuid].last_block = last
 
     def concern(self) -> Mapping[str, Any]:
         return {"level": "majority", "afterClusterTime": Timestamp(*self.begin.sequence)}
@@ -188,7 +177,7 @@ class MongoDump:
 
         What was pushed out before it was read would come back at the end otherwise, and push others out.
         """
-        last = {c.uuid: _last_id(block) for c in self.collections if c.capped and (block := self._tallies[c.uuid].last_block)}
+        last = {c.uuid: scan.last_id(block) for c in self.collections if c.capped and (block := self._tallies[c.uuid].last_block)}
         if not last:
             return {}
         window = {"$gt": Timestamp(*self.begin.sequence), "$lte": Timestamp(*end)}
@@ -242,11 +231,6 @@ def _log_start(wire: Wire, base: Stamp) -> tuple[Stamp, bool]:
     starts = [t["startOpTime"]["ts"] for t in wire.documents("config", open_now) if t.get("startOpTime")]
     oldest = min(((s.time, s.inc) for s in starts), default=base)
     return (oldest, True) if oldest < base else (base, False)
-
-
-def _last_id(block: bytes) -> bytes | None:
-    documents = list(raw.documents(block))
-    return raw.id_of(documents[-1]) if documents else None
 
 
 def gathered(documents: Iterator[bytes]) -> Iterator[bytes]:

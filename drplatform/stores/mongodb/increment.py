@@ -26,7 +26,7 @@ from bson.timestamp import Timestamp
 from drplatform.model import errors
 from drplatform.model.ports import BLOCK_BYTES, DumpEnd, Part
 from drplatform.model.position import Position
-from drplatform.stores.mongodb import digest, dump, members, namespaces, oplog, raw, window
+from drplatform.stores.mongodb import digest, dump, members, namespaces, oplog, raw, scan, window
 from drplatform.stores.mongodb import wire as wires
 from drplatform.stores.mongodb.catalogue import Collection
 from drplatform.stores.mongodb.dump import MongoDump
@@ -157,7 +157,7 @@ class MongoIncrement:
                             yield document
                     break
                 except wires.ServerError as error:
-                    if error.code not in dump.KILLED:
+                    if error.code not in scan.KILLED:
                         raise
                     if not self._dump.exists(wire, collection):
                         return

@@ -5,12 +5,14 @@ go through applyOps, which does not.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+
+import bson
 
 from drplatform.model import errors
 from drplatform.stores.mongodb import namespaces, raw
 from drplatform.stores.mongodb.target import Target
-from drplatform.stores.mongodb.wire import Document, Wire
+from drplatform.stores.mongodb.wire import OPTIONS, Document, Wire
 
 _BATCH_BYTES = 2 * 1024 * 1024
 _BATCH_DOCUMENTS = 50_000
@@ -20,10 +22,10 @@ _EMPTY_TIMESTAMP = re.compile(rb"\x11[^\x00]*\x00{9}")
 
 
 class Loader:
-    """One collection, one connection, one thread."""
+    """One collection, one connection, one thread. `twice` is handed each document whose `_id` is there already; without, it is a failure."""
 
-    def __init__(self, wire: Wire, namespace: str) -> None:
-        self._wire, self._namespace = wire, namespace
+    def __init__(self, wire: Wire, namespace: str, twice: Callable[[bytes], None] | None = None) -> None:
+        self._wire, self._namespace, self._twice = wire, namespace, twice
         self._database, self._name = namespaces.split(namespace)
         self._as_is = Target(wire)
 
@@ -76,13 +78,18 @@ class Loader:
     def _refused(self, document: bytes, answer: dict[str, list[dict[str, object]]]) -> None:
         """Some documents that exist cannot be inserted any more (field names): those are put. Anything else is a failure."""
         reason = answer.get("writeErrors", [{}])[0]
-        if reason.get("code") in (None, _DUPLICATE_KEY):
-            name = raw.id_of(document) or b"?"
-            told = raw.value(raw.assemble([name]), raw.fields(raw.assemble([name]))[b"_id"]) if name != b"?" else "none"
-            raise errors.RecoveryFailed(
-                f"The document with _id {told!r} could not be loaded into {self._namespace}: {reason.get('errmsg', 'no reason given')}."
-            )
-        self._put([document])
+        if reason.get("code") == _DUPLICATE_KEY and self._twice:
+            self._twice(document)
+        elif reason.get("code") in (None, _DUPLICATE_KEY):
+            raise not_loaded(document, self._namespace, reason.get("errmsg", "no reason given"))
+        else:
+            self._put([document])
+
+
+def not_loaded(document: bytes, namespace: str, reason: object) -> errors.RecoveryFailed:
+    identity = raw.id_of(document)
+    told = repr(bson.decode(raw.assemble([identity]), OPTIONS)["_id"]) if identity else "none"
+    return errors.RecoveryFailed(f"The document with _id {told} could not be loaded into {namespace}: {reason}.")
 
 
 def _may_hold_empty_timestamp(block: bytes) -> bool:

@@ -148,18 +148,32 @@ def elements(document: Mapping[str, Any]) -> bytes:
     return encoded[4:-1]
 
 
-def cursor(reply: memoryview) -> tuple[int, bytes] | None:
-    """From a server's answer the cursor's id and its batch as concatenated documents; None when the answer is an error."""
+class Batch(NamedTuple):
+    """What a cursor gave: its number (0 when it has ended) and namespace, concatenated documents, and the token (a document) to go on
+    after them, which is empty where none was asked for."""
+
+    cursor: int
+    namespace: str
+    documents: bytes
+    token: bytes
+
+
+def batch(reply: memoryview) -> Batch | None:
+    """From a server's answer its batch, copied; None when the answer is an error."""
     outer = next((at for _, name, at, _ in _walk(reply, 4) if name == b"cursor"), None)
     if outer is None:
         return None
-    number, batch = 0, b""
+    number, namespace, documents, token = 0, "", b"", b""
     for kind, name, at, end in _walk(reply, outer + 4):
         if name == b"id":
             (number,) = _LONG.unpack_from(reply, at)
+        elif name == b"ns":
+            namespace = bytes(reply[at + 4 : end - 1]).decode()
         elif kind == ARRAY and name in (b"firstBatch", b"nextBatch"):
-            batch = _joined(reply[at:end])
-    return number, batch
+            documents = _joined(reply[at:end])
+        elif name == b"postBatchResumeToken":
+            token = bytes(reply[at:end])
+    return Batch(number, namespace, documents, token)
 
 
 def _walk(view: memoryview, at: int) -> Iterator[tuple[int, bytes, int, int]]:

@@ -33,6 +33,7 @@ Sequences = Mapping[str, Sequence[bytes | memoryview]]
 _OP_MSG = 2013
 _HEADER = struct.Struct("<iiii")
 _INT = struct.Struct("<i")
+_MORE_TO_COME, _EXHAUST_ALLOWED = 1 << 1, 1 << 16
 _BEFORE_BODY = 5
 """Bytes between header and body of a reply: flags, and the kind of its only section."""
 _LARGEST_MESSAGE = 48_000_000 + 64 * 1024
@@ -119,20 +120,24 @@ class Wire:
         self._send(number, [b"\0", body, *(piece for name, items in (sequences or {}).items() for piece in _section(name, items))])
         return self._receive(number)
 
-    def _send(self, number: int, pieces: list[bytes | memoryview]) -> None:
+    def _send(self, number: int, pieces: list[bytes | memoryview], flags: int = 0) -> None:
         size = _HEADER.size + 4 + sum(map(len, pieces))
-        message = b"".join([_HEADER.pack(size, number, 0, _OP_MSG), b"\0\0\0\0", *pieces])
+        message = b"".join([_HEADER.pack(size, number, 0, _OP_MSG), _INT.pack(flags), *pieces])
         self._guarded(lambda: self._socket.sendall(message))
 
     def _receive(self, number: int) -> memoryview:
-        size, _, answered, code = _HEADER.unpack(self._read(_HEADER.size))
+        return self._read(self._header(number)[1])[_BEFORE_BODY:]
+
+    def _header(self, number: int) -> tuple[int, int]:
+        """The number of the answer to the message of that number, and how many bytes of it follow."""
+        size, own, answered, code = _HEADER.unpack(self._read(_HEADER.size))
         if code != _OP_MSG or answered != number or not _HEADER.size + _BEFORE_BODY < size <= _LARGEST_MESSAGE:
             self.close()
             raise ConnectionLost(f"What answers at {self.address} does not speak MongoDB's protocol.", sent=True)
-        return self._read(size - _HEADER.size)[_BEFORE_BODY:]
+        return own, size - _HEADER.size
 
-    def _read(self, size: int) -> memoryview:
-        view, at = memoryview(bytearray(size)), 0
+    def _read(self, size: int, into: bytearray | None = None) -> memoryview:
+        view, at = memoryview(bytearray(size) if into is None else into)[:size], 0
         while at < size:
             got = self._guarded(partial(self._socket.recv_into, view[at:]))
             if not got:
@@ -157,28 +162,53 @@ class Wire:
 
         Batches may be empty (tailable cursors). Ends when the cursor does; leaving earlier kills the cursor.
         """
-        reply = self.exchange(database, command)
-        cursor, batch = self._opened(reply, next(iter(command)))
-        collection = bson.decode(reply, OPTIONS)["cursor"]["ns"].partition(".")[2] if cursor else ""
-        del reply
+        batch = self._batch(self.exchange(database, command), next(iter(command)))
+        collection = batch.namespace.partition(".")[2]
         try:
-            yield batch
-            while cursor:
-                reply = self.exchange(database, {"getMore": bson.Int64(cursor), "collection": collection, **(more or {})})
-                cursor, batch = self._opened(reply, "getMore")
-                del reply
-                yield batch
+            yield batch.documents
+            while batch.cursor:
+                follow = {"getMore": bson.Int64(batch.cursor), "collection": collection, **(more or {})}
+                batch = self._batch(self.exchange(database, follow), "getMore")
+                yield batch.documents
         finally:
-            if cursor and self._socket.fileno() != -1:
-                self._kill(database, collection, cursor)
+            if batch.cursor and self._socket.fileno() != -1:
+                self._kill(database, collection, batch.cursor)
+
+    def stream(self, database: str, command: Mapping[str, Any], size: int) -> Generator[raw.Batch]:
+        """Like `batches` with `size` documents in each, but the server sends one after the other without being asked for each.
+
+        While one is looked at, the next is on its way (OP_MSG flags exhaustAllowed and moreToCome). Leaving earlier closes the connection.
+        """
+        batch = self._batch(self.exchange(database, {**command, "batchSize": size}), next(iter(command)))
+        follow = {"collection": batch.namespace.partition(".")[2], "batchSize": size, "$db": database}
+        space, number, coming = bytearray(), 0, False
+        try:
+            while True:
+                yield batch
+                if not batch.cursor:
+                    return
+                self._deadline = self._clock.monotonic() + self._seconds
+                if not coming:
+                    number = next(self._numbers) & 0x7FFFFFFF
+                    self._send(number, [b"\0", bson.encode({"getMore": bson.Int64(batch.cursor), **follow})], _EXHAUST_ALLOWED)
+                number, length = self._header(number)
+                if length > len(space):
+                    space = bytearray(length)
+                message = self._read(length, space)
+                coming = bool(_INT.unpack_from(message)[0] & _MORE_TO_COME)
+                batch = self._batch(message[_BEFORE_BODY:], "getMore")
+                del message
+        finally:
+            if batch.cursor:
+                self.close()
 
     def documents(self, database: str, command: Mapping[str, Any]) -> Iterator[Document]:
         """The decoded documents of a cursor."""
         for batch in self.batches(database, command):
             yield from bson.decode_all(batch, OPTIONS)
 
-    def _opened(self, reply: memoryview, command: str) -> tuple[int, bytes]:
-        found = raw.cursor(reply)
+    def _batch(self, reply: memoryview, command: str) -> raw.Batch:
+        found = raw.batch(reply)
         if found is None:
             answer: Document = bson.decode(reply, OPTIONS)
             raise ServerError(self.address, command, answer)

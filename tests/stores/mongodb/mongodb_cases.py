@@ -17,6 +17,7 @@ from drplatform.model import clock as clocks
 from drplatform.model.backup import BackupKind
 from drplatform.model.ports import DumpEnd, Endpoint, LogBatch, RestoreEnd
 from drplatform.model.position import Position
+from drplatform.stores.mongodb import scan, wire
 from drplatform.stores.mongodb.store import MongoStore
 
 RAW = CodecOptions(document_class=RawBSONDocument)
@@ -60,6 +61,12 @@ def empty(endpoint: Endpoint) -> None:
         for database in {"admin", *c.admin["system.users"].distinct("db"), *c.admin["system.roles"].distinct("db")}:
             c[database].command("dropAllUsersFromDatabase")
             c[database].command("dropAllRolesFromDatabase")
+
+
+def in_small_batches(monkeypatch: Any) -> None:
+    """Several batches a collection, each sent when it is asked for, so that things happen while one is read."""
+    monkeypatch.setattr(scan, "BLOCK_BYTES", 700)
+    monkeypatch.setattr(wire, "_EXHAUST_ALLOWED", 0)
 
 
 def differences(expected: dict[str, Any], found: dict[str, Any]) -> list[str]:

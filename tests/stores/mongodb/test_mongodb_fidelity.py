@@ -8,6 +8,8 @@ import mongodb_cases as cases
 import pytest
 from bson import Binary, Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 
+from drplatform.stores.mongodb import scan
+
 MIB = 1024 * 1024
 EVERY_TYPE = {
     "double": 1.5, "nan": float("nan"), "infinite": float("-inf"), "minus zero": -0.0, "text": "ü\0x", "embedded": {"a": {"b": []}}, "list": [1, [2]],
@@ -166,11 +168,9 @@ def test_users_and_roles(pair, there_and_back):
                 client.app.command("dropAllRolesFromDatabase")
 
 
-def test_a_dump_by_ranges_of_identities_of_mixed_types(database, there_and_back, monkeypatch):
-    from drplatform.stores.mongodb import ranges
-
-    monkeypatch.setattr(ranges, "RANGE_BYTES", 2_000)
-    monkeypatch.setattr(ranges, "BLOCK_BYTES", 700)
+def test_a_dump_in_parts_of_identities_of_mixed_types(database, there_and_back, monkeypatch):
+    monkeypatch.setattr(scan, "PART_BYTES", 2_000)
+    monkeypatch.setattr(scan, "BLOCK_BYTES", 700)
     database.mixed.insert_many([{"_id": n, "x": "y" * 90} for n in range(100)] + [{"_id": f"s{n}", "x": "y" * 90} for n in range(100)])
     database.mixed.insert_many([{"_id": {"k": n}, "x": "y" * 90} for n in range(100)])
     there_and_back()

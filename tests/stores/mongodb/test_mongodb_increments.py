@@ -8,7 +8,7 @@ import mongodb_cases as cases
 import pytest
 
 from drplatform.model import errors
-from drplatform.stores.mongodb import increment, ranges
+from drplatform.stores.mongodb import increment
 
 ROUNDS = 4
 
@@ -22,7 +22,7 @@ def _check(pair, seed, monkeypatch, rounds=ROUNDS):
     print(f"seed {seed}")
     generator = random.Random(seed)
     source, target = pair
-    monkeypatch.setattr(ranges, "BLOCK_BYTES", 700)
+    cases.in_small_batches(monkeypatch)
     monkeypatch.setattr(increment, "BLOCK_BYTES", 700)
     monkeypatch.setattr(increment, "_IDS_A_PART", 7)
     monkeypatch.setattr(increment, "_IDS_A_READ", 3)

@@ -6,15 +6,15 @@ import random
 import mongodb_cases as cases
 import pytest
 
-from drplatform.stores.mongodb import ranges
+from drplatform.stores.mongodb import scan
 
 STEPS_BEFORE, STEPS_AFTER = 60, 140
 
 
 def _history(source, generator, monkeypatch):
     """A random history with a dump amid it: the dump, the log, and what the source held after each step since the dump's end."""
-    monkeypatch.setattr(ranges, "BLOCK_BYTES", 700)  # several batches a collection, so that steps come while one is read
-    monkeypatch.setattr(ranges, "RANGE_BYTES", 800)
+    cases.in_small_batches(monkeypatch)
+    monkeypatch.setattr(scan, "PART_BYTES", 800)
     work = cases.Workload(source.endpoint, generator)
     work.prepare()
     for _ in range(STEPS_BEFORE):

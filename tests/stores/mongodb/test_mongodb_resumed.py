@@ -10,7 +10,7 @@ import pytest
 from drplatform.model import errors
 from drplatform.model.backup import BackupKind
 from drplatform.stores.mongodb import lease as leases
-from drplatform.stores.mongodb import ranges, target
+from drplatform.stores.mongodb import target
 
 PLAN = "the plan"
 
@@ -92,7 +92,7 @@ def until_done(store, parts, blocks, cutting, increments=()):
 
 def check(pair, generator, monkeypatch, rounds):
     source, to = pair
-    monkeypatch.setattr(ranges, "BLOCK_BYTES", 700)
+    cases.in_small_batches(monkeypatch)
     monkeypatch.setattr(target, "_BATCH_OPERATIONS", 12)
     work = cases.Workload(source.endpoint, generator)
     work.prepare()
