@@ -85,7 +85,7 @@ class Export:
             layout.data_file(self._directory, name).write_bytes(bson.encode(document))
 
     def _write(self, namespace: str, part: str, blocks: Iterator[bytes]) -> None:
-        """Ranges of a collection may come in any order, save of one that has an order: that has one range."""
+        """Parts of a collection may come in any order, save of one that has an order: that has one part."""
         counted = 0
         with layout.data_file(self._directory, namespace).open("ab") as file:
             for block in blocks:
