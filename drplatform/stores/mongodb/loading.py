@@ -5,13 +5,16 @@ go through applyOps, which does not.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import bson
 
 from drplatform.model import errors
 from drplatform.stores.mongodb import namespaces, raw
 from drplatform.stores.mongodb.target import Target
+from drplatform.stores.mongodb.transactions import Unit
 from drplatform.stores.mongodb.wire import OPTIONS, Document, Wire
 
 _BATCH_BYTES = 2 * 1024 * 1024
@@ -84,6 +87,33 @@ class Loader:
             raise not_loaded(document, self._namespace, reason.get("errmsg", "no reason given"))
         else:
             self._put([document])
+
+
+class Twice:
+    """Documents that a full backup holds twice: deleted and inserted again while the dump read. Which of the two is there does not matter,
+    since the dump's log holds both operations; that it does is what is checked here."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._documents: dict[str, list[bytes]] = {}
+        self._inserts = Counter[bytes]()
+
+    def note(self, namespace: str, document: bytes) -> None:
+        """From several threads."""
+        with self._lock:
+            self._documents.setdefault(namespace, []).append(document)
+
+    def see(self, unit: Unit) -> None:
+        """What the dump's log does, after everything was loaded."""
+        if self._documents:
+            self._inserts.update(operation.ui for operation in unit.operations if operation.op == "i")
+
+    def explain(self, names: Mapping[bytes, str]) -> None:
+        """Raises RecoveryFailed when the log does not hold an insertion for each. `names`: of collections, by UUID, before the log."""
+        logged = {namespace: self._inserts[uuid] for uuid, namespace in names.items()}
+        for namespace, documents in self._documents.items():
+            if len(documents) > logged.get(namespace, 0):
+                raise not_loaded(documents[-1], namespace, "the backup holds it twice, and its log does not say why")
 
 
 def not_loaded(document: bytes, namespace: str, reason: object) -> errors.RecoveryFailed:

@@ -5,8 +5,7 @@ follows, whose states are consistent. Documents do not expire (TTL) until the re
 """
 
 import threading
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -76,7 +75,7 @@ class MongoRestore:
         self._transactions = Assembly()
         self._lock, self._entering = threading.Lock(), threading.Lock()
         self._stage = ""
-        self._twice: dict[str, list[bytes]] = {}
+        self._twice = loading.Twice()
         self._reached: Position | None = None
         self.settled = lease.found in (leases.INDEXING, leases.REPLAYING)
         if self.settled:
@@ -160,14 +159,9 @@ class MongoRestore:
             self._target.create(collection)
             self._lease.blocks = {p: n for p, n in self._lease.blocks.items() if dump.namespace_of(p) != collection.namespace}
 
-    def _note_twice(self, namespace: str, document: bytes) -> None:
-        """Deleted and inserted again while the dump read: which of the two is there does not matter to the dump's log, see `_settle`."""
-        with self._entering:
-            self._twice.setdefault(namespace, []).append(document)
-
     def _load(self, namespace: str, blocks: Iterator[bytes], part: str, full: bool) -> None:
         with self._dial() as wire:
-            loader = loading.Loader(wire, namespace, partial(self._note_twice, namespace) if full else None)
+            loader = loading.Loader(wire, namespace, partial(self._twice.note, namespace) if full else None)
             if not part:
                 loader.load(blocks)
                 return
@@ -221,23 +215,16 @@ class MongoRestore:
             self._reached = members.at(head["timeline"], end)
 
     def _repeat(self, replay: Replay, frames: Iterator[bytes], begin: Stamp, end: Stamp) -> None:
-        reader, names, inserts = oplog.Reader(), dict(self._target.names), Counter[bytes]()
+        reader, names = oplog.Reader(), dict(self._target.names)
         for entry, _ in reader.entries(frames):
             for unit in self._transactions.feed(entry):
                 if unit.ts > begin:
-                    inserts.update(operation.ui for operation in unit.operations if self._twice and operation.op == "i")
+                    self._twice.see(unit)
                     replay.apply(unit)
         replay.end()
-        self._explain_twice(names, inserts)
+        self._twice.explain(names)
         if reader.reached != end:
             raise errors.IntegrityError("The log of this MongoDB backup ends before the backup does; do not trust it.")
-
-    def _explain_twice(self, names: Mapping[bytes, str], inserts: Mapping[bytes, int]) -> None:
-        """Raises RecoveryFailed when documents were in the backup twice, and its log does not hold an insertion for each of them."""
-        logged = {namespace: inserts.get(uuid, 0) for uuid, namespace in names.items()}
-        for namespace, documents in self._twice.items():
-            if len(documents) > logged.get(namespace, 0):
-                raise loading.not_loaded(documents[-1], namespace, "the backup holds it twice, and its log does not say why")
 
     def _replay(self, **more: Any) -> Replay:
         return Replay(self._target, chosen=self._only, made=self._made, **more)
