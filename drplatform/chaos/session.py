@@ -17,6 +17,7 @@ from drplatform.model import drill as drills
 from drplatform.model import errors
 from drplatform.model.backup import BackupKind
 from drplatform.model.evidence import Evidence
+from drplatform.model.policy import Policy
 from drplatform.model.timeline import Event
 
 KEY = "drplatform"
@@ -48,7 +49,7 @@ class Session:
 
     def __init__(self, experiment: Mapping[str, Any], configuration: Mapping[str, Any]) -> None:
         self.env = Environment.open(_settings(configuration))
-        self.scenario = scenario(experiment, configuration)
+        self.scenario = scenario(experiment, configuration, self.env.policy)
         self.begun = False
         self.judged = False
         self._stack = ExitStack()
@@ -98,16 +99,17 @@ class Session:
         return evidence
 
 
-def scenario(experiment: Mapping[str, Any], configuration: Mapping[str, Any]) -> drills.Scenario:
-    """The scenario that the experiment's method makes. Raises PlanError."""
+def scenario(experiment: Mapping[str, Any], configuration: Mapping[str, Any], policy: Policy) -> drills.Scenario:
+    """The scenario that the experiment's method makes, on servers of its `stores` alone. Raises PlanError."""
     stores = tuple(configuration.get("stores") or ("mongodb", "redis", "files"))
+    kinds = frozenset(policy.stores[name].kind for name in stores if name in policy.stores)
     wanted = frozenset(configuration.get("wanted") or ())
     if unknown := wanted - {drills.WITNESS, drills.NAMES}:
         raise errors.PlanError(
             [f"`wanted` in the configuration may hold {drills.WITNESS} and {drills.NAMES}, not {', '.join(sorted(unknown))}"]
         )
     activities = [
-        drills.Steady(wanted, text=" and ".join(("the platform runs in two regions", *sorted(wanted)))),
+        drills.Steady(wanted, kinds, text=" and ".join(("the platform runs in two regions", *sorted(wanted)))),
         drills.Seed(stores, text=f"{', '.join(stores)} hold reference data"),
         drills.Write(stores, text=f"clients write to {', '.join(stores)}"),
         *_method(experiment, configuration),

@@ -28,6 +28,8 @@ REMEDIES = {
 """Public names in a name server, which can be pointed to another region."""
 LINKS = "links"
 """What hinders the network stands before the servers from the start, where a platform needs something for that: no fault restarts them."""
+ALONE = "alone:"
+"""Wanted of a platform, with the kind of a server that is used: it may leave out what is not."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,13 @@ class Activity:
 
 @dataclass(frozen=True)
 class Steady(Activity):
-    """The platform serves, before anything is done to it. `wanted`: what it must have beside its two regions (WITNESS, NAMES)."""
+    """The platform serves, before anything is done to it. `wanted`: what it must have beside its two regions (WITNESS, NAMES).
+
+    `kinds` of servers are all that is used, so that a platform made for the run may leave out the others (none: all are).
+    """
 
     wanted: frozenset[str] = frozenset()
+    kinds: frozenset[str] = frozenset()
 
     def needs(self) -> frozenset[str]:
         return self.wanted
@@ -301,9 +307,11 @@ class Scenario:
 
     @property
     def wanted(self) -> frozenset[str]:
-        """What the platform must have beside its two regions."""
+        """What the platform must have beside its two regions, and, as ALONE, which kinds of servers."""
         hindered = any("-network:" in need for a in self.activities if isinstance(a, Inflict) for need in a.requires)
-        return frozenset({LINKS} if hindered else ()).union(*(a.wanted for a in self.activities if isinstance(a, Steady)))
+        steady = [a for a in self.activities if isinstance(a, Steady)]
+        alone = {f"{ALONE}{kind}" for a in steady for kind in a.kinds}
+        return frozenset({LINKS} if hindered else ()).union(alone, *(a.wanted for a in steady))
 
     @property
     def cadence(self) -> str:

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -248,13 +249,39 @@ def some_in_soak(*small):
     return [pytest.param(path, id=path.stem, marks=marks[path]) for path in SHIPPED]
 
 
-def run_shipped(tmp_path, experiment):
+def run_shipped(directory, experiment):
     """The exit code of `chaos run`, and the journal."""
-    with run_chaos(tmp_path, "run", str(experiment), stderr=subprocess.PIPE) as chaos:
-        told = chaos.communicate(timeout=280)[1]
-    assert left_of(tmp_path) == []
-    assert (tmp_path / "journal.json").exists(), told
-    return chaos.returncode, json.loads((tmp_path / "journal.json").read_text())
+    with run_chaos(directory, "run", str(experiment), stderr=subprocess.PIPE) as chaos:
+        try:
+            told = chaos.communicate(timeout=280)[1]
+        except subprocess.TimeoutExpired:
+            chaos.kill()
+            raise
+    assert left_of(directory) == []
+    assert (directory / "journal.json").exists(), told
+    return chaos.returncode, json.loads((directory / "journal.json").read_text())
+
+
+AT_ONCE = 2
+"""Experiments that run at the same time, each on a platform of its own: while one waits, the other works."""
+
+
+@pytest.fixture(scope="module")
+def runs(request, tmp_path_factory):
+    """The runs of the shipped experiments that are asked for, begun in the order of their tests."""
+    asked = {
+        item.callspec.params["run"] for item in request.session.items if "run" in getattr(getattr(item, "callspec", None), "params", {})
+    }
+    directories = {path: tmp_path_factory.mktemp(path.stem) for path in SHIPPED if path in asked}
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield {path: pool.submit(run_shipped, directory, path) for path, directory in directories.items()}
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.fixture
+def run(request, runs):
+    """The exit code and the journal of a shipped experiment, and what it says itself."""
+    return (*runs[request.param].result(), load_experiment(str(request.param)))
 
 
 def hurt_by(shipped):
@@ -280,15 +307,13 @@ def test_there_are_experiments_enough_over_the_catalogue():
     assert faults <= set(environment.fault_kinds())
 
 
-@pytest.mark.parametrize("path", some_in_soak("drop-collection", "hang-redis", "flip-bit-in-backup"))
-def test_a_shipped_experiment_passes_on_real_servers(tmp_path, path):
-    code, journal = run_shipped(tmp_path, path)
+@pytest.mark.parametrize("run", SHIPPED, ids=lambda path: path.stem, indirect=True)
+def test_a_shipped_experiment_passes_on_real_servers(run):
+    code, journal, shipped = run
     assert code == 0 and green(journal), journal.get("drplatform", journal)["summary"]
-    evidence = journal["drplatform"]["evidence"]
-    assert {m["subject"] for m in evidence["measurements"] if m["name"] == "rto"} == hurt_by(load_experiment(str(path)))
-    assert {m["subject"] for m in evidence["measurements"] if m["name"] == "rpo"} >= set(
-        load_experiment(str(path))["configuration"]["stores"]
-    )
+    measured = journal["drplatform"]["evidence"]["measurements"]
+    assert {m["subject"] for m in measured if m["name"] == "rto"} == hurt_by(shipped)
+    assert {m["subject"] for m in measured if m["name"] == "rpo"} >= set(shipped["configuration"]["stores"])
 
 
 DESTROYERS = {"mongodb": "documents-deleted", "redis": "redis-flushed", "files": "bucket-emptied"}

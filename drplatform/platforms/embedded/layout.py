@@ -27,6 +27,7 @@ KINDS = (MONGODB, REDIS, FILES)
 
 NAMES = "names"
 """Wanted: a name server outside the regions, for public names that move."""
+ALONE = "alone:"
 _COUNTS = {MONGODB: {PRIMARY: 2, SECONDARY: 1}, REDIS: {PRIMARY: 1, SECONDARY: 1}, FILES: {PRIMARY: 1, SECONDARY: 1}}
 _WITH_WITNESS = {**_COUNTS, MONGODB: {PRIMARY: 1, SECONDARY: 1, WITNESS: 1}}
 
@@ -87,9 +88,11 @@ class Layout:
 def draw(wanted: frozenset[str] = frozenset()) -> Layout:
     """A new layout with free ports: two MongoDB members in the primary region and one in the secondary, one of the others in each.
 
-    `wanted` may hold WITNESS (MongoDB: one member in each region and one in a third place, so that any two are a majority) and NAMES.
+    `wanted` may hold WITNESS (MongoDB: one member in each region and one in a third place, so that any two are a majority), NAMES, and, for
+    each kind of server that is used, ALONE with the kind: the others are left out.
     """
     counts = _WITH_WITNESS if WITNESS in wanted else _COUNTS
+    used = {one.removeprefix(ALONE) for one in wanted if one.startswith(ALONE)} or set(KINDS)
     network = f"127.{secrets.randbelow(254) + 1}.{secrets.randbelow(254) + 1}"
     with contextlib.ExitStack() as reserved:  # ports stay taken until all are drawn, so that none is drawn twice
         low = _low_ports(reserved)
@@ -97,6 +100,7 @@ def draw(wanted: frozenset[str] = frozenset()) -> Layout:
             _place(reserved, low, network, kind, region, number)
             for region in (*REGIONS, WITNESS)
             for kind in KINDS
+            if kind in used
             for number in range(1, counts[kind].get(region, 0) + 1)
         ]
         vault = _place(reserved, low, network, FILES, VAULT, 1)

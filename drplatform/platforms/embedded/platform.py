@@ -176,12 +176,17 @@ class GroupedPlatform:
         names = nameserver.Names(Secret(drawn.names_key))
         self._names = self._server(drawn.names, directory, names) if drawn.names else None
         of = {kind: [self._server(p, directory, self._recipe(p, drawn)) for p in drawn.servers if p.kind == kind] for kind in layout.KINDS}
-        self._groups = {
-            layout.MONGODB: MongodbGroup(of[layout.MONGODB], directory, drawn.replica_set, self._waits),
-            layout.REDIS: RedisGroup(of[layout.REDIS], directory, self._waits),
-            layout.FILES: FilesGroup(of[layout.FILES], directory, self._weed(drawn, BUCKETS), self._files()),
-        }
+        self._groups = {kind: self._grouped(kind, servers, directory, drawn) for kind, servers in of.items() if servers}
         self._services = self._serving(directory, drawn)
+
+    def _grouped(self, kind: str, servers: Sequence[Server], directory: Path, drawn: layout.Layout) -> Group:
+        match kind:
+            case layout.MONGODB:
+                return MongodbGroup(servers, directory, drawn.replica_set, self._waits)
+            case layout.REDIS:
+                return RedisGroup(servers, directory, self._waits)
+            case _:
+                return FilesGroup(servers, directory, self._weed(drawn, BUCKETS), self._files())
 
     def _serving(self, directory: Path, drawn: layout.Layout) -> Services:
         def server(service: str, place: layout.Place) -> Server:

@@ -64,16 +64,17 @@ class Members:
             except wires.ConnectionLost:
                 self._silent[address] = None
                 continue
-            self._silent.pop(address, None)
             try:
                 hello = found.within(timeout).call("admin", {"hello": 1})
                 self._check(hello, address)
             except wires.ConnectionLost:
+                self._silent[address] = None  # one that hangs, or is cut off, takes connections all the same
                 found.close()
                 continue
             except BaseException:
                 found.close()
                 raise
+            self._silent.pop(address, None)
             yield found.within(wires.COMMAND_SECONDS), hello
 
     def _check(self, hello: dict[str, Any], address: Address) -> None:
