@@ -8,6 +8,7 @@ import dataclasses
 import datetime
 import hashlib
 import json
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,9 +24,10 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from drplatform import environment, injection
-from drplatform.engine import capabilities, faulting, guardrails
+from drplatform.engine import backups, capabilities, faulting, guardrails
 from drplatform.model import clock as clocks
 from drplatform.model import drill, errors, ports, powers
+from drplatform.model.backup import BackupKind
 from drplatform.model.timeline import Timeline
 from drplatform.platforms.embedded import skewing
 from drplatform.platforms.embedded.process import accepts, tagged
@@ -208,6 +210,17 @@ def everywhere_soon(world: World) -> bool:
     return True
 
 
+def increments_lead_on(world: World) -> bool:
+    """What changed since the newest backup can still be had."""
+    opener = backups.Opener([world.identity])
+    keys = [world.recipient]
+    try:
+        backups.back_up(world.stores["mongodb"], BackupKind.INCREMENTAL, world.repository, keys, CLOCK, random.Random(), opener=opener)
+        return True
+    except errors.LogGap:
+        return False
+
+
 BACKUP = {"look": worlds.vault, "prepare": two_of("mongodb")}
 CASES = {
     "machine-busy": Case(busy, {"mebibytes": 16}),
@@ -218,6 +231,7 @@ CASES = {
     "collection-dropped": Case(lambda w: w.stores["mongodb"].namespaces().get(worlds.MARKS, ""), undone=False),
     "replication-stopped": Case(lambda w: worlds.replica(w).info("replication")["role"]),
     "replication-delayed": Case(everywhere_soon, {"seconds": 20}),
+    "oplog-overrun": Case(lambda w: increments_lead_on(w), prepare=two_of("mongodb"), undone=False),
     "dns-server-down": Case(resolved, prepare=named),
     "dns-wrong-answer": Case(resolved, prepare=named),
     "keys-evicted": Case(lambda w: worlds.cache(w).config_get("maxmemory")["maxmemory"]),
@@ -283,6 +297,9 @@ def _indexes(collection) -> list[str]:
         return []
 
 
+LONG = ("oplog-overrun",)
+"""Writes three gigabytes: no server allows an oplog of less than 990 MiB."""
+
 ON_PODS = ("pod-killed", "node-drained", "node-lost")
 """Have their cases in test_kubernetes_faults.py."""
 
@@ -298,7 +315,7 @@ def made(kind: str, case: Case, world: World) -> ports.Fault:
     return environment.fault(kind)(**parameters)
 
 
-@pytest.mark.parametrize("kind", CASES)
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=(pytest.mark.soak,) if kind in LONG else ()) for kind in CASES])
 def test_a_fault_is_captured_applied_confirmed_and_healed(world, tmp_path, kind):
     conform(world, tmp_path, kind, CASES[kind])
 
