@@ -40,9 +40,12 @@ def notice_damage(store: str, configuration: Configuration = None) -> str:
     return session.of(configuration).perform("notice_damage", store=store)
 
 
-def recover(targets: Mapping[str, str], region: str = "primary", configuration: Configuration = None) -> str:
-    """Recover stores into new servers from their backups alone, each to `latest`, `before the drop` or `before the fault`."""
-    return session.of(configuration).perform("recover", targets=targets, region=region)
+def recover(targets: Mapping[str, str], region: str = "primary", killed: bool = False, configuration: Configuration = None) -> str:
+    """Recover stores into new servers from their backups alone, each to `latest`, `before the drop` or `before the fault`.
+
+    `killed`: each restore, to `latest`, is first begun by a process that is killed in the middle, and then gone on with.
+    """
+    return session.of(configuration).perform("recover", targets=targets, region=region, killed=killed)
 
 
 def restart(stores: Sequence[str], region: str = "primary", configuration: Configuration = None) -> str:

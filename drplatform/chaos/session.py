@@ -32,8 +32,11 @@ BUILDERS: Mapping[str, Callable[..., drills.Activity]] = {
     "inflict": lambda fault, parameters=None: drills.Inflict(fault, parameters or {}, text=f"{fault} happens: {parameters or {}}"),
     "heal": lambda: drills.Heal(text="the disaster is over, and what can be undone of it is undone"),
     "notice_damage": lambda store: drills.NoticeDamage(store, text=f"the damage of the backups of {store} is noticed"),
-    "recover": lambda targets, region="primary": drills.Recover(
-        targets, region, text=f"recovery from backups brings back {', '.join(f'{s} ({t})' for s, t in targets.items())}"
+    "recover": lambda targets, region="primary", killed=False: drills.Recover(
+        targets,
+        region,
+        killed=killed,
+        text=f"recovery from backups {'is killed half-way, begun again, and ' if killed else ''}brings back {_told(targets)}",
     ),
     "restart": lambda stores, region="primary": drills.Restart(
         tuple(stores), region, text=f"the servers of {', '.join(stores)} in the {region} region are started again"
@@ -97,6 +100,10 @@ class Session:
             evidence = self.drill.conclude()
         self.env.conclude(evidence)
         return evidence
+
+
+def _told(targets: Mapping[str, str]) -> str:
+    return ", ".join(f"{store} ({target})" for store, target in targets.items())
 
 
 def scenario(experiment: Mapping[str, Any], configuration: Mapping[str, Any], policy: Policy) -> drills.Scenario:
