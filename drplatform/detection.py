@@ -64,6 +64,8 @@ def _objects(bucket: str, blocks: Iterable[bytes]) -> Iterator[generations.Piece
     header, begin, digest = None, b"", hashlib.sha256()
     for event in framing.events(blocks):
         match event:
+            case Header() if event.age:  # an older version is no change
+                header = None
             case Header():
                 header, begin, digest = event, b"", hashlib.sha256()
             case End() if header:

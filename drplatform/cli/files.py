@@ -29,6 +29,7 @@ def group() -> None:
 @click.option("--into", multiple=True, metavar="OLD=NEW", help="From the bucket OLD of the backup into the bucket NEW.")
 @click.option("--delete", is_flag=True, help="Also delete what the backup does not hold (within the prefix).")
 @click.option("--closely", is_flag=True, help="Read every object, also those that the listing shows to be untouched.")
+@click.option("--configuration", is_flag=True, help="Also set the buckets up as in the backup: versioning, policy, lifecycle, CORS ...")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @options.AS_JSON
 @vault.vault_options
@@ -40,6 +41,7 @@ def restore(
     into: tuple[str, ...],
     delete: bool,
     closely: bool,
+    configuration: bool,
     yes: bool,
     as_json: bool,
     where: Where,
@@ -54,7 +56,7 @@ def restore(
     drplatform files restore --into uploads=uploads-recovered
     drplatform files restore --delete --closely
     """
-    choice = ports.ObjectChoice(prefix, frozenset(keys), _pairs(into), delete, closely)
+    choice = ports.ObjectChoice(prefix, frozenset(keys), _pairs(into), delete, closely, configuration)
     if keys and (prefix or delete):
         raise errors.SettingsError("--object and --prefix or --delete exclude each other; name the objects, or how they begin.")
     env = Environment.open(options.settings())

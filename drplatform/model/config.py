@@ -19,7 +19,7 @@ OPTIONS = {
     "redis": frozenset(
         {"transfer", "acknowledging_replicas", "tls", "tls_ca", "tls_certificate", "tls_key", "source_bind", "source_host", "source_port"}
     ),
-    "files": frozenset({"buckets", "region", "scheme"}),
+    "files": frozenset({"buckets", "region", "scheme", "versions"}),
     "configuration": frozenset({"directory"}),
     "kubernetes": frozenset({"kubeconfig", "context", "namespaces", "kinds", "labels", "map"}),
     "s3": frozenset({"bucket", "region", "scheme", *LOCKS}),

@@ -19,7 +19,7 @@ class ObjectChoice:
     """What of a backup, and where to. `keys`: these objects alone. `into`: bucket in the backup -> bucket in the target, if another.
 
     `delete`: what the backup does not hold goes, within the prefix. `closely`: read also what the listing shows to be untouched; a listing
-    does not show a change of nothing but tags.
+    does not show a change of nothing but tags. `configuration`: the buckets are set up as in the backup, too.
     """
 
     prefix: str = ""
@@ -27,6 +27,7 @@ class ObjectChoice:
     into: Mapping[str, str] = field(default_factory=dict)
     delete: bool = False
     closely: bool = False
+    configuration: bool = False
 
     def takes(self, key: str) -> bool:
         return key in self.keys if self.keys else key.startswith(self.prefix)

@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 import botocore.session
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from botocore.loaders import Loader
 from botocore.utils import parse_timestamp
 
@@ -20,6 +20,8 @@ REGION = "us-east-1"
 CONNECTIONS = 32
 _MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
 _CHANGED = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict", "InvalidRange", "416"})
+_UNKNOWN = frozenset({"NotImplemented", "MethodNotAllowed", "XNotImplemented"})
+_PASSING = frozenset({"RequestTimeout", "SlowDown", "TooManyRequests", "OperationAborted", "NoSuchBucket", "RequestTimeTooSkewed"})
 _OWNED = frozenset({"BucketAlreadyOwnedByYou", "BucketAlreadyExists"})
 
 
@@ -29,6 +31,14 @@ def buckets(endpoint: Endpoint) -> tuple[str, ...]:
     if not names or not endpoint.addresses or endpoint.credentials is None:
         raise errors.SettingsError("File storage needs an address, credentials and the option `buckets`; name them in its endpoint.")
     return names
+
+
+def older(endpoint: Endpoint) -> bool:
+    """Whether older versions are backed up, too: `options['versions']` is `all` (the default) or `current`. Raises SettingsError."""
+    said = endpoint.options.get("versions", "all")
+    if said not in ("all", "current"):
+        raise errors.SettingsError(f"The option `versions` of file storage is all or current, not {said}.")
+    return said == "all"
 
 
 def url(endpoint: Endpoint) -> str:
@@ -104,6 +114,26 @@ def is_missing(error: Exception) -> bool:
 
 def is_changed(error: Exception) -> bool:
     return code(error) in _CHANGED
+
+
+def is_forbidden(error: BaseException | None) -> bool:
+    return isinstance(error, ClientError) and status(error) == 403
+
+
+def is_unknown(error: BaseException | None) -> bool:
+    """The server does not have what it was asked for at all."""
+    return isinstance(error, ClientError) and (status(error) in (405, 501) or code(error) in _UNKNOWN)
+
+
+def is_refusal(error: BaseException | None) -> bool:
+    """The server will not take it, now or later: asking again is of no use."""
+    if isinstance(error, ParamValidationError):
+        return True
+    return isinstance(error, ClientError) and (400 <= status(error) < 500 or status(error) == 501) and code(error) not in _PASSING
+
+
+def words(error: BaseException | None) -> str:
+    return " ".join(str(error).split())
 
 
 def make_bucket(s3: Any, bucket: str) -> None:

@@ -1,22 +1,36 @@
 """Objects on their way from packs into a bucket: each is verified before it becomes visible, and what breaks off leaves nothing behind."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from drplatform.model import errors
 from drplatform.stores.files import access, content, digest, listing, upload
 from drplatform.stores.files.content import End, Event, Header, Void
 from drplatform.stores.files.index import Known
+from drplatform.stores.files.listing import Entry
 
 
 @dataclass(frozen=True)
 class Arrived:
-    """An object whose content was all there. `refusal` says why the target did not take it; empty when it did."""
+    """An object whose content was all there. `refusal` says why the target did not take it; empty when it did.
+
+    `lacks` says what the target did not take of its properties.
+    """
 
     header: Header
     sha256: str
-    refusal: str
+    refusal: str = ""
+    lacks: str = ""
+
+    @property
+    def written(self) -> Header:
+        """As the target has it."""
+        return without_list(self.header) if self.lacks else self.header
+
+
+def without_list(header: Header) -> Header:
+    return replace(header, grants=())
 
 
 def arrive(s3: Any, bucket: str, events: Iterator[Event], takes: Callable[[Header], bool] = lambda header: True) -> Iterator[Arrived]:
@@ -57,11 +71,14 @@ def delete_others(s3: Any, bucket: str, known: Known) -> int:
     return delete(s3, bucket, (e.key for e in listing.protected(s3, bucket) if not known.holds(bucket, e.key)))
 
 
-def difference(s3: Any, bucket: str, header: Header, sha256: str) -> str:
-    """Read the object whole, and say in words how it differs from this; empty when it does not."""
+def difference(s3: Any, bucket: str, header: Header, sha256: str, *, listed: bool, entry: Entry | None = None) -> str:
+    """Read the object whole, and say in words how it differs from this; empty when it does not. `entry`: this version, not the current one.
+
+    `listed`: its access control list, too.
+    """
     found: Header | None = None
     seen = ""
-    for event in content.read(s3, bucket, header.key):
+    for event in content.read(s3, bucket, entry or Entry(header.key), listed=listed):
         if isinstance(event, Header):
             found = event
         elif isinstance(event, End):
@@ -70,7 +87,25 @@ def difference(s3: Any, bucket: str, header: Header, sha256: str) -> str:
         return "is not there"
     if seen != sha256:
         return "has another content"
-    return "" if found.canonical() == header.canonical() else "has another content type, other metadata or tags"
+    wanted = header if listed else without_list(header)
+    return _properties(replace(found, age=wanted.age), wanted)
+
+
+_COMPARED = {
+    "another content type": "content_type",
+    "other metadata": "metadata",
+    "other tags": "tags",
+    "other headers": "properties",
+    "another storage class": "storage_class",
+    "another access control list": "grants",
+}
+
+
+def _properties(found: Header, wanted: Header) -> str:
+    other = [words for words, name in _COMPARED.items() if getattr(found, name) != getattr(wanted, name)]
+    if not other and found.canonical() != wanted.canonical():
+        other = ["other properties"]
+    return f"has {' and '.join(other)}" if other else ""
 
 
 class _Object:
@@ -95,14 +130,13 @@ class _Object:
 
     def finish(self, sha256: str) -> Arrived:
         try:
-            if self._upload:
-                self._upload.finish(sha256)
+            lacks = self._upload.finish(sha256) if self._upload else ""
         except upload.Refused as refusal:
-            self._refusal = str(refusal)
+            self._refusal, lacks = str(refusal), ""
         except BaseException:
             self.abandon()
             raise
-        return Arrived(self.header, sha256, self._refusal)
+        return Arrived(self.header, sha256, self._refusal, lacks)
 
     def abandon(self) -> None:
         if self._upload:

@@ -11,32 +11,42 @@ from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadErro
 
 from drplatform.model import errors
 from drplatform.model.backup import Digest, Multiset
-from drplatform.stores.files import access, listing
+from drplatform.stores.files import access, grants, listing
+from drplatform.stores.files.listing import Entry
 
 PIECE_BYTES = 1024 * 1024
 ATTEMPTS = 5
-PROPERTIES = ("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage")
-"""Properties beside the content type, as boto3 calls them, in answers and requests alike."""
+PROPERTIES = ("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "WebsiteRedirectLocation")
+"""Properties beside the content type, as boto3 calls them, in answers and requests alike. Beside them: Expires."""
+STANDARD = "STANDARD"
 _BROKEN = (HTTPClientError, IncompleteReadError, ResponseStreamingError, OSError)
 
 
 @dataclass(frozen=True)
 class Header:
-    """An object without its content. `etag` and `modified` (ISO 8601) are those of the source; a restored object has its own."""
+    """An object without its content. `etag`, `modified` (ISO 8601) and `version` are those of the source; a restored object has its own.
+
+    `grants`: its access control list as in `grants`, empty when it is the usual one. `age`: how many versions of it are newer.
+    """
 
     key: str
     size: int
     etag: str
     modified: str
     content_type: str
-    storage_class: str = "STANDARD"
+    storage_class: str = STANDARD
     properties: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+    grants: tuple[str, ...] = ()
+    version: str = ""
+    age: int = 0
 
     def canonical(self) -> bytes:
         """The byte form of what a restore must bring back."""
         kept = [self.key, self.size, self.content_type, self.properties, self.metadata, self.tags]
+        special = {"class": self.storage_class if self.storage_class != STANDARD else "", "grants": self.grants, "age": self.age}
+        kept += [{name: value for name, value in special.items() if value}] if any(special.values()) else []
         return json.dumps(kept, sort_keys=True, separators=(",", ":")).encode()
 
     def to_json(self) -> dict[str, Any]:
@@ -46,10 +56,15 @@ class Header:
     def from_json(cls, document: Any) -> "Header":
         """Raises IntegrityError when it is none."""
         try:
-            known = {name: document[name] for name in cls.__dataclass_fields__}
-            return cls(**{**known, "key": str(known["key"]), "size": int(known["size"])})
+            known = {name: document[name] for name in cls.__dataclass_fields__ if name in document or name in _FIRST}
+            sorts = {"key": str(known["key"]), "size": int(known["size"]), "grants": tuple(known.get("grants", ()))}
+            return cls(**{**known, **sorts})
         except (KeyError, TypeError, ValueError) as error:
             raise errors.IntegrityError(f"The header of an object cannot be read ({error}); do not trust this backup.") from error
+
+
+_FIRST = frozenset({"key", "size", "etag", "modified", "content_type", "storage_class", "properties", "metadata", "tags"})
+"""Fields of the headers of all backups; the others came later."""
 
 
 @dataclass(frozen=True)
@@ -75,15 +90,16 @@ class _Changed(Exception):
     pass
 
 
-def read(s3: Any, bucket: str, key: str) -> Iterator[Event]:
+def read(s3: Any, bucket: str, entry: Entry, *, listed: bool = False) -> Iterator[Event]:
     """Header, content, End. When the object changes meanwhile: Void, and from the start again. Nothing when it is not there.
 
-    Raises StoreError when it cannot be read, or changes faster than it can be read.
+    Of an entry with a version that very version, which cannot change; else the current one, which need not be the one of the entry.
+    `listed`: read its access control list, too. Raises StoreError when it cannot be read, or changes faster than it can be read.
     """
     for _ in range(ATTEMPTS):
         begun = False
         try:
-            for event in _once(s3, bucket, key):
+            for event in _once(s3, bucket, entry, listed):
                 yield event
                 begun = True
             return
@@ -92,16 +108,17 @@ def read(s3: Any, bucket: str, key: str) -> Iterator[Event]:
                 yield Void()
             if isinstance(change, _Gone):
                 return
-    raise errors.StoreError(f"{key} in {bucket} changed {ATTEMPTS} times while it was read; back it up when it is quieter.")
+    raise errors.StoreError(f"{entry.key} in {bucket} changed {ATTEMPTS} times while it was read; back it up when it is quieter.")
 
 
-def _once(s3: Any, bucket: str, key: str) -> Iterator[Event]:
-    answer = _get(s3, bucket, key)
+def _once(s3: Any, bucket: str, entry: Entry, listed: bool) -> Iterator[Event]:
+    place = {"Bucket": bucket, "Key": entry.key, **({"VersionId": entry.version} if entry.version else {})}
+    answer = _get(s3, place)
     try:
-        header = _header(s3, bucket, key, answer)
+        header = _header(s3, place, answer, listed, entry.age)
         yield header
         sha256 = hashlib.sha256()
-        for piece in _pieces(s3, bucket, header, answer["Body"]):
+        for piece in _pieces(s3, place, header, answer["Body"]):
             sha256.update(piece)
             yield piece
         yield End(sha256.hexdigest())
@@ -109,10 +126,10 @@ def _once(s3: Any, bucket: str, key: str) -> Iterator[Event]:
         answer["Body"].close()
 
 
-def _get(s3: Any, bucket: str, key: str, **conditions: str) -> dict[str, Any]:
+def _get(s3: Any, place: Mapping[str, str], **conditions: str) -> dict[str, Any]:
     try:
-        with access.doing(f"read {key} in {bucket}"):
-            answer: dict[str, Any] = s3.get_object(Bucket=bucket, Key=key, **conditions)
+        with access.doing(f"read {place['Key']} in {place['Bucket']}"):
+            answer: dict[str, Any] = s3.get_object(**place, **conditions)
             return answer
     except errors.StoreError as error:
         raise _sorted(error) from error
@@ -125,32 +142,40 @@ def _sorted(error: errors.StoreError) -> Exception:
     return _Changed() if isinstance(cause, ClientError) and access.is_changed(cause) else error
 
 
-def _header(s3: Any, bucket: str, key: str, answer: Mapping[str, Any]) -> Header:
+def _header(s3: Any, place: Mapping[str, str], answer: Mapping[str, Any], listed: bool, age: int) -> Header:
+    tags, granted = _beside(s3, place, answer, listed)
+    expires = {"Expires": answer["ExpiresString"]} if answer.get("ExpiresString") else {}
     return Header(
-        key=key,
+        key=place["Key"],
         size=answer["ContentLength"],
         etag=answer["ETag"],
         modified=answer["LastModified"].isoformat(),
         content_type=answer.get("ContentType", ""),
-        storage_class=answer.get("StorageClass", "STANDARD"),
-        properties={name: answer[name] for name in PROPERTIES if name in answer},
+        storage_class=answer.get("StorageClass", STANDARD),
+        properties={**{name: answer[name] for name in PROPERTIES if name in answer}, **expires},
         metadata=answer["Metadata"],
-        tags=_tags(s3, bucket, key, answer["ETag"]) if answer.get("TagCount") else {},
+        tags=tags,
+        grants=granted,
+        version=answer.get("VersionId", ""),
+        age=age,
     )
 
 
-def _tags(s3: Any, bucket: str, key: str, etag: str) -> dict[str, str]:
-    """The tags come by a request of their own: they count only if the object is still the same afterwards."""
+def _beside(s3: Any, place: Mapping[str, str], answer: Mapping[str, Any], listed: bool) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Tags and access control list come by requests of their own: they count only if the object is still the same afterwards."""
+    if not answer.get("TagCount") and not listed:
+        return {}, ()
     try:
-        with access.doing(f"read the tags of {key} in {bucket}"):
-            found = s3.get_object_tagging(Bucket=bucket, Key=key)["TagSet"]
-            s3.head_object(Bucket=bucket, Key=key, IfMatch=etag)
+        with access.doing(f"read the tags of {place['Key']} in {place['Bucket']}"):
+            found = s3.get_object_tagging(**place)["TagSet"] if answer.get("TagCount") else ()
+            granted = grants.of_object(s3, place) if listed else ()
+            s3.head_object(**place, IfMatch=answer["ETag"])
     except errors.StoreError as error:
         raise _sorted(error) from error
-    return {tag["Key"]: tag["Value"] for tag in found}
+    return {tag["Key"]: tag["Value"] for tag in found}, granted
 
 
-def _pieces(s3: Any, bucket: str, header: Header, body: Any) -> Iterator[bytes]:
+def _pieces(s3: Any, place: Mapping[str, str], header: Header, body: Any) -> Iterator[bytes]:
     """The content; a broken connection is taken up again where it broke, if the object is still the same."""
     offset, last = 0, "the content ended early"
     for _ in range(ATTEMPTS):
@@ -164,8 +189,8 @@ def _pieces(s3: Any, bucket: str, header: Header, body: Any) -> Iterator[bytes]:
             body.close()
         if offset == header.size:
             return
-        body = _get(s3, bucket, header.key, IfMatch=header.etag, Range=f"bytes={offset}-")["Body"]
-    raise errors.StoreError(f"Could not read {header.key} in {bucket} beyond byte {offset} of {header.size}: {last}")
+        body = _get(s3, place, IfMatch=header.etag, Range=f"bytes={offset}-")["Body"]
+    raise errors.StoreError(f"Could not read {header.key} in {place['Bucket']} beyond byte {offset} of {header.size}: {last}")
 
 
 class Tally:
@@ -182,7 +207,7 @@ class Tally:
             self._found.setdefault(name, Multiset())
 
     def add(self, bucket: str, header: Header, sha256: str) -> None:
-        name = listing.digest_name(bucket, header.key)
+        name = listing.digest_name(bucket, header.key, header.age)
         with self._lock:
             self._found.setdefault(name, Multiset()).add(header.canonical() + b"\n" + sha256.encode())
             self._bytes += header.size

@@ -1,11 +1,12 @@
 """Content digests of buckets, by reading every object; in parallel, bounded in memory."""
 
+import functools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from drplatform.stores.files import content, listing
+from drplatform.stores.files import content, grants, listing
 from drplatform.stores.files.content import End, Header, Tally
 
 READERS = 4
@@ -15,11 +16,12 @@ R = TypeVar("R")
 
 
 def measure(s3: Any, buckets: tuple[str, ...], select: Callable[[Any, str], Iterator[listing.Entry]]) -> Tally:
-    """Read what `select` lists in each bucket (listing.reference or listing.protected)."""
+    """Read what `select` lists in each bucket."""
     tally = Tally()
     for bucket in buckets:
         tally.open(bucket)
-        for _ in in_parallel(select(s3, bucket), lambda entry, bucket=bucket: _add(s3, bucket, entry.key, tally)):  # type: ignore[misc]
+        add = functools.partial(_add, s3, bucket, grants.in_use(s3, bucket), tally)
+        for _ in in_parallel(select(s3, bucket), add):
             pass
     return tally
 
@@ -40,9 +42,9 @@ def in_parallel(items: Iterable[T], work: Callable[[T], R], threads: int = READE
                 future.cancel()
 
 
-def _add(s3: Any, bucket: str, key: str, tally: Tally) -> None:
+def _add(s3: Any, bucket: str, listed: bool, tally: Tally, entry: listing.Entry) -> None:
     header: Header | None = None
-    for event in content.read(s3, bucket, key):
+    for event in content.read(s3, bucket, entry, listed=listed):
         if isinstance(event, Header):
             header = event
         elif isinstance(event, End) and header:

@@ -1,8 +1,9 @@
-"""A dump: one pass over each bucket, packs of objects first (stage 0), then an index of what the bucket holds (stage 1).
+"""A dump: how each bucket is set up (stage 0), packs of objects (stage 1), then an index of what the bucket holds (stage 2).
 
-Parts: `content/<bucket>/<number>` in the format of `framing`, and `index/<bucket>` in the format of `index`. The index comes last because
-only then is known what was read; it is kept meanwhile in an unnamed temporary file (names and metadata, no content). A restore checks
-the packs against it.
+Parts: `bucket/<bucket>` as `configuration` says, `content/<bucket>/<number>` in the format of `framing`, `index/<bucket>` and, of a bucket
+that keeps versions, `versions/<bucket>` in the format of `index`. The index comes last because only then is known what was read; it is
+kept meanwhile in an unnamed temporary file (names and metadata, no content). A restore checks the packs against it. All versions of an
+object stand in one pack, the oldest first.
 With the previous backup's index at hand the dump is an increment: what the listing shows to be the same object is not read again. A
 listing does not show when nothing but tags changed; a full dump does.
 """
@@ -12,15 +13,16 @@ import itertools
 import json
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Any
 
 from drplatform.model import errors, ports
 from drplatform.model.ports import DumpEnd, Part
 from drplatform.model.position import Position
-from drplatform.stores.files import content, digest, framing, index, listing
+from drplatform.stores.files import configuration, content, digest, framing, grants, index, listing, versions
+from drplatform.stores.files.configuration import Configuration
 from drplatform.stores.files.content import End, Event, Header, Tally, Void
 from drplatform.stores.files.index import Known, Record
 
@@ -39,16 +41,16 @@ class Previous:
 
 
 @contextmanager
-def dump(s3: Any, buckets: tuple[str, ...], position: Position) -> Iterator["FilesDump"]:
-    """A dump of what the buckets hold from now on; `position` was taken just before."""
-    with _spools(buckets) as spools:
+def dump(s3: Any, buckets: tuple[str, ...], position: Position, older: bool = True) -> Iterator["FilesDump"]:
+    """A dump of what the buckets hold from now on, with `older` versions; `position` was taken just before."""
+    with _spools(_indexes(s3, buckets, older)) as spools:
         yield FilesDump(s3, position, spools, None)
 
 
 @contextmanager
-def increment(s3: Any, buckets: tuple[str, ...], position: Position, parts: ports.BackupParts) -> Iterator["FilesDump"]:
+def increment(s3: Any, buckets: tuple[str, ...], position: Position, parts: ports.BackupParts, older: bool = True) -> Iterator["FilesDump"]:
     """A dump of what changed since the backup of which these are the parts. Raises IntegrityError when that is of other buckets."""
-    with _spools(buckets) as spools, Known() as known:
+    with _spools(_indexes(s3, buckets, older)) as spools, Known() as known:
         since = index.remember(parts, known)
         if since > position:
             raise errors.IntegrityError(
@@ -63,49 +65,66 @@ class FilesDump:
     def __init__(self, s3: Any, position: Position, spools: Mapping[str, IO[bytes]], previous: Previous | None) -> None:
         self._s3, self._position, self._spools, self._previous = s3, position, spools, previous
         self._tally, self._lock = Tally(), threading.Lock()
+        self._configurations: dict[str, Configuration] = {}
         self._carried = 0
 
     def parts(self) -> Iterator[Part]:
         """Lazy: a bucket is listed as its packs are taken."""
-        for bucket in self._spools:
+        buckets = [name.removeprefix(index.PREFIX) for name in self._spools if name.startswith(index.PREFIX)]
+        for bucket in buckets:
+            yield Part(configuration.PREFIX + bucket, 0, functools.partial(self._configured, bucket))
+        for bucket in buckets:
             self._tally.open(bucket)
+            listed = grants.in_use(self._s3, bucket)
             for number, entries in enumerate(_packs(self._fresh(bucket))):
                 name = f"content/{bucket}/{number:06d}"
-                yield Part(name, 0, functools.partial(self._pack, bucket, name, entries))
-        for bucket in self._spools:
-            yield Part(f"index/{bucket}", 1, functools.partial(self._index, bucket))
+                yield Part(name, 1, functools.partial(self._pack, bucket, name, entries, listed))
+        for name in self._spools:
+            yield Part(name, 2, functools.partial(self._index, name))
 
     def finish(self) -> DumpEnd:
         """`unchanged` counts the objects that were not read again."""
         begin = self._previous.position if self._previous else self._position
         counts = self._tally.counts()
-        return DumpEnd(begin, self._position, self._tally.digests(), {**counts, "unchanged": self._carried} if self._previous else counts)
+        set_up = {bucket + configuration.DIGEST_SUFFIX: each.digest() for bucket, each in self._configurations.items() if each.aspects}
+        unread = sum(len(each.unreadable) for each in self._configurations.values())
+        counts |= {"unchanged": self._carried} if self._previous else {}
+        counts |= {configuration.UNREAD: unread} if unread else {}
+        return DumpEnd(begin, self._position, {**self._tally.digests(), **set_up}, counts)
+
+    def _configured(self, bucket: str) -> Iterator[bytes]:
+        self._configurations[bucket] = found = configuration.read(self._s3, bucket)
+        yield found.block()
 
     def _fresh(self, bucket: str) -> Iterator[listing.Entry]:
         """What must be read; what need not is noted."""
-        for entry in listing.protected(self._s3, bucket):
+        for entry in self._entries(bucket):
             known = self._unchanged(bucket, entry)
             if known is None:
                 yield entry
             else:
                 self._carried += 1
-                self._note(bucket, "", known.header, known.sha256)
+                self._note(bucket, "", replace(known.header, age=entry.age), known.sha256)
+
+    def _entries(self, bucket: str) -> Iterator[listing.Entry]:
+        if index.VERSIONS + bucket in self._spools:
+            return versions.entries(self._s3, bucket, listing.is_protected)
+        return listing.protected(self._s3, bucket)
 
     def _unchanged(self, bucket: str, entry: listing.Entry) -> Record | None:
-        if self._previous is None or entry.modified >= self._previous.position.at - index.RACY_SECONDS:
+        """What is known of the entry. A version that has a name cannot change, another one may have in the same tick of the clock."""
+        if self._previous is None:
             return None
-        known = self._previous.known.find(bucket, entry.key)
-        return known if known and known.is_of(entry) else None
+        if entry.version not in ("", "null"):
+            found = (each for each in self._previous.known.versions(bucket, entry.key) if each.header.version == entry.version)
+            return next(found, None)
+        if entry.modified >= self._previous.position.at - index.RACY_SECONDS:
+            return None
+        return next((each for each in self._previous.known.versions(bucket, entry.key) if each.is_of(entry)), None)
 
-    def _pack(self, bucket: str, part: str, entries: list[listing.Entry]) -> Iterator[bytes]:
-        return framing.blocks(event for events in self._read(bucket, entries) for event in self._noted(bucket, part, events))
-
-    def _read(self, bucket: str, entries: list[listing.Entry]) -> Iterator[Iterator[Event]]:
-        for small, run in itertools.groupby(entries, key=lambda entry: entry.size <= SMALL_BYTES):
-            if small:
-                yield from map(iter, digest.in_parallel(run, lambda entry: list(content.read(self._s3, bucket, entry.key))))
-            else:
-                yield from (content.read(self._s3, bucket, entry.key) for entry in run)
+    def _pack(self, bucket: str, part: str, entries: list[listing.Entry], listed: bool) -> Iterator[bytes]:
+        read = functools.partial(content.read, self._s3, bucket, listed=listed)
+        return framing.blocks(event for events in _read(read, entries) for event in self._noted(bucket, part, events))
 
     def _noted(self, bucket: str, part: str, events: Iterator[Event]) -> Iterator[Event]:
         """The events, each object that came whole being noted in the index."""
@@ -123,11 +142,11 @@ class FilesDump:
     def _note(self, bucket: str, part: str, header: Header, sha256: str) -> None:
         self._tally.add(bucket, header, sha256)
         with self._lock:
-            self._spools[bucket].write(Record(header, sha256, part).line())
+            self._spools[(index.VERSIONS if header.age else index.PREFIX) + bucket].write(Record(header, sha256, part).line())
 
-    def _index(self, bucket: str) -> Iterator[bytes]:
+    def _index(self, name: str) -> Iterator[bytes]:
         held = bytearray(json.dumps(self._position.to_json()).encode() + b"\n")
-        spool = self._spools[bucket]
+        spool = self._spools[name]
         spool.seek(0)
         for line in spool:
             if len(held) + len(line) > ports.BLOCK_BYTES:
@@ -137,19 +156,34 @@ class FilesDump:
         yield bytes(held)
 
 
+def _indexes(s3: Any, buckets: tuple[str, ...], older: bool) -> list[str]:
+    """The names of the parts that say what there is."""
+    indexes = [index.PREFIX + bucket for bucket in buckets]
+    return indexes + [index.VERSIONS + bucket for bucket in buckets if older and versions.kept(s3, bucket)]
+
+
 @contextmanager
-def _spools(buckets: tuple[str, ...]) -> Iterator[dict[str, IO[bytes]]]:
+def _spools(names: list[str]) -> Iterator[dict[str, IO[bytes]]]:
     with ExitStack() as files:
-        yield {bucket: files.enter_context(tempfile.TemporaryFile("w+b")) for bucket in buckets}
+        yield {name: files.enter_context(tempfile.TemporaryFile("w+b")) for name in names}
+
+
+def _read(read: Callable[[listing.Entry], Iterator[Event]], entries: list[listing.Entry]) -> Iterator[Iterator[Event]]:
+    for small, run in itertools.groupby(entries, key=lambda entry: entry.size <= SMALL_BYTES):
+        if small:
+            yield from map(iter, digest.in_parallel(run, lambda entry: list(read(entry))))
+        else:
+            yield from map(read, run)
 
 
 def _packs(entries: Iterator[listing.Entry]) -> Iterator[list[listing.Entry]]:
+    """The versions of an object are not parted: they are written one after another."""
     pack, size = list[listing.Entry](), 0
     for entry in entries:
-        pack.append(entry)
-        size += entry.size
-        if size >= PACK_BYTES or len(pack) >= PACK_OBJECTS:
+        if (size >= PACK_BYTES or len(pack) >= PACK_OBJECTS) and pack[-1].key != entry.key:
             yield pack
             pack, size = [], 0
+        pack.append(entry)
+        size += entry.size
     if pack:
         yield pack

@@ -2,6 +2,7 @@
 
 Part `index/<bucket>`: lines of JSON, first the position of the backup, then each object's header with the SHA-256 of its content and the
 part that holds it. In an increment, an object that did not change has an empty part: its content is in an earlier backup.
+Part `versions/<bucket>`, of a bucket that keeps versions: the same of the older ones.
 Knows no server. Any number of objects in bounded memory: what must be looked up lies in an unnamed temporary database.
 """
 
@@ -20,6 +21,7 @@ from drplatform.stores.files.content import Header
 from drplatform.stores.files.listing import Entry
 
 PREFIX = "index/"
+VERSIONS = "versions/"
 RACY_SECONDS = 2.0
 """What was written so shortly before a backup began may have been written again in the same tick of the server's clock."""
 
@@ -44,6 +46,11 @@ class Record:
             return cls(Header.from_json(document), str(document["sha256"]), str(document["part"]))
         except (KeyError, TypeError, ValueError) as error:
             raise _unreadable(error) from error
+
+    @property
+    def place(self) -> bytes:
+        """Where it stands among all of a bucket: by key, then the newest first. No key holds a zero byte."""
+        return _place(self.header.key, self.header.age)
 
     def is_of(self, entry: Entry) -> bool:
         """Whether a listing shows the very object that was backed up: same content, written at the same time."""
@@ -83,29 +90,37 @@ class Known:
         )
 
     def add(self, bucket: str, records: Iterable[Record]) -> None:
-        rows = ((bucket, r.header.key.encode("utf-8", "surrogatepass"), r.line()) for r in records)
+        rows = ((bucket, r.place, r.line()) for r in records)
         with self._lock:
             self._database.executemany("INSERT OR REPLACE INTO object VALUES (?, ?, ?)", rows)
 
     def note(self, bucket: str, key: str) -> None:
         """Hold a name, without a record: for names that are only asked for."""
         with self._lock:
-            self._database.execute("INSERT OR REPLACE INTO object VALUES (?, ?, ?)", (bucket, key.encode("utf-8", "surrogatepass"), b""))
+            self._database.execute("INSERT OR REPLACE INTO object VALUES (?, ?, ?)", (bucket, _place(key), b""))
 
-    def find(self, bucket: str, key: str) -> Record | None:
-        where = (bucket, key.encode("utf-8", "surrogatepass"))
+    def find(self, bucket: str, key: str, age: int = 0) -> Record | None:
+        where = (bucket, _place(key, age))
         with self._lock:
             row = self._database.execute("SELECT line FROM object WHERE bucket = ? AND key = ?", where).fetchone()
         return Record.of(row[0]) if row else None
 
     def holds(self, bucket: str, key: str) -> bool:
-        where = (bucket, key.encode("utf-8", "surrogatepass"))
+        where = (bucket, _place(key))
         with self._lock:
             return self._database.execute("SELECT 1 FROM object WHERE bucket = ? AND key = ?", where).fetchone() is not None
 
-    def remove(self, bucket: str, key: str) -> None:
+    def versions(self, bucket: str, key: str) -> list[Record]:
+        """All of one key, the newest first."""
+        query = "SELECT line FROM object WHERE bucket = ? AND (key = ? OR (key > ? AND key < ?)) ORDER BY key"
+        first = _place(key)
         with self._lock:
-            self._database.execute("DELETE FROM object WHERE bucket = ? AND key = ?", (bucket, key.encode("utf-8", "surrogatepass")))
+            rows = self._database.execute(query, (bucket, first, first + b"\0", first + b"\1")).fetchall()
+        return [Record.of(line) for (line,) in rows]
+
+    def remove(self, bucket: str, key: str, age: int = 0) -> None:
+        with self._lock:
+            self._database.execute("DELETE FROM object WHERE bucket = ? AND key = ?", (bucket, _place(key, age)))
 
     def records(self, bucket: str) -> Iterator[Record]:
         """In order of keys, read a page at a time: the table may change meanwhile."""
@@ -139,15 +154,20 @@ class Known:
 
 
 def remember(parts: BackupParts, known: Known) -> Position:
-    """Take the indexes among the parts into `known`. Raises IntegrityError when there are none."""
+    """Take the indexes among the parts into `known`, older versions too. Raises IntegrityError when there are none."""
     position: Position | None = None
     for name, blocks in parts:
-        if name.startswith(PREFIX):
+        if name.startswith((PREFIX, VERSIONS)):
             position, records = read(blocks)
             known.add(bucket_of(name), records)
     if position is None:
         raise errors.IntegrityError("This backup of files has no index; do not trust it, use another one.")
     return position
+
+
+def _place(key: str, age: int = 0) -> bytes:
+    place = key.encode("utf-8", "surrogatepass")
+    return place + b"\0%08d" % age if age else place
 
 
 def _lines(blocks: Iterable[bytes]) -> Iterator[bytes]:

@@ -12,17 +12,23 @@ MARKS = PRIVATE + "marks/"
 PROBE = PRIVATE + "probe"
 IDENTITY = PRIVATE + "identity"
 MARKS_SUFFIX = "#marks"
+VERSIONS_SUFFIX = "#versions"
 _COUNTED = 1000
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One object as a listing shows it. `modified` in seconds since 1970, by the server's clock."""
+    """One object as a listing shows it. `modified` in seconds since 1970, by the server's clock.
+
+    `version`: which one, where the bucket keeps versions and was asked for them. `age`: how many are newer; the current one has 0.
+    """
 
     key: str
-    size: int
-    etag: str
-    modified: float
+    size: int = 0
+    etag: str = ""
+    modified: float = 0.0
+    version: str = ""
+    age: int = 0
 
 
 def entries(s3: Any, bucket: str, prefix: str = "") -> Iterator[Entry]:
@@ -37,18 +43,50 @@ def entries(s3: Any, bucket: str, prefix: str = "") -> Iterator[Entry]:
         more = {"ContinuationToken": page["NextContinuationToken"]}
 
 
+def versions(s3: Any, bucket: str, prefix: str = "", delimiter: str = "") -> Iterator[Entry]:
+    """All versions of all objects, of each key the newest first, delete markers left out. Of a deleted object the newest has age 1.
+
+    With a delimiter, only of keys that have none of it after the prefix.
+    """
+    more: dict[str, str] = {"Delimiter": delimiter} if delimiter else {}
+    key, age = None, 0
+    while True:
+        with access.doing(f"list the versions in the bucket {bucket}"):
+            page = s3.list_object_versions(Bucket=bucket, Prefix=prefix, **more)
+        for item in page.get("Versions", ()):
+            age = age + 1 if item["Key"] == key else 0 if item["IsLatest"] else 1
+            key = item["Key"]
+            yield Entry(key, item["Size"], item["ETag"], item["LastModified"].timestamp(), item["VersionId"], age)
+        if not page.get("IsTruncated"):
+            return
+        markers = {"Delimiter": delimiter, "KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page.get("NextVersionIdMarker", "")}
+        more = {name: value for name, value in markers.items() if value}
+
+
 def protected(s3: Any, bucket: str, prefix: str = "") -> Iterator[Entry]:
     """What belongs into a backup: the users' objects and the ledger's marks."""
-    return (entry for entry in entries(s3, bucket, prefix) if not entry.key.startswith(PRIVATE) or entry.key.startswith(MARKS))
+    return (entry for entry in entries(s3, bucket, prefix) if is_protected(entry))
+
+
+def is_protected(entry: Entry) -> bool:
+    """Whether it belongs into a backup. Of what is ours, only the current marks."""
+    return not entry.key.startswith(PRIVATE) or (entry.key.startswith(MARKS) and not entry.age)
 
 
 def reference(s3: Any, bucket: str) -> Iterator[Entry]:
     """The users' objects."""
-    return (entry for entry in entries(s3, bucket) if not entry.key.startswith(PRIVATE))
+    return (entry for entry in entries(s3, bucket) if is_reference(entry))
 
 
-def digest_name(bucket: str, key: str) -> str:
-    """Where an object is counted: marks have a digest of their own."""
+def is_reference(entry: Entry) -> bool:
+    """Whether it is the users'."""
+    return not entry.key.startswith(PRIVATE)
+
+
+def digest_name(bucket: str, key: str, age: int = 0) -> str:
+    """Where an object is counted: marks have a digest of their own, and so have older versions."""
+    if age:
+        return bucket + VERSIONS_SUFFIX
     return bucket + MARKS_SUFFIX if key.startswith(MARKS) else bucket
 
 

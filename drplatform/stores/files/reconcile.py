@@ -12,7 +12,8 @@ from typing import Any
 from drplatform.model import errors, sampling
 from drplatform.model.ports import BackupParts, Checked, ObjectChoice, Reconciled
 from drplatform.model.position import Position
-from drplatform.stores.files import arrival, digest, framing, index, listing
+from drplatform.stores.files import arrival, configuration, digest, framing, grants, index, listing
+from drplatform.stores.files.configuration import Configuration
 from drplatform.stores.files.content import Header
 from drplatform.stores.files.index import Known, Record
 
@@ -33,6 +34,8 @@ def reconcile(s3: Any, buckets: tuple[str, ...], chain: Sequence[BackupParts], c
         for number, backup in enumerate(reversed(chain)):
             running.load(backup, newest=number == 0)
         running.require_all(names)
+        for name, set_up in _configurations(chain[-1], names) if choice.configuration else ():
+            running.set_up(name, set_up)
         return Reconciled(reached, chosen, running.written, running.bytes_written, running.deleted, tuple(sorted(running.refused)))
 
 
@@ -47,10 +50,13 @@ def check(
         _refuse_foreign([choice.into.get(name, name) for name in names], buckets)
         population = known.count()
         sampled = sampling.size(population, share)
-        problems = [words for name in names for words in _by_listing(s3, name, choice, known)]
+        asked = [(name, wanted) for name, wanted in _configurations(backup, names) if choice.into.get(name, name) == name]
+        problems = [words for name, wanted in asked for words in _by_asking(s3, name, wanted)]
+        problems += [words for name in names for words in _by_listing(s3, name, choice, known)]
         everything = ((name, record) for name in names for record in known.records(name))
         chosen = sampling.choose(everything, population, sampled, generator)
-        problems += filter(None, digest.in_parallel(chosen, lambda one: _by_reading(s3, one[0], one[1], choice)))
+        listed = {name: grants.in_use(s3, choice.into.get(name, name)) for name in names}
+        problems += filter(None, digest.in_parallel(chosen, lambda one: _by_reading(s3, one[0], one[1], choice, listed[one[0]])))
         return Checked(population, sampled, tuple(dict.fromkeys(problems)))
 
 
@@ -62,10 +68,19 @@ class _Run:
         self._lock = threading.Lock()
         self.written = self.bytes_written = self.deleted = 0
         self.refused = list[str]()
+        self._listed = dict[str, bool]()
+
+    def set_up(self, name: str, wanted: Configuration) -> None:
+        """Set the bucket up as in the backup, and say what the target did not take, or has beside."""
+        target = self._target(name)
+        refused = configuration.apply(self._s3, target, wanted, wanted.aspects)
+        self.refused += refused.values()
+        self.refused += configuration.differences(target, wanted, configuration.read(self._s3, target), refused)
 
     def compare(self, name: str) -> None:
         """Strike out what the target holds already; delete what it should not hold, if asked to."""
         target = self._target(name)
+        self._listed[target] = grants.in_use(self._s3, target)
         entries = (e for e in listing.protected(self._s3, target, self._choice.beginning) if self._choice.takes(e.key))
         superfluous = (key for key in digest.in_parallel(entries, lambda entry: self._examined(name, entry)) if key)
         if self._choice.delete:
@@ -99,9 +114,7 @@ class _Run:
         if record is None:
             return entry.key
         untouched = self._target(name) == name and record.is_of(entry) and not self._choice.closely
-        same = untouched or (
-            entry.size == record.header.size and not arrival.difference(self._s3, self._target(name), record.header, record.sha256)
-        )
+        same = untouched or (entry.size == record.header.size and not self._difference(self._target(name), record.header, record.sha256))
         if same:
             self._wanted.remove(name, entry.key)
         return ""
@@ -131,13 +144,16 @@ class _Run:
         record = self._wanted.find(bucket, one.header.key)
         if record is None or record.sha256 != one.sha256:
             raise errors.IntegrityError(f"The pack and the index of {bucket}/{one.header.key} contradict each other; use another backup.")
-        if not one.refusal and (words := arrival.difference(self._s3, self._target(bucket), one.header, one.sha256)):
+        if not one.refusal and (words := self._difference(self._target(bucket), one.written, one.sha256)):
             raise errors.VerificationFailed(f"{self._target(bucket)}/{one.header.key} {words} right after it was restored; is it in use?")
         self._wanted.remove(bucket, one.header.key)
         with self._lock:
             self.written += not one.refusal
             self.bytes_written += 0 if one.refusal else one.header.size
-            self.refused += [f"{bucket}/{one.refusal}"] if one.refusal else []
+            self.refused += [f"{bucket}/{words}" for words in (one.refusal, one.lacks) if words]
+
+    def _difference(self, target: str, header: Header, sha256: str) -> str:
+        return arrival.difference(self._s3, target, header, sha256, listed=self._listed[target])
 
 
 def _remember(backup: BackupParts, choice: ObjectChoice, known: Known) -> Position:
@@ -157,6 +173,17 @@ def _refuse_foreign(targets: list[str], buckets: tuple[str, ...]) -> None:
         raise errors.TargetRefused(f"The target has no bucket {', '.join(foreign)}, it has {', '.join(buckets)}; say where to restore to.")
 
 
+def _configurations(backup: BackupParts, names: list[str]) -> Iterator[tuple[str, Configuration]]:
+    """How the buckets of the backup were set up; nothing of a backup of an earlier version."""
+    for name, blocks in backup:
+        if name.startswith(configuration.PREFIX) and index.bucket_of(name) in names:
+            yield index.bucket_of(name), Configuration.of(blocks)
+
+
+def _by_asking(s3: Any, target: str, wanted: Configuration) -> Iterator[str]:
+    return configuration.differences(target, wanted, configuration.read(s3, target))
+
+
 def _by_listing(s3: Any, name: str, choice: ObjectChoice, known: Known) -> Iterator[str]:
     """All objects by name and size. What is missing is found as what was not seen."""
     target = choice.into.get(name, name)
@@ -172,7 +199,7 @@ def _by_listing(s3: Any, name: str, choice: ObjectChoice, known: Known) -> Itera
         yield from (f"{target}/{r.header.key} is not there" for r in known.records(name) if not seen.holds(name, r.header.key))
 
 
-def _by_reading(s3: Any, name: str, record: Record, choice: ObjectChoice) -> str:
+def _by_reading(s3: Any, name: str, record: Record, choice: ObjectChoice, listed: bool) -> str:
     target = choice.into.get(name, name)
-    words = arrival.difference(s3, target, record.header, record.sha256)
+    words = arrival.difference(s3, target, record.header, record.sha256, listed=listed)
     return f"{target}/{record.header.key} {words}" if words else ""

@@ -13,7 +13,7 @@ from typing import Any
 
 from drplatform.model import errors
 from drplatform.model.clock import Clock
-from drplatform.stores.files import arrival, content, digest, listing
+from drplatform.stores.files import arrival, content, digest, grants, listing
 from drplatform.stores.files.content import Header
 from drplatform.stores.files.index import Known, Record
 
@@ -81,6 +81,7 @@ class _Follower:
         self._lock = threading.Lock()
         self._as_of: datetime | None = None
         self._ready = False
+        self._listed = frozenset[str]()
 
     def look(self) -> Pass:
         begin = self._clock.utc()
@@ -100,6 +101,7 @@ class _Follower:
     def _learn(self) -> None:
         """What the target holds before the first pass. Its time stamps are its own: a copy is later than what it was copied from."""
         if not self._ready:
+            self._listed = frozenset(bucket for bucket in self._buckets if grants.in_use(self._source, bucket))
             for bucket in self._buckets:
                 self._known.add(bucket, (_found(entry) for entry in listing.protected(self._target, bucket)))
             self._ready = True
@@ -125,13 +127,14 @@ class _Follower:
 
     def _copy(self, bucket: str, entry: listing.Entry) -> None:
         """An object that is gone meanwhile is not copied; the next pass does not see it any more."""
-        for one in arrival.arrive(self._target, bucket, content.read(self._source, bucket, entry.key)):
+        events = content.read(self._source, bucket, entry, listed=bucket in self._listed)
+        for one in arrival.arrive(self._target, bucket, events):
             self._known.add(bucket, [Record(one.header, one.sha256, "")])
             lag = self._clock.utc().timestamp() - entry.modified
             with self._lock:
                 self._lags.append(lag)
                 self._bytes += one.header.size
-                self._refused += [f"{bucket}/{one.refusal}"] if one.refusal else []
+                self._refused += [f"{bucket}/{words}" for words in (one.refusal, one.lacks) if words]
 
 
 def _seen(entries: Iterator[listing.Entry], bucket: str, seen: Known) -> Iterator[listing.Entry]:

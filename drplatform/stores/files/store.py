@@ -16,7 +16,7 @@ from drplatform.model.clock import Clock
 from drplatform.model.ledger import Mark
 from drplatform.model.ports import BackupParts, Checked, Dump, Endpoint, Marker, ObjectChoice, Prober, Reconciled, Restore
 from drplatform.model.position import Position
-from drplatform.stores.files import access, digest, dump, listing, marks, reconcile, replication, restore
+from drplatform.stores.files import access, configuration, digest, dump, listing, marks, reconcile, replication, restore, versions
 from drplatform.stores.files import seed as seeds
 
 _EVERYTHING = ObjectChoice()
@@ -31,7 +31,7 @@ class FilesStore:
 
     def __init__(self, endpoint: Endpoint, clock: Clock) -> None:
         self.endpoint, self._clock = endpoint, clock
-        self.buckets = access.buckets(endpoint)
+        self.buckets, self._older = access.buckets(endpoint), access.older(endpoint)
         self._lock = threading.Lock()
         self._client: Any = None
 
@@ -55,11 +55,11 @@ class FilesStore:
         return tuple(words for bucket in self.buckets for words in listing.occupants(self._s3, bucket))
 
     def dump(self) -> AbstractContextManager[Dump]:
-        return dump.dump(self._s3, self.buckets, self.position())
+        return dump.dump(self._s3, self.buckets, self.position(), self._older)
 
     def increment(self, previous: BackupParts) -> AbstractContextManager[Dump]:
         """Begin a dump of what changed since the backup of which these are the parts (only its indexes are read)."""
-        return dump.increment(self._s3, self.buckets, self.position(), previous)
+        return dump.increment(self._s3, self.buckets, self.position(), previous, self._older)
 
     def reconcile(self, chain: Sequence[BackupParts], choice: ObjectChoice = _EVERYTHING) -> Reconciled:
         """Bring the buckets, which may hold something, to the last backup of the chain; only what differs is written."""
@@ -94,8 +94,14 @@ class FilesStore:
         return restore.restore(self._s3, self.buckets)
 
     def digest(self) -> Mapping[str, Digest]:
-        """By bucket."""
-        return digest.measure(self._s3, self.buckets, listing.reference).digests()
+        """By bucket; older versions, and how the bucket is set up, by names of their own where there is any."""
+        found = digest.measure(self._s3, self.buckets, self._reference).digests()
+        return {**found, **configuration.digests(self._s3, self.buckets)}
+
+    def _reference(self, s3: Any, bucket: str) -> Iterator[listing.Entry]:
+        if self._older and versions.kept(s3, bucket):
+            return versions.entries(s3, bucket, listing.is_reference)
+        return listing.reference(s3, bucket)
 
     def seed(self, seed: int, items: int) -> None:
         self.identity()

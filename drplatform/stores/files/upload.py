@@ -1,7 +1,7 @@
 """Writing one object into the target: whole when it is small, in parts as they come when it is large; never a byte of it visible unverified."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 from urllib.parse import urlencode
@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from drplatform.model import errors
-from drplatform.stores.files import access
-from drplatform.stores.files.content import Header
+from drplatform.stores.files import access, grants
+from drplatform.stores.files.content import STANDARD, Header
 
 MULTIPART_BYTES = 16 * 1024 * 1024
 """Objects larger than this go in parts."""
@@ -28,8 +28,9 @@ class Upload(Protocol):
 
     def add(self, piece: bytes) -> None: ...
 
-    def finish(self, sha256: str) -> None:
-        """Make the object visible. Raises IntegrityError, and makes nothing visible, when the content is not what the backup says."""
+    def finish(self, sha256: str) -> str:
+        """Make the object visible; says in words what the target lacks of it. Raises IntegrityError, and makes nothing visible, when the
+        content is not what the backup says."""
 
     def abandon(self) -> None:
         """Leave nothing behind."""
@@ -75,6 +76,13 @@ class _Checked:
     def _place(self) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._header.key}
 
+    def _listed(self, answer: Mapping[str, Any]) -> str:
+        """The access control list comes after the object: until then it is its owner's alone."""
+        if not self._header.grants:
+            return ""
+        version = {"VersionId": answer["VersionId"]} if answer.get("VersionId") else {}
+        return grants.give_object(self._s3, {**self._place(), **version}, self._header.grants)
+
 
 class Whole(_Checked):
     """An object held in memory until it is verified."""
@@ -82,10 +90,11 @@ class Whole(_Checked):
     def add(self, piece: bytes) -> None:
         self._take(piece)
 
-    def finish(self, sha256: str) -> None:
+    def finish(self, sha256: str) -> str:
         self._check(sha256)
         with _writing(self._header.key):
-            self._s3.put_object(Body=bytes(self._held), **self._place(), **_properties(self._header))
+            answer = self._s3.put_object(Body=bytes(self._held), **self._place(), **_properties(self._header))
+        return self._listed(answer)
 
     def abandon(self) -> None:
         self._held.clear()
@@ -107,12 +116,13 @@ class Parts(_Checked):
             self._send(bytes(self._held[: self._part_bytes]))
             del self._held[: self._part_bytes]
 
-    def finish(self, sha256: str) -> None:
+    def finish(self, sha256: str) -> str:
         self._check(sha256)
         if self._held:
             self._send(bytes(self._held))
         with _writing(self._header.key):
-            self._s3.complete_multipart_upload(UploadId=self._id, MultipartUpload={"Parts": self._parts}, **self._place())
+            answer = self._s3.complete_multipart_upload(UploadId=self._id, MultipartUpload={"Parts": self._parts}, **self._place())
+        return self._listed(answer)
 
     def abandon(self) -> None:
         with access.doing(f"abort the upload of {self._header.key}"):
@@ -142,6 +152,6 @@ def _properties(header: Header) -> dict[str, Any]:
         found["ContentType"] = header.content_type
     if header.tags:
         found["Tagging"] = urlencode(header.tags)
-    if header.storage_class != "STANDARD":
+    if header.storage_class != STANDARD:
         found["StorageClass"] = header.storage_class
     return found

@@ -12,7 +12,7 @@ from drplatform.model import errors, ledger
 from drplatform.model.backup import BackupKind
 from drplatform.model.ledger import Mark
 from drplatform.stores import files
-from drplatform.stores.files import content, framing
+from drplatform.stores.files import content, framing, listing
 
 KEYS = (
     "plain", "with space", "a+b", "ü/ñ/日本.pdf", "percent%41%2F", "q?x=1&y#z", "quote\"'<>&", "tab\there", "newline\nkey", "control\x01x",
@@ -82,6 +82,7 @@ def test_headers_metadata_and_tags(pair, s3_endpoint_pair):
         "ContentDisposition": 'attachment; filename="x y.pdf"',
         "ContentLanguage": "de",
         "ContentEncoding": "gzip",
+        "StorageClass": "STANDARD_IA",
     }
     client.put_object(
         Bucket="pdfs",
@@ -90,12 +91,14 @@ def test_headers_metadata_and_tags(pair, s3_endpoint_pair):
         ContentType="application/pdf",
         Metadata={"owner": "a b", "n": "1"},
         Tagging="k=v%20w&%C3%BC=%26",
+        Expires="Thu, 01 Dec 2033 16:00:00 GMT",
         **headers,
     )
     bring_back(target, take(source))
     restored = real_servers.s3_client(s3_endpoint_pair[1])
     answer = restored.get_object(Bucket="pdfs", Key="x")
     assert {name: answer[name] for name in headers} == headers
+    assert answer["ExpiresString"] == "Thu, 01 Dec 2033 16:00:00 GMT"
     assert answer["ContentType"] == "application/pdf"
     assert answer["Metadata"] == {"owner": "a b", "n": "1"}
     tags = restored.get_object_tagging(Bucket="pdfs", Key="x")["TagSet"]
@@ -137,7 +140,7 @@ def test_marks_are_backed_up_but_are_no_reference_content(pair):
 def test_dump_of_empty_buckets(pair):
     source, target = pair
     backup = take(source)
-    assert [name for _, name, _ in backup.parts] == ["index/uploads", "index/pdfs"]
+    assert [name for _, name, _ in backup.parts] == ["bucket/uploads", "bucket/pdfs", "index/uploads", "index/pdfs"]
     end = bring_back(target, backup)
     assert end.counts == {"uploads": 0, "pdfs": 0, "bytes": 0}
     assert end.reached == backup.end.end
@@ -244,7 +247,7 @@ def test_reading_goes_on_where_the_connection_broke(source, s3_endpoint):
     real_servers.s3_client(s3_endpoint).put_object(Bucket="uploads", Key="x", Body=data)
     s3 = _Breaking(source._s3)
     events = []
-    for event in content.read(s3, "uploads", "x"):
+    for event in content.read(s3, "uploads", listing.Entry("x")):
         events.append(event)
         s3.broken = len(events) == 2
     assert b"".join(event for event in events if isinstance(event, bytes)) == data
