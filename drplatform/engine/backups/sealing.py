@@ -75,14 +75,16 @@ class DataKey:
             raise errors.StoreError(f"A store handed on a block of {len(plain)} bytes; it must cut its content below {PLAIN_LIMIT}.")
         nonce = _nonce()
         packed = zstandard.ZstdCompressor(level=LEVEL).compress(plain)
-        return nonce + AESGCM(self._key).encrypt(nonce, packed, identity)
+        sealed = AESGCM(self._key).encrypt(nonce, packed, identity)
+        del packed  # blocks are large, and several are sealed at once
+        return nonce + sealed
 
     def open(self, stored: bytes, identity: bytes, plain: int, name: str) -> bytes:
         """The plaintext of exactly `plain` bytes. Raises IntegrityError naming the object."""
         if plain > PLAIN_LIMIT:
             raise errors.IntegrityError(f"{name} claims to hold {plain} bytes, more than any chunk; do not trust this backup.")
         try:
-            packed = AESGCM(self._key).decrypt(stored[:NONCE_BYTES], stored[NONCE_BYTES:], identity)
+            packed = AESGCM(self._key).decrypt(stored[:NONCE_BYTES], memoryview(stored)[NONCE_BYTES:], identity)
             return _inflate(packed, plain)
         except (InvalidTag, ValueError, zstandard.ZstdError) as error:
             raise errors.IntegrityError(f"{name} does not open with its key: it was changed or moved; do not trust this backup.") from error

@@ -116,7 +116,7 @@ def seal_log(
     finished: datetime = clock.utc()
     backup = _Backup(store.name, BackupKind.LOG, sealing.new_id(finished, generator), key, repository)
     block = b"".join(batch.block for batch in batches)
-    chunks = (backup.put("log", 0, 0, block),) if block else ()
+    chunks = (backup.put("log", 0, 0, [block]),) if block else ()
     manifest = Manifest(
         id=backup.id,
         store=store.name,
@@ -147,11 +147,13 @@ class _Backup:
     _count: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def put(self, part: str, number: int, stage: int, block: bytes) -> ChunkRef:
-        stored = self.key.seal(block, sealing.chunk_identity(self.id, part, number, stage, len(block)))
+    def put(self, part: str, number: int, stage: int, held: list[bytes]) -> ChunkRef:
+        """Takes the one block that is held, so that it is let go when it is sealed, not only when it is stored."""
+        plain = len(held[0])
+        stored = self.key.seal(held.pop(), sealing.chunk_identity(self.id, part, number, stage, plain))
         name = f"{self.store}/{self.kind.value}/{self.id}/chunks/{self._next():06d}"
         self.repository.put(name, stored)
-        return ChunkRef(name, part, number, stage, len(block), len(stored), hashlib.sha256(stored).hexdigest(), self.key.id)
+        return ChunkRef(name, part, number, stage, plain, len(stored), hashlib.sha256(stored).hexdigest(), self.key.id)
 
     def _next(self) -> int:
         with self._lock:
@@ -213,7 +215,9 @@ class _Sealing:
         begun, chunks = deque[Future[ChunkRef]](), list[ChunkRef]()
         for block in blocks:
             self.room.acquire()
-            begun.append(self.pool.submit(self.backup.put, part.name, len(chunks) + len(begun), part.stage, block))
+            held = [block]
+            del block  # or it would be in memory until the next one is read
+            begun.append(self.pool.submit(self.backup.put, part.name, len(chunks) + len(begun), part.stage, held))
             begun[-1].add_done_callback(lambda _: self.room.release())
             while begun and begun[0].done():
                 chunks.append(begun.popleft().result())

@@ -104,7 +104,8 @@ class FilesDump:
                 yield entry
             else:
                 self._carried += 1
-                self._note(bucket, "", replace(known.header, age=entry.age), known.sha256)
+                header = known.header if known.header.age == entry.age else replace(known.header, age=entry.age)
+                self._note(bucket, "", header, known.sha256)
 
     def _entries(self, bucket: str) -> Iterator[listing.Entry]:
         if index.VERSIONS + bucket in self._spools:
@@ -115,12 +116,16 @@ class FilesDump:
         """What is known of the entry. A version that has a name cannot change, another one may have in the same tick of the clock."""
         if self._previous is None:
             return None
-        if entry.version not in ("", "null"):
-            found = (each for each in self._previous.known.versions(bucket, entry.key) if each.header.version == entry.version)
-            return next(found, None)
-        if entry.modified >= self._previous.position.at - index.RACY_SECONDS:
+        known, named = self._previous.known, entry.version not in ("", "null")
+        if not named and entry.modified >= self._previous.position.at - index.RACY_SECONDS:
             return None
-        return next((each for each in self._previous.known.versions(bucket, entry.key) if each.is_of(entry)), None)
+        if not entry.version:
+            found = known.find(bucket, entry.key)
+            return found if found and found.is_of(entry) else None
+        same = (
+            each for each in known.versions(bucket, entry.key) if (each.header.version == entry.version if named else each.is_of(entry))
+        )
+        return next(same, None)
 
     def _pack(self, bucket: str, part: str, entries: list[listing.Entry], listed: bool) -> Iterator[bytes]:
         read = functools.partial(content.read, self._s3, bucket, listed=listed)

@@ -12,10 +12,11 @@ import json
 import struct
 from collections.abc import Iterable, Iterator
 
-from drplatform.model import errors
-from drplatform.model.ports import BLOCK_BYTES
+from drplatform.model import errors, ports
 from drplatform.stores.files.content import End, Event, Header, Void
 
+BLOCK_BYTES = ports.BLOCK_BYTES // 2
+"""Half of what others take: at both ends several packs are on their way at once, and a large object is held in parts as well."""
 _HEAD = struct.Struct(">cI")
 
 
@@ -34,7 +35,7 @@ def encode(event: Event) -> bytes:
 
 
 def blocks(events: Iterable[Event]) -> Iterator[bytes]:
-    """The events as blocks of at most ports.BLOCK_BYTES."""
+    """The events as blocks of at most BLOCK_BYTES."""
     held, size = list[bytes](), 0
     for frame in map(encode, events):
         if held and size + len(frame) > BLOCK_BYTES:

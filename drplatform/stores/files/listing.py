@@ -1,6 +1,7 @@
 """Names in a bucket: what is the users', what is ours, and listings of any length in bounded memory."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,15 +33,27 @@ class Entry:
 
 
 def entries(s3: Any, bucket: str, prefix: str = "") -> Iterator[Entry]:
-    """All objects, in the server's order, a page at a time. Raises StoreError."""
-    more: dict[str, str] = {}
-    while True:
-        with access.doing(f"list the bucket {bucket}"):
-            page = s3.list_objects_v2(Bucket=bucket, Prefix=prefix, **more)
-        yield from (Entry(item["Key"], item["Size"], item["ETag"], item["LastModified"].timestamp()) for item in page.get("Contents", ()))
-        if not page.get("NextContinuationToken"):
-            return
-        more = {"ContinuationToken": page["NextContinuationToken"]}
+    """All objects, in the server's order; while one page is used the next one is asked for. Raises StoreError."""
+    page = _page(s3, bucket, prefix)
+    if not page.get("NextContinuationToken"):
+        yield from _shown(page)
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="list") as pool:
+        while token := page.get("NextContinuationToken"):
+            coming = pool.submit(_page, s3, bucket, prefix, ContinuationToken=token)
+            yield from _shown(page)
+            page = coming.result()
+        yield from _shown(page)
+
+
+def _page(s3: Any, bucket: str, prefix: str, **more: str) -> dict[str, Any]:
+    with access.doing(f"list the bucket {bucket}"):
+        page: dict[str, Any] = s3.list_objects_v2(Bucket=bucket, Prefix=prefix, **more)
+        return page
+
+
+def _shown(page: dict[str, Any]) -> Iterator[Entry]:
+    return (Entry(item["Key"], item["Size"], item["ETag"], item["LastModified"].timestamp()) for item in page.get("Contents", ()))
 
 
 def versions(s3: Any, bucket: str, prefix: str = "", delimiter: str = "") -> Iterator[Entry]:

@@ -113,8 +113,10 @@ class Parts(_Checked):
     def add(self, piece: bytes) -> None:
         self._take(piece)
         while len(self._held) >= self._part_bytes:
-            self._send(bytes(self._held[: self._part_bytes]))
+            with memoryview(self._held) as held:
+                part = bytes(held[: self._part_bytes])
             del self._held[: self._part_bytes]
+            self._send(part)
 
     def finish(self, sha256: str) -> str:
         self._check(sha256)
