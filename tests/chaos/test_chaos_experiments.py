@@ -29,7 +29,10 @@ from drplatform.repositories.memory import MemoryRepository
 from drplatform.stores.memory import MemoryStore
 
 ROOT = Path(drplatform.__file__).parents[1]
-SHIPPED = sorted((ROOT / "experiments").glob("*.yaml"))
+ALL = sorted((ROOT / "experiments").glob("*.yaml"))
+ON_CLUSTERS = [path for path in ALL if "kubernetes" in load_experiment(str(path))["tags"]]
+SHIPPED = [path for path in ALL if path not in ON_CLUSTERS]
+"""Those whose hypothesis holds on the embedded platform."""
 
 
 def action(func, **arguments):
@@ -220,12 +223,23 @@ def test_recovery_without_a_backup_is_never_green(experiment, on_memory):
 # -- shipped experiments ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
 def test_a_shipped_experiment_is_valid_and_always_heals(path):
     shipped = load_experiment(str(path))
     ensure_experiment_is_valid(shipped)
     assert shipped["runtime"]["rollbacks"]["strategy"] == "always"
     assert "drplatform.chaos.control" in str(shipped["controls"])
+
+
+@pytest.mark.parametrize("path", ON_CLUSTERS, ids=lambda path: path.stem)
+def test_an_experiment_on_pods_is_inconclusive_where_there_are_none_before_anything_is_hurt(path, on_memory, caplog, monkeypatch, tmp_path):
+    for name, value in {"PLATFORM": "embedded", "REPORTS": str(tmp_path / "reports")}.items():
+        monkeypatch.setenv(f"DRPLATFORM_{name}", value)
+    journal = run_experiment(load_experiment(str(path)))
+    assert not green(journal)
+    assert journal["drplatform"]["verdict"] == "INCONCLUSIVE"
+    assert "pods" in caplog.text
+    assert not journal["run"]
 
 
 def variables(tmp_path):
