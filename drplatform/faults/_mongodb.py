@@ -48,6 +48,12 @@ def member(address: ports.Address) -> Iterator[Client]:
         yield made
 
 
+def require(scene: ports.Scene, store: str, instead: str) -> None:
+    """Raises SettingsError for a store of another kind, with what to do `instead`."""
+    if scene.stores[store].kind != "mongodb":
+        raise errors.SettingsError(f"This fault is for MongoDB, and {store} is {scene.stores[store].kind}; {instead}.")
+
+
 def endpoint(scene: ports.Scene, store: str) -> ports.Endpoint:
     found = scene.stores[store]
     assert isinstance(found, powers.Reached)  # the plan has made sure

@@ -97,8 +97,8 @@ class OplogOverrun:
         return found
 
     def _members(self, scene: ports.Scene) -> list[ports.Instance]:
-        kind = scene.stores[self.store].kind
-        return [i for region in scene.platform.regions for i in region.instances if i.kind == kind]
+        _mongodb.require(scene, self.store, "only MongoDB has an oplog")
+        return [i for region in scene.platform.regions for i in region.instances if i.kind == "mongodb"]
 
     def _running(self, scene: ports.Scene, before: Mapping[str, Any]) -> list[ports.Instance]:
         return [s for s in self._members(scene) if s.name in before["was"] and s.running()]

@@ -85,6 +85,7 @@ class ReplicationDelayed:
         return _mongodb.client(_mongodb.endpoint(scene, self.store))
 
     def _replicas(self, scene: ports.Scene) -> list[ports.Instance]:
+        _mongodb.require(scene, self.store, "to make replicas of Redis late, take network-slow with sources: [secondary]")
         return _servers.OnServers(self.region, (self.store,)).servers(scene)
 
 

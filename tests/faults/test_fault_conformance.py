@@ -379,6 +379,26 @@ def test_the_clock_of_file_storage_cannot_be_set_wrong_and_a_small_error_cannot_
             environment.fault("clock-skewed")(**parameters).capture(world.scene)
 
 
+@pytest.mark.parametrize(("kind", "told"), [("replication-delayed", "network-slow"), ("oplog-overrun", "only MongoDB")])
+def test_what_only_mongodb_has_is_refused_for_others_before_anything_is_touched(world, kind, told):
+    with pytest.raises(errors.SettingsError, match=told):
+        environment.fault(kind)(store="redis").aim(world.scene)
+
+
+def test_replicas_of_redis_follow_late_behind_a_slow_network(world, tmp_path):
+    """Lag by force: the primary has a write at once, its replica only after the delay."""
+    world.settle()
+    fault = environment.fault("network-slow")(sources=("secondary",), seconds=1.0)
+    with faulting.Faulting(world.scene, tmp_path / "faults.jsonl", CLOCK, Timeline(CLOCK)) as faults:
+        faults.inflict(fault)
+        clocks.wait_for(CLOCK, "the replica to follow", lambda: worlds.replica(world).info()["master_link_status"] == "up", within=60)
+        with worlds.cache(world) as one:
+            one.set("late", "yes")
+            assert one.wait(1, 500) == 0, "no replica has it half a second later"
+        clocks.wait_for(CLOCK, "the write to come late", lambda: worlds.replica(world).get("late"), within=60)
+    worlds.cache(world).delete("late")
+
+
 def assert_sabotage_is_inconclusive(fault: ports.Fault, world: World, directory) -> None:
     """The same fault with an `apply` that does nothing."""
     saw = []
