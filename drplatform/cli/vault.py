@@ -133,6 +133,10 @@ def take(
     holds = f", only {', '.join(manifest.scope)}" if manifest.scope else ""
     text = f"{manifest.id}  {manifest.stored_bytes:,} bytes in {len(manifest.chunks)} chunks, consistent as of {manifest.end}{holds}"
     options.told(as_json, _brief(manifest), text)
+    if unread := manifest.counts.get("settings of buckets not readable"):
+        click.secho(
+            f"{unread} settings of buckets are not in it: the account may not read them; a restore names them.", fg="yellow", err=True
+        )
     return 0
 
 

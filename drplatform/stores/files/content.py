@@ -144,7 +144,7 @@ def _sorted(error: errors.StoreError) -> Exception:
 
 def _header(s3: Any, place: Mapping[str, str], answer: Mapping[str, Any], listed: bool, age: int) -> Header:
     tags, granted = _beside(s3, place, answer, listed)
-    expires = {"Expires": answer["ExpiresString"]} if answer.get("ExpiresString") else {}
+    expires = {"Expires": answer["ExpiresString"]} if "Expires" in answer else {}  # one that is no date is taken by no request
     return Header(
         key=place["Key"],
         size=answer["ContentLength"],
