@@ -213,9 +213,11 @@ class _Examiner:
         moves = (drill.FailOver, drill.SwitchOver, drill.Rejoin)
         if not any(self.plan.of(kind) for kind in moves):
             return {}
-        primaries = [region_checks.one_primary(self.kit, s) for s in self.plan.stores]
-        saved = [self._saved(s, losses[s]) for s in self.plan.stores if s in losses] if self.plan.of(drill.Rejoin) else []
-        found = {"one primary": tuple(c for c in primaries if c), "saved": tuple(saved), "names": tuple(self._followed())}
+        primaries = of_each(lambda s: region_checks.one_primary(self.kit, s), self.plan.stores)
+        read = [s for s in self.plan.stores if s in losses] if self.plan.of(drill.Rejoin) else []
+        saved = of_each(lambda s: self._saved(s, losses[s]), read)
+        one = tuple(c for c in primaries.values() if c)
+        found = {"one primary": one, "saved": tuple(saved.values()), "names": tuple(self._followed())}
         return {**found, **(self._of_those_who_stayed(losses) if self.plan.of(drill.Stay) else {})}
 
     def _followed(self) -> Iterator[Check]:
