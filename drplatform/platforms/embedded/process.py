@@ -4,6 +4,7 @@ Knows the operating system's side only: process ids, /proc, signals, logs. Must 
 """
 
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -111,6 +112,17 @@ def accepts(address: Address, timeout: float = 0.5) -> bool:
             return True
     except OSError:
         return False
+
+
+def free(address: Address) -> bool:
+    """Could a server listen there? Somebody else on this machine may have the port for a while."""
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((address.host, address.port))
+        except OSError as error:
+            return error.errno != errno.EADDRINUSE  # of any other reason the server itself tells more
+    return True
 
 
 @dataclass(frozen=True)

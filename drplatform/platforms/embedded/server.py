@@ -16,7 +16,7 @@ from drplatform.model.ports import Address
 from drplatform.platforms.embedded import layout, skewing
 from drplatform.platforms.embedded.links import Linked
 from drplatform.platforms.embedded.powers import Hurtable
-from drplatform.platforms.embedded.process import Pid, ServerProcess, Waits, accepts
+from drplatform.platforms.embedded.process import Pid, ServerProcess, Waits, accepts, free
 
 SECONDS_TO_START = 30.0
 SECONDS_TO_STOP = 10.0
@@ -79,6 +79,7 @@ class Serving:
             self._process.clear()
             self._disk.mkdir(mode=0o700, parents=True, exist_ok=True)
             port = self.listens_at.port
+            self._waits.until(f"{self.listens_at} to be free for {self.name}", self._may_listen, within=SECONDS_TO_START)
             command = self._recipe.command(self.place, port, self._disk, self._state.settings)
             self._process.launch(command, self.surroundings())
             self._set(pid=self._process.pid)
@@ -190,6 +191,10 @@ class Serving:
             f"{self.name} to answer at {self.listens_at}", self._answers, within=SECONDS_TO_START, ignoring=self._recipe.transient
         )
 
+    def _may_listen(self) -> bool:
+        """Whether nobody else has its port."""
+        return True
+
     def _answers(self) -> bool:
         if not self._process.alive():
             raise errors.StoreError(f"{self.name} ended while it was starting; the end of its log: {self._process.last_words()}")
@@ -213,6 +218,9 @@ class Serving:
 
 class Server(Serving, Hurtable, Linked):
     """One whose processes are on this machine, so that more can be done to it."""
+
+    def _may_listen(self) -> bool:
+        return free(self.listens_at)
 
 
 def _size(file: Path) -> int:
