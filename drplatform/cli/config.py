@@ -61,6 +61,7 @@ def show(file: Path) -> int:
         "repository": _repository(found),
         "replicas": {name: _document(place) for name, place in found.replicas.items()},
         "recipients": list(found.recipients),
+        "secret_recipients": list(found.secret_recipients),
         "identity": found.identity,
         "policy": found.policy,
         "alerts": alerts,
@@ -78,6 +79,8 @@ def explain(file: Path) -> int:
     click.echo(
         f"Backups go to {_repository(found)}, encrypted to {len(found.recipients) or 'the'} recipient{'s' if len(found.recipients) > 1 else ''}."
     )
+    if found.secret_recipients:
+        click.echo(f"Secrets of configuration are sealed a second time: only {', '.join(found.secret_recipients)} can read them.")
     for job in schedule.plan(env.policy, frozenset(BackupKind) - {BackupKind.LOG}, found.stores.keys()).jobs:
         click.echo(f"{job.schedule:14} {job.about}: drplatform {' '.join(job.arguments)}")
     for rule in env.policy.backups:

@@ -17,8 +17,9 @@ from drplatform.model.secret import Secret
 
 @click.command()
 @click.option("--to", "recipients", multiple=True, required=True, metavar="AGE1...", help="A public key that shall open the backups too.")
+@click.option("--secrets", is_flag=True, help="The keys of secrets with recipients of their own, instead of all others.")
 @vault.vault_options
-def rotate(recipients: tuple[str, ...], where: Where) -> int:
+def rotate(recipients: tuple[str, ...], secrets: bool, where: Where) -> int:
     """Wrap the keys of all backups for new recipients too. No backup is rewritten; the old private key is needed, and stays valid.
 
     Name the new recipient in the configuration as well, for the backups to come; then check; then shred the old key.
@@ -27,16 +28,18 @@ def rotate(recipients: tuple[str, ...], where: Where) -> int:
     drplatform keys generate --file new.txt
     drplatform keys rotate --to age1... --identity old.txt
     drplatform keys check --identity new.txt
+    drplatform keys rotate --secrets --to age1... --identity both.txt
     """
     env = Environment.open(options.settings())
     env.require_log()
     at = env.vault(where)
     listing = backups.Catalogue(at.repository).read()
     _undamaged(listing.problems)
-    with env.recorded("key rotation", recipients=list(recipients)) as result:
-        done = rotation.rewrap(listing.manifests, at.repository, _opener(at), recipients, env.clock, env.random())
+    with env.recorded("key rotation", recipients=list(recipients), secrets=secrets) as result:
+        done = rotation.rewrap(listing.manifests, at.repository, _opener(at), recipients, env.clock, env.random(), secrets=secrets)
         result.update(keys=done, backups=len(listing.manifests))
-    click.echo(f"{done} keys of {len(listing.manifests)} backups are wrapped for {', '.join(recipients)} too.")
+    what = f"{done} keys of secrets" if secrets else f"{done} keys"
+    click.echo(f"{what} of {len(listing.manifests)} backups are wrapped for {', '.join(recipients)} too.")
     return 0
 
 

@@ -128,7 +128,18 @@ def take(
             last = [m.stored_bytes for m in backups.Catalogue(repository).read(store).manifests if m.kind is wanted and not only]
             with progress.Bytes(f"Backing up {store}", last[-1] if last else 0, env.clock) as meter:
                 metered = progress.Metered(repository, meter.add)
-                manifest = backups.back_up(source, wanted, metered, to, env.clock, env.random(), rate=rate, opener=opener, only=only)
+                manifest = backups.back_up(
+                    source,
+                    wanted,
+                    metered,
+                    to,
+                    env.clock,
+                    env.random(),
+                    rate=rate,
+                    opener=opener,
+                    only=only,
+                    secret_recipients=env.secret_recipients(where),
+                )
             result.update(backup=manifest.id, bytes=manifest.stored_bytes)
     holds = f", only {', '.join(manifest.scope)}" if manifest.scope else ""
     text = f"{manifest.id}  {manifest.stored_bytes:,} bytes in {len(manifest.chunks)} chunks, consistent as of {manifest.end}{holds}"

@@ -60,7 +60,16 @@ class Daily(Places):
             case ("backups", "take", store, kind):
                 with self.recorded("backup", store=store, backup_kind=kind) as result:
                     opener = self.vault(where).opener
-                    made = backups.back_up(stores[store], BackupKind(kind), place, recipients, self.clock, self.random(), opener=opener)
+                    made = backups.back_up(
+                        stores[store],
+                        BackupKind(kind),
+                        place,
+                        recipients,
+                        self.clock,
+                        self.random(),
+                        opener=opener,
+                        secret_recipients=self.secret_recipients(where),
+                    )
                     result.update(backup=made.id, bytes=made.stored_bytes)
             case ("backups", "prune", *_):
                 self._prune(place)

@@ -57,6 +57,11 @@ class Places(Platforms):
             raise errors.SettingsError("Backups are encrypted: name a --recipient, or make a key pair with: drplatform keys generate")
         return tuple(backups.public(secret) for secret in backups.read_identities(self.identity_file))
 
+    def secret_recipients(self, where: Where) -> tuple[str, ...]:
+        """Those of the configuration, for the secrets alone; none: secrets are for all recipients."""
+        configured = self.configured(where)
+        return configured.secret_recipients if configured else ()
+
     def configured(self, where: Where) -> config.Config | None:
         """The configuration file's content, when one is named. Raises SettingsError."""
         if where.config is None:

@@ -102,13 +102,33 @@ class ChunkRef:
 
 
 @dataclass(frozen=True)
+class SecretSeal:
+    """The second seal of a backup's secrets: one data key of its own (as in `Manifest.keys`), to whom it is wrapped, and which parts it is on."""
+
+    keys: Mapping[str, str]
+    recipients: tuple[str, ...]
+    parts: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"keys": dict(self.keys), "recipients": list(self.recipients), "parts": list(self.parts)}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "SecretSeal":
+        keys = {str(name): str(wrapped) for name, wrapped in document["keys"].items()}
+        if len(keys) != 1:
+            raise ValueError(f"secrets with {len(keys)} keys")
+        return cls(keys, tuple(map(str, document["recipients"])), tuple(map(str, document["parts"])))
+
+
+@dataclass(frozen=True)
 class Manifest:
     """All that must be known to list, verify and restore one backup. Holds names and numbers, never content.
 
     `begin` and `end` bound the history that the backup covers: a base is consistent as of `end`; a LOG slice holds every
     operation after `begin` up to and including `end`, and `begin` is its predecessor's `end`. `keys` maps the id of each data key
     to that key encrypted to the age recipients (ASCII armour). `digests` may be empty where the store takes none. `scope` names what a
-    PARTIAL backup holds (`app.orders`, `app.*`); of every other kind it is empty, which means all of the store.
+    PARTIAL backup holds (`app.orders`, `app.*`); of every other kind it is empty, which means all of the store. `secrets` is there when
+    secret parts have readers of their own.
     """
 
     id: str
@@ -127,6 +147,7 @@ class Manifest:
     counts: Mapping[str, int] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     scope: tuple[str, ...] = ()
+    secrets: SecretSeal | None = None
 
     @property
     def plain_bytes(self) -> int:
@@ -155,6 +176,7 @@ class Manifest:
             "counts": dict(self.counts),
             "versions": dict(self.versions),
             **({"scope": list(self.scope)} if self.scope else {}),
+            **({"secrets": self.secrets.to_json()} if self.secrets else {}),
         }
 
     @classmethod
@@ -186,6 +208,7 @@ class Manifest:
                 counts={str(name): int(count) for name, count in document["counts"].items()},
                 versions={str(name): str(version) for name, version in document["versions"].items()},
                 scope=scope,
+                secrets=SecretSeal.from_json(document["secrets"]) if "secrets" in document else None,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise errors.IntegrityError(

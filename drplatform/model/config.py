@@ -32,7 +32,7 @@ REPLICAS = frozenset({"files"})
 SECRET_SOURCES = {"env", "file", "kubernetes"}
 CLUSTER_SECRET = r"[^/\s]+/[^/\s]+/[^/\s]+"
 """NAMESPACE/NAME/KEY of a Kubernetes secret."""
-ROOT = {"stores", "repository", "replicas", "recipients", "identity", "policy", "alerts", "capacity"}
+ROOT = {"stores", "repository", "replicas", "recipients", "secret_recipients", "identity", "policy", "alerts", "capacity"}
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,8 @@ class Config:
     stores: Mapping[str, Place]
     repository: Place | str
     recipients: tuple[str, ...] = ()
+    secret_recipients: tuple[str, ...] = field(default=(), kw_only=True)
+    """Who alone can read the secrets of configuration; none: who can open the backups."""
     identity: str = ""
     policy: str = ""
     alerts: tuple["AlertWay", ...] = ()
@@ -100,6 +102,7 @@ def parse(document: object) -> Config:
         tuple(_alert_way(reader, i, body) for i, body in enumerate(reader.sequence(root.get("alerts", []), "alerts"))),
         _bytes(reader, root["capacity"]) if "capacity" in root else None,
         _replicas(reader, root.get("replicas", {}), stores),
+        secret_recipients=tuple(map(str, reader.sequence(root.get("secret_recipients", []), "secret_recipients"))),
     )
     if reader.problems:
         raise errors.SettingsError(f"The configuration is not usable: {'; '.join(reader.problems)}.")

@@ -46,6 +46,11 @@ def schema() -> dict[str, Any]:
                 "properties": {kind: _place(kind) for kind in sorted(REPLICAS)},
             },
             "recipients": {"description": "age recipients that can open the backups.", "type": "array", "items": {"type": "string"}},
+            "secret_recipients": {
+                "description": "age recipients that alone can read the secrets of configuration; without them, all of recipients can.",
+                "type": "array",
+                "items": {"type": "string"},
+            },
             "identity": {"description": "Path of the age identity that opens backups.", "type": "string", "minLength": 1},
             "policy": {"description": "Path of the policy.", "type": "string", "minLength": 1},
             "alerts": {

@@ -100,3 +100,25 @@ def test_what_cannot_be_done_is_said(protected):
     assert protected("configuration", "health", "--config", "drplatform.yaml").code == 2
     without_key = protected("configuration", "diff", backup, "--config", "drplatform.yaml", "--identity", "missing")
     assert without_key.code == 2 and without_key.err.count("\n") == 1
+
+
+def test_secrets_with_recipients_of_their_own_are_sealed_from_who_opens_the_backups(protected):
+    for name in ("operators.txt", "secrets.txt"):
+        assert protected("keys", "generate", "--file", name).code == 0
+    operators, secrets = ((protected.directory / name).read_text() for name in ("operators.txt", "secrets.txt"))
+    recipients = [next(word for word in text.split() if word.startswith("age1")) for text in (operators, secrets)]
+    protected.write("drplatform.yaml", CONFIGURATION + "recipients: [{}]\nsecret_recipients: [{}]\n".format(*recipients))
+    protected.write("both.txt", operators + secrets)
+    where = ("--config", "drplatform.yaml", "--identity")
+    assert f"only {recipients[1]} can read them" in protected("config", "explain", "drplatform.yaml").out
+    _, backup = take(protected)
+    assert protected("backups", "verify", "--all", *where, "operators.txt").code == 0
+    assert protected("configuration", "show", backup, *where, "operators.txt").out == "manifests/api.yaml\n", "nothing of it is secret"
+    refused = protected("configuration", "diff", backup, *where, "operators.txt")
+    assert refused.code == 2 and f"sealed for {recipients[1]}" in refused.err
+    assert protected("keys", "check", *where, "operators.txt").code == 1
+    assert protected("configuration", "diff", backup, *where, "both.txt").out == "No difference.\n"
+    assert protected("keys", "check", *where, "both.txt").code == 0
+    told = protected("keys", "rotate", "--secrets", "--to", recipients[0], *where, "both.txt")
+    assert told.code == 0 and "1 keys of secrets" in told.out
+    assert protected("keys", "check", *where, "operators.txt").code == 0

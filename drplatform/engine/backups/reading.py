@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from itertools import groupby
 
+from drplatform.engine.backups import second_seal
 from drplatform.engine.backups.sealing import Opener
 from drplatform.engine.backups.verify import verify
 from drplatform.model import errors, ports
@@ -26,4 +27,4 @@ def parts(manifest: Manifest, repository: ports.Repository, opener: Opener, *, l
 
 def _blocks(manifest: Manifest, refs: tuple[ChunkRef, ...], repository: ports.Repository, opener: Opener) -> Iterator[bytes]:
     for ref in refs:
-        yield opener.open(manifest, ref, repository.get(ref.key))
+        yield second_seal.read(opener, manifest, ref, repository.get(ref.key))

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import groupby
 
+from drplatform.engine.backups import second_seal
 from drplatform.engine.backups.sealing import Opener
 from drplatform.engine.backups.verify import verify
 from drplatform.model import errors, ports
@@ -128,6 +129,7 @@ class _Chunks:
 
     def check(self, manifest: Manifest) -> None:
         """Check every object of the backup. Raises IntegrityError with all that is wrong, or KeyUnavailable."""
+        second_seal.check(self._opener, manifest)
         outcome = verify(manifest, self._repository, self._opener, self._keep)
         if not outcome.whole:
             raise errors.IntegrityError(f"Backup {manifest.id} is not whole, nothing was loaded: {'; '.join(outcome.problems[:5])}")
@@ -149,7 +151,7 @@ class _Chunks:
 
     def _open(self, manifest: Manifest, ref: ChunkRef) -> bytes:
         self._opened(ref.stored)
-        return self._opener.open(manifest, ref, self._stored(ref))
+        return second_seal.read(self._opener, manifest, ref, self._stored(ref))
 
     def _keep(self, ref: ChunkRef, stored: bytes) -> None:
         with self._lock:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import pyrage
 
-from drplatform.engine.backups import keys, sealing
+from drplatform.engine.backups import keys, sealing, second_seal
 from drplatform.engine.backups.sealing import DataKey, Opener
 from drplatform.model import errors, ports
 from drplatform.model.backup import Manifest
@@ -66,14 +66,20 @@ def rewrap(
     recipients: Sequence[str],
     clock: Clock,
     generator: random.Random,
+    *,
+    secrets: bool = False,
 ) -> int:
     """Wrap every data key of the backups for the recipients too; how many keys. May be repeated after it was cut off.
+
+    Keys of secrets with readers of their own are left out; with `secrets` it is these alone.
 
     Every key is opened before the first is written. Raises KeyUnavailable, SettingsError for a wrong recipient.
     """
     readers = [keys.recipient(text) for text in recipients]
     if not readers:
         raise errors.SettingsError("Name the recipients that the backups are to be wrapped for (age1...).")
+    if secrets:
+        manifests = [second_seal.turned(m) for m in manifests if m.secrets]
     found = {key_id: opener.key(manifest, key_id) for manifest in manifests for key_id in manifest.keys}
     for key_id, key in found.items():
         wrapped = base64.b64encode(pyrage.encrypt(key._key, readers)).decode()
@@ -86,6 +92,7 @@ def _problem(manifest: Manifest, opener: Opener) -> str:
     try:
         for key_id in manifest.keys:
             opener.key(manifest, key_id)
+        second_seal.check(opener, manifest)
     except (errors.KeyUnavailable, errors.IntegrityError) as error:
         return str(error)
     return ""

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
-from drplatform.engine.backups import reading, sealing
+from drplatform.engine.backups import reading, sealing, second_seal
 from drplatform.engine.backups.catalogue import Catalogue, manifest_key
 from drplatform.engine.backups.pace import Pace
 from drplatform.engine.backups.sealing import DataKey, Opener
 from drplatform.model import errors, ports
-from drplatform.model.backup import BackupKind, ChunkRef, Manifest
+from drplatform.model.backup import BackupKind, ChunkRef, Manifest, SecretSeal
 from drplatform.model.clock import Clock
 
 WORKERS = 4
@@ -36,19 +36,21 @@ def back_up(
     rate: float | None = None,
     opener: Opener | None = None,
     only: tuple[str, ...] = (),
+    secret_recipients: Sequence[str] = (),
 ) -> Manifest:
     """Dump the store into the repository and return the manifest, which is written last.
 
     An incremental backup continues the store's newest chain in the repository, or raises LogGap when there is none to continue.
     `rate`: bytes a second that are read from the store at the most. `opener`: needed for increments of stores without a history, whose
     previous backup is looked into. `only`: these namespaces alone, which makes it a PARTIAL backup, whatever full kind was asked for.
+    `secret_recipients`: who alone reads the parts that the store calls secret; none: who reads the others.
     Raises what the store or the repository raises; what was written by then is no backup. Recipients are checked before anything is read.
     """
-    key = DataKey.make(recipients)
+    key, secret_key = DataKey.make(recipients), DataKey.make(secret_recipients) if secret_recipients else None
     begin = _partial(store, kind, only) if only or kind is BackupKind.PARTIAL else _dump(store, kind, repository, opener)
     kind = BackupKind.PARTIAL if only else kind
     started = clock.utc()
-    backup = _Backup(store.name, kind, sealing.new_id(started, generator), key, repository)
+    backup = _Backup(store.name, kind, sealing.new_id(started, generator), key, repository, secret_key)
     with begin() as dump:
         chunks = _write_all(backup, dump.parts(), workers, clock, rate)
         end = dump.finish()
@@ -69,6 +71,7 @@ def back_up(
         counts=end.counts,
         versions={"server": store.version()},
         scope=only,
+        secrets=backup.secrets(secret_recipients),
     )
     return _finish(backup, manifest)
 
@@ -144,16 +147,27 @@ class _Backup:
     id: str
     key: DataKey
     repository: ports.Repository
+    secret_key: DataKey | None = None
     _count: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _secret: set[str] = field(default_factory=set)
 
-    def put(self, part: str, number: int, stage: int, held: list[bytes]) -> ChunkRef:
+    def put(self, part: str, number: int, stage: int, held: list[bytes], secret: bool = False) -> ChunkRef:
         """Takes the one block that is held, so that it is let go when it is sealed, not only when it is stored."""
+        if secret and self.secret_key:
+            held.append(second_seal.seal(self.secret_key, held.pop(), self.id, part, number))
+            self._secret.add(part)
         plain = len(held[0])
         stored = self.key.seal(held.pop(), sealing.chunk_identity(self.id, part, number, stage, plain))
         name = f"{self.store}/{self.kind.value}/{self.id}/chunks/{self._next():06d}"
         self.repository.put(name, stored)
         return ChunkRef(name, part, number, stage, plain, len(stored), hashlib.sha256(stored).hexdigest(), self.key.id)
+
+    def secrets(self, recipients: Sequence[str]) -> SecretSeal | None:
+        """What the manifest says of the second seal; None when nothing has one."""
+        if not self.secret_key or not self._secret:
+            return None
+        return SecretSeal({self.secret_key.id: self.secret_key.wrapped}, tuple(recipients), tuple(sorted(self._secret)))
 
     def _next(self) -> int:
         with self._lock:
@@ -217,7 +231,7 @@ class _Sealing:
             self.room.acquire()
             held = [block]
             del block  # or it would be in memory until the next one is read
-            begun.append(self.pool.submit(self.backup.put, part.name, len(chunks) + len(begun), part.stage, held))
+            begun.append(self.pool.submit(self.backup.put, part.name, len(chunks) + len(begun), part.stage, held, part.secret))
             begun[-1].add_done_callback(lambda _: self.room.release())
             while begun and begun[0].done():
                 chunks.append(begun.popleft().result())

@@ -20,12 +20,13 @@ class Part:
     `name` is unique in the dump and path-like (`data/app.orders/0003`). Parts of a lower `stage` are loaded entirely before those of a
     higher one.
     `blocks()` yields the content; a part's blocks are loaded in order by one thread. A part without a block is not kept: that there is
-    something empty belongs into a part that has blocks.
+    something empty belongs into a part that has blocks. `secret`: it may have readers of its own.
     """
 
     name: str
     stage: int
     blocks: Callable[[], Iterator[bytes]]
+    secret: bool = False
 
 
 Parts = Sequence[Part]

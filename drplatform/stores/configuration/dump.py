@@ -38,7 +38,7 @@ class ConfigurationDump:
 
     def parts(self) -> Iterator[Part]:
         for section in SECTIONS:
-            yield Part(f"{section}/files", 0, functools.partial(self._blocks, section))
+            yield Part(f"{section}/files", 0, functools.partial(self._blocks, section), section == "secrets")
 
     def finish(self) -> DumpEnd:
         return DumpEnd(self._position, self._position, self._tally.digests(), self._tally.counts())

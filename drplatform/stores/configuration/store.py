@@ -84,7 +84,7 @@ class ConfigurationStore:
 
     def documents(self, parts: BackupParts) -> Mapping[str, str]:
         """Path -> text of the manifests; environment and secrets are left out."""
-        return difference.documents(_entries(parts))
+        return difference.documents(_entries([part for part in parts if part[0].startswith("manifests/")]))
 
     def _now(self) -> list[Entry]:
         return [entry for section in SECTIONS for entry in tree.entries(self._root, section)]

@@ -34,7 +34,7 @@ class KubernetesDump:
         self._tally.add(found)
         for section in SECTIONS:
             of_section = [r for r in found if r.section == section]
-            yield Part(f"{section}/objects", 0, partial(resource.blocks, self._position, of_section))
+            yield Part(f"{section}/objects", 0, partial(resource.blocks, self._position, of_section), section == "secrets")
 
     def finish(self) -> DumpEnd:
         return DumpEnd(self._position, self._position, self._tally.digests(), self._tally.counts())

@@ -119,7 +119,7 @@ class KubernetesStore:
 
     def documents(self, parts: BackupParts) -> Mapping[str, str]:
         """Path -> YAML of what is in the backup, without secrets."""
-        return text.manifests(_resources(parts))
+        return text.manifests(_resources([part for part in parts if not part[0].startswith("secrets/")]))
 
     def validate(self) -> list[str]:
         """What is wrong with the cluster: API, nodes, system pods, names, storage."""
