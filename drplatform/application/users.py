@@ -1,11 +1,12 @@
 """The application's users, and a look at what its stores hold, read past its services. See `model.services.Application`."""
 
 import functools
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from drplatform.application import clients, pdf, web
+from drplatform.application import clients, documents, pdf, web
 from drplatform.application.clients import CACHE, JOBS, PDFS, UPLOADS, WORKING, Clients, answering
 from drplatform.model import errors
 from drplatform.model.clock import Clock, wait_for
@@ -14,6 +15,8 @@ from drplatform.model.references import Document, References
 
 SECONDS_TO_MAKE = 30.0
 """Within which an upload must have become a PDF."""
+SECONDS_TO_AGREE = 15.0
+"""Within which a report must be seen to agree with the database."""
 PREFIX = "application/"
 
 
@@ -47,6 +50,46 @@ class Users:
             raise errors.StoreError(f"The service at {service} does not say what it reaches (status {reply.status}).") from error
         return found
 
+    def integration_defects(self, service: str, services: Mapping[str, Address]) -> list[str]:
+        if service not in _OWN_WORK:
+            return [f"this application has no integration test of {service!r}"]
+        return _OWN_WORK[service](self, services)
+
+    def keeping_defects(self, at: Address) -> list[str]:
+        """Of what takes uploads: one is kept, shown and removed."""
+        content, found = b"An upload that is kept.\n", []
+        id = self._upload(at, "integration test.txt", content)
+        try:
+            shown = json.loads(_expect(web.call(at, "GET", f"/documents/{id}"), 200, "an upload to be shown").body)
+            if shown["bytes"] != len(content) or shown["sha256"] != hashlib.sha256(content).hexdigest():
+                found.append(f"it shows another content than was uploaded: {shown['bytes']} bytes with the digest {shown['sha256']}")
+        finally:
+            _expect(web.call(at, "DELETE", f"/documents/{id}"), 200, "an upload to be removed")
+        if (status := web.call(at, "GET", f"/documents/{id}").status) != 404:
+            found.append(f"it still answers {status} for an upload that was removed")
+        return found
+
+    def making_defects(self, api: Address) -> list[str]:
+        """Of what makes PDFs of uploads: one is made, and whole."""
+        return pdf.defects(self.round_trip(api))
+
+    def reporting_defects(self, at: Address) -> list[str]:
+        """Of what counts documents: it counts as the database does. Others may write meanwhile, so a moment is waited for when none does."""
+
+        def counted() -> tuple[Any, ...]:
+            before = documents.counts(self._clients)
+            reported = json.loads(_expect(web.call(at, "GET", "/report"), 200, "a report").body)
+            return before, {status: reported.get(status) for status in before}, documents.counts(self._clients)
+
+        def agreed(seen: tuple[Any, ...]) -> bool:
+            return bool(seen[0] == seen[1] == seen[2])
+
+        try:
+            wait_for(self._clock, "a report that agrees with the database", counted, within=SECONDS_TO_AGREE, until=agreed)
+        except errors.DeadlineExceeded as error:
+            return [str(error)]
+        return []
+
     def populate(self, gateway: Address, uploads: int) -> None:
         ids = [self._upload(gateway, f"reference {n}.txt", f"Reference upload {n}\n".encode() * (n + 1)) for n in range(uploads)]
         for id in ids:
@@ -68,8 +111,8 @@ class Users:
         with answering("a store"):
             jobs = {str(id) for queue in (JOBS, WORKING) for id in self._clients.redis.lrange(queue, 0, -1)}
             cached = {key.removeprefix(CACHE): self._version(key) for key in map(str, self._clients.redis.scan_iter(match=CACHE + "*"))}
-            documents = {str(d["_id"]): _document(d) for d in self._clients.documents.find()}
-            return References(documents, cached, jobs, self._keys(UPLOADS), self._keys(PDFS))
+            kept = {str(d["_id"]): _document(d) for d in self._clients.documents.find()}
+            return References(kept, cached, jobs, self._keys(UPLOADS), self._keys(PDFS))
 
     def close(self) -> None:
         if self._opened:
@@ -103,3 +146,12 @@ def _expect(reply: web.Reply, status: int, what: str) -> web.Reply:
     if reply.status != status:
         raise errors.StoreError(f"Expected {what}, but was told {reply.status}: {reply.body[:300].decode(errors='replace').strip()}")
     return reply
+
+
+_OWN_WORK: Mapping[str, Callable[[Users, Mapping[str, Address]], list[str]]] = {
+    "api": lambda users, at: users.keeping_defects(at["api"]),
+    "gateway": lambda users, at: users.keeping_defects(at["gateway"]),
+    "worker": lambda users, at: users.making_defects(at["api"]),
+    "reporting": lambda users, at: users.reporting_defects(at["reporting"]),
+}
+"""The integration test of each service. The worker is not called: what it does is seen through the api that it depends on."""

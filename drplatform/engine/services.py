@@ -3,7 +3,7 @@
 Knows services as ports; which there are, and on what they depend, the policy says.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +32,7 @@ class ServiceRecovery:
 
     def deploy(self, standby: Sequence[str]) -> None:
         """All services deployed and active; in the `standby` regions the critical ones deployed, but inactive. Uploads are there."""
-        runbook.follow(self._up(), self.kit.clock, self.timeline)
+        runbook.follow(self._up(self._deploy, self._start, self._connect), self.kit.clock, self.timeline)
         for region in standby:
             for service in self.kit.policy.services:
                 if service.tier == policy.TIERS[0]:
@@ -46,15 +46,13 @@ class ServiceRecovery:
 
     def steps(self) -> tuple[Any, ...]:
         """A group of services goes on at once when all that it depends on is up."""
-        return (*self._up(), self._communicate(), self._integrate(), self._sign())
+        return (*self._up(self._deploy, self._start, self._connect, self._try), self._communicate(), self._go_through(), self._sign())
 
-    def _up(self) -> tuple[Any, ...]:
+    def _up(self, *each: Callable[[policy.Service], runbook.Step]) -> tuple[Any, ...]:
+        """These steps of every service."""
         known = {service.name: service for service in self.kit.policy.services}
         order = self.kit.policy.service_order()
-        return tuple(runbook.Together(tuple(self._one(known[name]) for name in group)) for group in order)
-
-    def _one(self, service: policy.Service) -> tuple[runbook.Step, ...]:
-        return self._deploy(service), self._start(service), self._connect(service)
+        return tuple(runbook.Together(tuple(tuple(step(known[name]) for step in each) for name in group)) for group in order)
 
     # -- the steps ------------------------------------------------------------------------------------------------------------
 
@@ -87,6 +85,23 @@ class ServiceRecovery:
         name = f"See that the service {service.name} reaches what it depends on"
         return runbook.Step(name, "services", lambda: None, reached, SECONDS_TO_REACH, why)
 
+    def _try(self, service: policy.Service) -> runbook.Step:
+        tried = False
+
+        def act() -> None:
+            nonlocal tried
+            deployed = {name: one.address for name, one in serving(self.kit).services(self.region).items()}
+            with closing(application(self.kit)) as users:
+                defects = users.integration_defects(service.name, deployed)
+            if defects:
+                raise errors.VerificationFailed(f"The service {service.name} does not do its work: {'; '.join(defects)}.")
+            tried = True
+
+        why = "It does its own work once on what it depends on; what that makes is removed."
+        return runbook.Step(
+            f"Run the integration test of the service {service.name}", "services", act, lambda: tried, SECONDS_TO_START, why
+        )
+
     def _communicate(self) -> runbook.Step:
         def found() -> bool:
             return not any(troubles(self.kit, s, address(self.kit, self.region, s.name)) for s in self.kit.policy.services)
@@ -94,7 +109,7 @@ class ServiceRecovery:
         why = "Each was well when it was started; now all of them are up."
         return runbook.Step("Check service-to-service communication", "verify", lambda: None, found, SECONDS_TO_REACH, why)
 
-    def _integrate(self) -> runbook.Step:
+    def _go_through(self) -> runbook.Step:
         made: list[str] | None = None
 
         def act() -> None:
@@ -105,7 +120,7 @@ class ServiceRecovery:
                 raise errors.VerificationFailed(f"The PDF of a new upload is not whole: {'; '.join(made)}.")
 
         why = "A new upload becomes a PDF, by way of every store and service; then it is removed."
-        return runbook.Step("Run the integration tests", "verify", act, lambda: made == [], SECONDS_TO_START, why)
+        return runbook.Step("Run the end-to-end test", "verify", act, lambda: made == [], SECONDS_TO_START, why)
 
     def _sign(self) -> runbook.Step:
         def act() -> None:

@@ -40,6 +40,12 @@ class Application(Protocol):
     def readiness(self, service: Address) -> Mapping[str, str]:
         """What the service says of each thing that it depends on: empty when it reaches it, else what is wrong."""
 
+    def integration_defects(self, service: str, services: Mapping[str, Address]) -> list[str]:
+        """What is wrong, in words, when the service does its own work once on what it depends on. What that makes is taken away again.
+
+        `services` are the deployed ones, by name, this one among them.
+        """
+
     def populate(self, gateway: Address, uploads: int) -> None:
         """So many uploads that stay; returns when each has its PDF."""
 

@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -15,6 +16,7 @@ from drplatform import application
 from drplatform.application import clients as stores_of
 from drplatform.application import documents, pdf, web
 from drplatform.application import settings as settings_of
+from drplatform.application import users as users_of
 from drplatform.model import clock as clocks
 from drplatform.model import errors, references, services
 from drplatform.model.ports import Address
@@ -93,6 +95,40 @@ def users(stores, clock):
         yield made
 
 
+@contextlib.contextmanager
+def broken():
+    """Where a service listens that answers, but does not do its work: it mixes uploads up, keeps what is removed, cuts PDFs and counts wrongly."""
+    shown = {"bytes": 3, "sha256": "0" * 64}
+    server = web.Server(
+        Address("127.0.0.1", 0),
+        (
+            web.Route("POST", "/uploads", lambda request: web.said(201, id="0")),
+            web.Route("GET", "/documents/0", lambda request: web.said(200, **shown)),
+            web.Route("GET", "/documents/0/pdf", lambda request: web.Reply(200, b"%PDF-1.4 cut")),
+            web.Route("DELETE", "/documents/0", lambda request: web.said(200)),
+            web.Route("GET", "/report", lambda request: web.said(200, waiting=7, done=0)),
+        ),
+    )
+    thread = threading.Thread(target=server.serve)
+    thread.start()
+    try:
+        yield server.address
+    finally:
+        server.stop()
+        thread.join()
+
+
+def test_a_service_that_answers_but_does_not_do_its_work_is_found(clock):
+    with contextlib.closing(application.connect({}, clock)) as users, broken() as at:
+        for name in ("api", "gateway"):
+            mixed, kept = users.integration_defects(name, {name: at})
+            assert "another content than was uploaded: 3 bytes" in mixed and "still answers 200" in kept
+        assert users.integration_defects("worker", {"api": at})
+        assert users.integration_defects("billing", {}) == ["this application has no integration test of 'billing'"]
+    with pytest.raises(errors.StoreError, match="Nothing answers"):
+        users.integration_defects("api", {"api": at})
+
+
 def words(users):
     return references.dangling(users.references()).words()
 
@@ -106,6 +142,7 @@ def test_uploads_become_pdfs_and_lost_jobs_and_services_are_noticed(running, use
     before = users.references()
     assert len(before.documents) == 3 and all(d.pdf in before.pdfs and d.upload in before.uploads for d in before.documents.values())
     assert set(before.cached) == set(before.documents) and not before.jobs
+    assert [users.integration_defects(name, running.at) for name in NEEDS] == [[], [], [], []]
     content = users.round_trip(gateway)
     assert users.pdf_defects(content) == []
     assert users.references() == before
@@ -113,6 +150,9 @@ def test_uploads_become_pdfs_and_lost_jobs_and_services_are_noticed(running, use
     assert web.call(gateway, "GET", f"/documents/{'0' * 32}").status == 404
     assert web.call(gateway, "POST", "/elsewhere").status == 404
     assert words(users) == []
+    with broken() as at, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(users_of, "SECONDS_TO_AGREE", 0.2)
+        assert "agrees with the database" in users.integration_defects("reporting", {"reporting": at})[0]
     jobs_that_were_lost_are_taken_up_again(running, users, stores, clock)
     a_service_says_what_it_cannot_reach_and_ends_when_asked(running, users)
 

@@ -89,6 +89,9 @@ def test_services_are_recovered_and_what_is_broken_is_found(kit, clock):
 
     recovery.follow()
     assert failed(kit) == {}
+    order = [event.detail["step"] for event in timeline.named("step.end")]
+    tried = [order.index(f"Run the integration test of the service {name}") for name in ("api", "worker", "gateway", "reporting")]
+    assert tried[0] < min(tried[1:3]) and max(tried) < order.index("Run the end-to-end test")
     assert timeline.named(services.UNSIGNED) and not timeline.named(services.SIGNED), "nobody is invented"
     signed = services.ServiceRecovery(dataclasses.replace(kit, sign_off=lambda: "Grace"), timeline, "primary")
     signed.steps()[-1].act()

@@ -33,7 +33,7 @@ def test_the_runbook_of_a_failover_has_the_steps_of_one(books):
     order = [
         "See that the region is down", "Decide to fail over to the secondary region", "Stop the services of the primary region",
         "Fence mongodb in the primary region", "Promote mongodb in the secondary region", "Point the name of redis to the secondary region",
-        "See that redis serves its users", "Start the service api", "Run the integration tests", "Sign off the manual verification",
+        "See that redis serves its users", "Start the service api", "Run the integration test of the service api", "Run the end-to-end test", "Sign off the manual verification",
     ]  # fmt: skip
     assert [names.index(name) for name in order] == sorted(names.index(name) for name in order)
     assert "Save what mongodb in the primary region alone has" in [i.name for i in books["rejoin"].instructions]
