@@ -8,7 +8,7 @@ import os
 import fault_world as worlds
 import pytest
 from real_servers import CLOCK
-from test_fault_conformance import Case, answers_ping, conform, takes_a_connection, vault_takes, writes_to_disk
+from test_fault_conformance import Case, answers_ping, conform, narrow, slow, stalls, takes_a_connection, vault_takes, writes_to_disk
 
 from drplatform.engine import capabilities
 from drplatform.model import errors
@@ -56,6 +56,11 @@ CASES = {
     "vault-full": Case(vault_takes),
     "vault-unreachable": Case(vault_takes),
     "region-killed": Case(running),
+    "network-cut": Case(takes_a_connection),
+    "network-slow": Case(lambda w: slow(w), {"seconds": 0.4}),
+    "network-lossy": Case(stalls, {"share": 0.95}),
+    "network-narrow": Case(narrow, {"rate": 2048.0}),
+    "connections-reset": Case(takes_a_connection),
     "pod-killed": Case(servers_in_pods, undone=False),
     "node-drained": Case(closed_nodes),
     "node-lost": Case(closed_nodes),

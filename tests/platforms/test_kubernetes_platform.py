@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import inspect
 import json
 import os
 import re
@@ -289,7 +290,7 @@ def carried(pods, tmp_path):
         return made[-1]
 
     def order(do, **more):
-        return say(gateway, at, do=do, key="main", **{"sources": [], "seconds": 0.0, "one_way": False, **more})
+        return say(gateway, at, do=do, key="main", **{"sources": [], "seconds": 0.0, "share": 0.0, "rate": 0.0, "one_way": False, **more})
 
     yield connect, order
     for one in made:
@@ -329,12 +330,36 @@ def test_connections_to_a_server_are_reset_or_slow_or_lost_one_way(carried):
     assert echoes(there) == b"WORD"
     order("hinder", how="slow", seconds=0.01)
     assert echoes(there) == b"WORD"
+    order("hinder", how="lossy", share=0.1)
+    assert order("hindered") == "lossy" and echoes(there) == b"WORD"
+    order("hinder", how="narrow", rate=10_000.0)
+    assert order("hindered") == "narrow" and echoes(there) == b"WORD"
     order("hinder", how="cut", one_way=True)
     assert echoes(there, 0.3) == b""
     order("hinder", how="reset")
     assert echoes(there) is None and echoes(connect("clients")) is None
     order("unhinder")
     assert echoes(connect("clients")) == b"WORD"
+
+
+def test_a_lossy_way_waits_as_tcp_does_and_a_narrow_one_carries_so_many_bytes_a_second_each_way(monkeypatch):
+    async def run():
+        lossy, narrow = machine.Hindrance(), machine.Hindrance()
+        lossy.set(machine.LOSSY, frozenset(), False, share=0.5)
+        narrow.set(machine.NARROW, frozenset(), False, rate=1000.0)
+        monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: 7.0)
+        return {lossy.late(1, True) for _ in range(1000)}, [narrow.late(500, True), narrow.late(500, True), narrow.late(500, False)]
+
+    lost, (first, second, back) = asyncio.run(run())
+    assert {0.0, 0.2} <= lost and lost <= {sum(0.2 * 2**n for n in range(times)) for times in range(11)} | {s for s in lost if s > 200}
+    assert (first, second, back) == (0.5, 1.0, 0.5)
+
+
+def test_every_server_of_a_cluster_can_be_hindered_in_every_way_that_a_plan_may_ask_for():
+    """`capabilities` offers them all where servers are Hinderable, so each must be taken."""
+    wanted = inspect.signature(powers.Hinderable.hinder).parameters
+    assert list(inspect.signature(remote.RemoteServer.hinder).parameters) == list(wanted)
+    assert {machine.CUT, machine.RESET, machine.SLOW, machine.LOSSY, machine.NARROW} == powers.HINDRANCES
 
 
 def test_nobody_without_the_token_is_answered_and_a_pod_that_goes_is_away(pods):

@@ -12,6 +12,7 @@ import contextlib
 import hmac
 import json
 import os
+import random
 import resource
 import shutil
 import signal
@@ -25,7 +26,7 @@ CHUNK = 64 * 1024
 PREAMBLE_BYTES = 16 * 1024 * 1024
 SECONDS_TO_CONNECT = 2.0
 SECONDS_TO_END = 5.0
-CUT, RESET, SLOW = "cut", "reset", "slow"
+CUT, RESET, SLOW, LOSSY, NARROW = "cut", "reset", "slow", "lossy", "narrow"
 """How connections are hindered, as `powers` calls it; this file imports nothing of the package."""
 PYTHON = "@python"
 """As a command's first word: the interpreter that this runs on."""
@@ -36,8 +37,11 @@ Route = tuple[str, int, str]
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-Gate = Callable[[], Awaitable[None]]
-"""Waits before each piece that is passed on, and raises OSError when nothing may be passed on any more."""
+SECONDS_TO_SEND_AGAIN, MOST_SECONDS = 0.2, 120.0
+"""After which TCP sends a lost packet again (RFC 6298), twice as long each time: what who uses a lossy network sees of it."""
+
+Gate = Callable[[int], Awaitable[None]]
+"""Waits before each piece, of so many bytes, is passed on, and raises OSError when nothing may be passed on any more."""
 
 
 async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate: Gate | None = None) -> None:
@@ -49,7 +53,7 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate:
     with contextlib.suppress(OSError):
         while data := await reader.read(CHUNK):
             if gate:
-                await gate()
+                await gate(len(data))
             with contextlib.suppress(OSError):
                 writer.write(data)
                 await writer.drain()
@@ -112,13 +116,16 @@ class Hindrance:
     """What happens to connections that are carried to the servers of this pod, by where they come from (see `powers.Hinderable`)."""
 
     def __init__(self) -> None:
-        self.how, self._sources, self._seconds, self._one_way = "", frozenset[str](), 0.0, False
+        self.how, self._sources, self._one_way = "", frozenset[str](), False
+        self._seconds, self._share, self._rate = 0.0, 0.0, 0.0
+        self._chance, self._free_at = random.Random(), {True: 0.0, False: 0.0}  # when what was sent to the server, and back, is through
         self._over = asyncio.Event()
         self._carried: dict[Stream, str] = {}
 
-    def set(self, how: str, sources: frozenset[str], seconds: float, one_way: bool) -> None:
+    def set(self, how: str, sources: frozenset[str], one_way: bool, seconds: float = 0.0, share: float = 0.0, rate: float = 0.0) -> None:
         self.end()
-        self.how, self._sources, self._seconds, self._one_way = how, sources, seconds, one_way
+        self.how, self._sources, self._one_way = how, sources, one_way
+        self._seconds, self._share, self._rate = seconds, share, rate
         if how == RESET:
             self._abort()
 
@@ -137,18 +144,33 @@ class Hindrance:
             return
         self._carried[one] = origin
         try:
-            await joined(one, await dialled(address), lambda: self._gate(origin, True), lambda: self._gate(origin, False))
+            await joined(one, await dialled(address), lambda n: self._gate(origin, True, n), lambda n: self._gate(origin, False, n))
         finally:
             del self._carried[one]
 
-    async def _gate(self, origin: str, to_server: bool) -> None:
+    async def _gate(self, origin: str, to_server: bool, count: int) -> None:
         if not self.how or not self._hits(origin) or (self._one_way and not to_server):
             return
-        if self.how == SLOW:
-            await asyncio.sleep(self._seconds)
-        elif self.how == CUT:
+        if self.how == CUT:
             await self._over.wait()
             raise ConnectionAbortedError("was cut")
+        await asyncio.sleep(self.late(count, to_server))
+
+    def late(self, count: int, to_server: bool) -> float:
+        """Seconds until so many bytes are through, that way."""
+        if self.how == LOSSY:
+            return self._sent_again()
+        if self.how == NARROW:
+            now = asyncio.get_running_loop().time()
+            self._free_at[to_server] = max(now, self._free_at[to_server]) + count / self._rate
+            return self._free_at[to_server] - now
+        return self._seconds if self.how == SLOW else 0.0
+
+    def _sent_again(self) -> float:
+        waited, timeout = 0.0, SECONDS_TO_SEND_AGAIN
+        while self._chance.random() < self._share:
+            waited, timeout = waited + timeout, min(2 * timeout, MOST_SECONDS)
+        return waited
 
     def _hits(self, origin: str) -> bool:
         return not self._sources or origin in self._sources
@@ -220,7 +242,8 @@ class Machine:
         return True
 
     async def do_hinder(self, order: Mapping[str, Any]) -> bool:
-        self._hindrance.set(str(order["how"]), frozenset(order["sources"]), float(order["seconds"]), bool(order["one_way"]))
+        numbers = {name: float(order[name]) for name in ("seconds", "share", "rate")}
+        self._hindrance.set(str(order["how"]), frozenset(order["sources"]), bool(order["one_way"]), **numbers)
         return True
 
     async def do_unhinder(self, order: Mapping[str, Any]) -> bool:

@@ -162,10 +162,12 @@ class RemoteServer(Serving):
 
     # -- Hinderable: by what carries connections to it in its pod; it does not notice otherwise --------------------------------------
 
-    def hinder(self, how: str, sources: Sequence[str], seconds: float = 0.0, one_way: bool = False) -> None:
+    def hinder(
+        self, how: str, sources: Sequence[str], seconds: float = 0.0, one_way: bool = False, share: float = 0.0, rate: float = 0.0
+    ) -> None:
         if not self._main.alive():
             raise errors.StoreError(f"{self.name} does not run, so nothing of its network can be hindered; start it first.")
-        self._main.order("hinder", how=how, sources=list(sources), seconds=seconds, one_way=one_way)
+        self._main.order("hinder", how=how, sources=list(sources), seconds=seconds, one_way=one_way, share=share, rate=rate)
 
     def unhinder(self) -> None:
         """A pod that came meanwhile hinders nothing."""
