@@ -14,6 +14,9 @@ from drplatform.model.backup import BackupKind
 NEW_DIRECTORY = click.argument("directory", type=options.PATH)
 DIRECTORY = click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
 TO = click.option("--to", help="A moment (2026-11-23T16:00:00Z; UTC) or a position.  [default: the latest]")
+USERS = "users.acl"
+"""Where an export of Redis has the users, if there are any."""
+
 RECIPIENTS = click.option(
     "--recipient", "recipients", multiple=True, help="An age recipient (age1...).  [default: the one of `keys generate`]"
 )
@@ -105,8 +108,11 @@ def export_redis(directory: Path, to: str | None, single_file: bool, where: Wher
     end = _export("redis", directory, {"aof": "single"} if single_file else {}, to, where)
     for refused in end.refused:
         click.secho(f"Not restored: {refused}", fg="red", err=True)
-    click.echo(f"Exported to {directory}, as of {end.reached}; start it with: redis-server --dir {directory} --appendonly yes")
-    return 1 if end.refused else 0
+    for left in end.left:
+        click.secho(f"Left out: {left}", fg="yellow", err=True)
+    users = f" --aclfile {(directory / USERS).absolute()}" if (directory / USERS).exists() else ""
+    click.echo(f"Exported to {directory}, as of {end.reached}; start it with: redis-server --dir {directory} --appendonly yes{users}")
+    return 1 if end.refused or end.left else 0
 
 
 @redis.command("import")

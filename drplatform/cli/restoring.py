@@ -79,12 +79,15 @@ def restore(
                 end = backups.restore(
                     chosen, target, metered, vault.opener, lease, env.clock, resume=resume, choice=choice, loaded=meter.add
                 )
-            result.update(reached=str(end.reached), refused=len(end.refused))
+            result.update(reached=str(end.reached), refused=len(end.refused), left=len(end.left))
     for refused in end.refused:
         click.secho(f"Not restored: {refused}", fg="red", err=True)
-    document = {"store": store, "reached": str(end.reached), "backup": chosen.base.id, "refused": list(end.refused)}
+    for left in end.left:
+        click.secho(f"Left as it is: {left}", fg="yellow", err=True)
+    told = {"refused": list(end.refused), "left": list(end.left)}
+    document = {"store": store, "reached": str(end.reached), "backup": chosen.base.id, **told}
     options.told(as_json, document, f"{store} is restored to {end.reached}")
-    return 1 if end.refused else 0
+    return 1 if end.refused or end.left else 0
 
 
 def log_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -148,6 +148,8 @@ def take(
         click.secho(
             f"{unread} settings of buckets are not in it: the account may not read them; a restore names them.", fg="yellow", err=True
         )
+    if manifest.counts.get("users not readable"):
+        click.secho("The users (ACL) are not in it: the account may not read them; grant it +acl|list.", fg="yellow", err=True)
     return 0
 
 

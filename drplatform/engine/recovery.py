@@ -158,6 +158,8 @@ class Recovery:
                     state.end = self._load(state, fresh)
             finally:
                 fresh.close()
+            if state.end.left:
+                self.timeline.add("restore.left", store=store, left=list(state.end.left))
             if state.end.refused:
                 raise errors.RecoveryFailed(f"Not all of {store} could be restored: {'; '.join(state.end.refused[:5])}.")
 

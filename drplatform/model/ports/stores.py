@@ -54,12 +54,16 @@ class Dump(Protocol):
 
 @dataclass(frozen=True)
 class RestoreEnd:
-    """Where a restore arrived. `refused` names, in words, whatever of the backup could not be restored: empty is good."""
+    """Where a restore arrived. `refused` names, in words, whatever of the backup could not be restored: empty is good.
+
+    `left` names what a person should look at and the restore rightly leaves: what the backup does not hold, or the target has of its own.
+    """
 
     reached: Position
     digests: Mapping[str, Digest] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
     refused: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
 
 
 class Restore(Protocol):

@@ -15,6 +15,7 @@ from drplatform.model.ports import Dump, DumpEnd, Endpoint, Marker, Part, Prober
 from drplatform.model.position import Position
 from drplatform.stores.redis import disk, rdb, stream
 from drplatform.stores.redis.snapshot import LEFT_OUT_PART, LOG_PART, PART
+from drplatform.stores.redis.users import Users
 
 
 class RedisDirectory:
@@ -124,7 +125,7 @@ class DirectoryRestore:
 
     def __init__(self, path: Path, in_parts: bool) -> None:
         self._files = disk.Writing(path, in_parts=in_parts)
-        self._left_out = list[str]()
+        self._left_out, self._users = list[str](), Users()
 
     def load(self, kind: BackupKind, part: str, blocks: Iterator[bytes]) -> None:
         """Raises TargetRefused before anything is written when the directory holds anything of a server."""
@@ -137,6 +138,8 @@ class DirectoryRestore:
                 self._files.log(blocks, None)
             case "left-out":
                 self._left_out += b"".join(blocks).decode().splitlines()
+            case "users":
+                self._users = Users.of(blocks)
             case _:
                 raise errors.IntegrityError(f"A backup of Redis has no part {part!r}; this is not a backup of Redis.")
 
@@ -148,7 +151,11 @@ class DirectoryRestore:
         self._files.log(blocks, until)
 
     def finish(self) -> RestoreEnd:
-        return RestoreEnd(self._files.finish(), refused=tuple(self._left_out))
+        """The users go into a file of their own, which the server must be told to read (`aclfile`), unless they are as on any new server."""
+        if not self._users.only_fresh():
+            self._files.users(self._users.lines())
+        unread = f"the users (ACL), which are not in the backup: {self._users.unreadable}"
+        return RestoreEnd(self._files.finish(), refused=tuple(self._left_out), left=(unread,) if self._users.unreadable else ())
 
 
 @contextmanager

@@ -8,7 +8,7 @@ damage raises IntegrityError. Written: the parts, or one file for Redis 6. Forma
 import mmap
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import anycrc
 from drplatform.model import errors
 from drplatform.model.ports import BLOCK_BYTES
 from drplatform.model.position import Position
-from drplatform.stores.redis import rdb, stream
+from drplatform.stores.redis import rdb, stream, users
 
 PARTS_DIRECTORY, SINGLE_FILE, SNAPSHOT_FILE = "appendonlydir", "appendonly.aof", "dump.rdb"
 _MANIFEST_LINE = re.compile(r"file (?P<name>\"[^\"]+\"|\S+) seq (?P<seq>\d+) type (?P<type>[bih])(?: .*)?")
@@ -89,7 +89,7 @@ def write(directory: Path, blocks: Iterator[bytes], log: Iterator[bytes], until:
 
 
 class Writing:
-    """Files on their way. Order: snapshot, log*, finish. A server refuses to start from them before `finish`: with parts, the manifest is
+    """Files on their way. Order: snapshot, log*, users, finish. A server refuses to start from them before `finish`: with parts, the manifest is
     there first and names what is not there yet; one file has another name until then, and a directory of parts that is no directory.
     """
 
@@ -120,6 +120,12 @@ class Writing:
         pieces = list[Position]([self.reached])
         _append(self._tail, _noted(stream.after(blocks, self.reached, until), pieces))
         self._reached = pieces[-1]
+
+    def users(self, lines: Iterable[bytes]) -> None:
+        """An ACL file beside the others, which nobody but its owner reads: it holds hashes of passwords."""
+        path = self._directory / users.FILE
+        path.touch(mode=0o600, exist_ok=False)
+        _append(path, (line + b"\n" for line in lines))
 
     def finish(self) -> Position:
         reached = self.reached
@@ -231,7 +237,7 @@ def _taken(held: bytearray, database: int, noted: float) -> tuple[float, bytes, 
 
 def occupants(directory: Path) -> tuple[str, ...]:
     """What of a server's files is there."""
-    names = (PARTS_DIRECTORY, SINGLE_FILE, SNAPSHOT_FILE, f"{SINGLE_FILE}.partial")
+    names = (PARTS_DIRECTORY, SINGLE_FILE, SNAPSHOT_FILE, f"{SINGLE_FILE}.partial", users.FILE)
     return tuple(name for name in names if (directory / name).exists())
 
 

@@ -1,6 +1,6 @@
 """Restoring over the network: the target replicates from us, takes the snapshot and the stream up to the chosen offset, and is promoted.
 
-Nothing is needed on the target but the right to CONFIG, REPLICAOF and BGSAVE. It is left a primary, with everything on its disk if it
+Nothing is needed on the target but the right to CONFIG, REPLICAOF and BGSAVE, and to ACL for its users. It is left a primary, with everything on its disk if it
 keeps anything on disk at all, and its settings as they were. One that was killed left a note (`note`), by which the next begins anew.
 """
 
@@ -14,11 +14,11 @@ from drplatform.model.backup import BackupKind, Digest
 from drplatform.model.clock import Clock, wait_for
 from drplatform.model.ports import Address, Endpoint, RestoreEnd
 from drplatform.model.position import Position
-from drplatform.stores.redis import content, digest, rdb, stream, target
+from drplatform.stores.redis import content, digest, rdb, stream, target, users
 from drplatform.stores.redis import note as notes
 from drplatform.stores.redis import wire as wires
 from drplatform.stores.redis.note import Note
-from drplatform.stores.redis.snapshot import LEFT_OUT_PART, LOG_PART, PART
+from drplatform.stores.redis.snapshot import LEFT_OUT_PART, LOG_PART, PART, USERS_PART
 from drplatform.stores.redis.source import Source
 from drplatform.stores.redis.wire import Wire
 
@@ -44,15 +44,18 @@ class RedisRestore:
         self._reached: Position | None = None
         self._promoted = False
         self._left_out = list[str]()
+        self._users: users.Users | None = None
 
     def load(self, kind: BackupKind, part: str, blocks: Iterator[bytes]) -> None:
         """Raises TargetRefused before the target is touched when it is not empty, not a lone primary, or older than the snapshot."""
-        if part not in (PART, LOG_PART, LEFT_OUT_PART) or kind not in (BackupKind.SNAPSHOT, BackupKind.FULL):
+        if part not in (PART, LOG_PART, LEFT_OUT_PART, USERS_PART) or kind not in (BackupKind.SNAPSHOT, BackupKind.FULL):
             raise errors.IntegrityError(f"A backup of Redis has no part {part!r} of kind {kind}; this is not a backup of Redis.")
         if part == PART:
             self._load_snapshot(blocks)
         elif part == LOG_PART:
             self.replay(blocks, None)
+        elif part == USERS_PART:
+            self._users = users.Users.of(blocks)
         else:
             self._left_out += b"".join(blocks).decode().splitlines()
 
@@ -91,7 +94,8 @@ class RedisRestore:
             writing = beside.submit(persist, self._admin, self._clock)
             digests = digest.digests(self._endpoint, self._clock)
             writing.result()
-        return RestoreEnd(reached, digests, _counts(digests, self._admin), refused)
+        found = users.bring_back(self._admin, self._users, self._again) if self._users else users.Outcome()
+        return RestoreEnd(reached, digests, _counts(digests, self._admin), (*refused, *found.refused), found.left)
 
     def leave(self) -> None:
         """Leave the target alone: also after a failure it follows nobody, and has its settings back."""

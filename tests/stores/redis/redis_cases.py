@@ -61,8 +61,8 @@ def _expiry(r: redis.Redis, key: bytes) -> int:
 
 def snapshot(store: RedisStore) -> tuple[list[bytes], Position]:
     with store.dump() as dump:
-        blocks = [block for part in dump.parts() for block in part.blocks()]
-        return blocks, dump.finish().end
+        parts = {part.name: list(part.blocks()) for part in dump.parts()}
+        return parts["rdb"], dump.finish().end
 
 
 def restored(store: RedisStore, blocks: list[bytes], log: bytes = b"", until: Position | None = None) -> RestoreEnd:
