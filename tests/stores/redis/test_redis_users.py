@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import logging
 import random
+import shutil
 
 import pytest
 import redis
@@ -131,6 +132,17 @@ def test_a_target_that_will_forget_its_users_says_so_and_has_them_until_then(red
     end = world.restore(target)
     assert end.refused == () and len(end.left) == 1 and "forgotten after a restart" in end.left[0]
     assert listed(target) == listed(source)
+
+
+def test_a_target_that_cannot_keep_its_users_says_so(redis_servers, needs_selectors, tmp_path, world):
+    source, target = redis_servers(), redis_servers()
+    (tmp_path / "gone").mkdir(), (tmp_path / "gone/acl").touch()
+    restarted(target, "--aclfile", str(tmp_path / "gone/acl"))
+    shutil.rmtree(tmp_path / "gone")
+    make(source.endpoint)
+    world.back_up(source.endpoint)
+    end = world.restore(target.endpoint)
+    assert end.refused == () and len(end.left) == 1 and "(ACL SAVE: ERR)" in end.left[0]
 
 
 def test_without_users_nothing_is_said_and_the_configuration_is_not_written(redis_servers, world):
