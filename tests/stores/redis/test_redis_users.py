@@ -323,3 +323,23 @@ def test_versions_write_the_same_rights_differently():
     assert users._same(older, newer)
     assert not users._same(older, newer[:-1]) and not users._same(older, (*newer, b"~c")) and not users._same(older, None)
     assert not users._same((b"+@all", b"-get"), (b"-get", b"+@all"))
+
+
+def test_a_restore_to_a_moment_has_the_users_of_its_snapshot(redis_servers, needs_selectors, clock):
+    source, target = (store_redis.connect(redis_servers().endpoint, clock) for _ in range(2))
+    make(source.endpoint)
+    with source.dump() as dump:
+        parts = {part.name: list(part.blocks()) for part in dump.parts()}
+        end = dump.finish().end
+    wanted = listed(source.endpoint)
+    with cases.Capture(source, end, clock) as capture, cases.client(source.endpoint) as r:
+        r.execute_command("ACL", "DELUSER", "writer")
+        marks = cases.write(source, "c", range(20))
+        capture.upto_now()
+    with target.restore() as restore:
+        for name, blocks in parts.items():
+            restore.load(BackupKind.SNAPSHOT, name, iter(blocks))
+        restore.loaded()
+        restore.replay(iter([capture.log]), None)
+        assert restore.finish().refused == ()
+    assert list(target.marks()) == marks and listed(target.endpoint) == wanted
