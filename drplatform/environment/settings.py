@@ -22,6 +22,9 @@ IMAGE = "drplatform-servers"
 """The image of servers that `drplatform platform images build` makes."""
 
 
+SECONDS_TO_HEAR_SIGNALS = 1.0
+
+
 class SystemClock:
     """The machine's clocks."""
 
@@ -32,7 +35,12 @@ class SystemClock:
         return datetime.now(UTC)
 
     def wait(self, event: threading.Event, seconds: float) -> bool:
-        return event.wait(seconds)
+        """In steps: of several signals at once, one that another thread takes does not wake the main thread, which alone acts on it."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > SECONDS_TO_HEAR_SIGNALS:
+            if event.wait(SECONDS_TO_HEAR_SIGNALS):
+                return True
+        return event.wait(max(0.0, left))
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ class ServerStatus:
 class Status:
     """One platform. `kind` is `manual`, `run` (belongs to a running drill) or `orphan` (its owner died; the next run clears it).
 
-    `endpoints`: by `mongodb`, `redis`, `files`, `vault`. Empty, like `servers`, while a platform is just being made.
+    `endpoints`: by `mongodb`, `redis`, `files`, `vault`. Only what it has; empty, like `servers`, while a platform is just being made.
     """
 
     id: str
@@ -97,5 +97,5 @@ def _look(clock: Clock, directory: Path) -> Status:
 
 def _status(platform: EmbeddedPlatform, directory: Path, kind: str) -> Status:
     found = tuple(ServerStatus(s.name, s.kind, s.region, s.listens_at, s.running()) for s in platform.everything())
-    endpoints = {**{k: platform.endpoint(k) for k in layout.KINDS}, "vault": platform.vault()}
-    return Status(directory.name, kind, directory, found, endpoints)
+    has = [k for k in layout.KINDS if any(region.of(k) for region in platform.regions)]  # an experiment's has only what it uses
+    return Status(directory.name, kind, directory, found, {**{k: platform.endpoint(k) for k in has}, "vault": platform.vault()})
