@@ -145,6 +145,7 @@ def test_what_only_processes_of_this_machine_can_do_is_not_offered(tmp_path):
     server = remote.RemoteServer(PLACE, tmp_path, None, None, None, found._waits)
     missing = (powers.OnDisk,)
     assert not [power.__name__ for power in missing if isinstance(server, power)]
+    assert isinstance(found, powers.NameServed) and found.name_server is None, "made without public names"
     assert not isinstance(found, powers.Pressurable) and not isinstance(found, powers.Severable)
     for power in ("killable", "erasable", "pausable", "limited", "traceable", "hinderable"):
         assert isinstance(server, capabilities.OF_SERVERS[power])

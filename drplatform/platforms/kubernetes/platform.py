@@ -83,6 +83,11 @@ class KubernetesPlatform(Placed, GroupedPlatform):
     def owner(self) -> str:
         return owner(self.directory)
 
+    @property
+    def name_server(self) -> Server | None:
+        """A process of this machine, outside all regions."""
+        return self._names
+
     # -- its life --------------------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
