@@ -19,7 +19,7 @@ from real_servers import CLOCK
 from drplatform.model import clock as clocks
 from drplatform.model import errors, powers
 from drplatform.model.ports import Address
-from drplatform.platforms.embedded import layout
+from drplatform.platforms.embedded import layout, links
 from drplatform.platforms.embedded.powers import ABSENT, RESOURCES
 from drplatform.platforms.kubernetes import Cluster, KubernetesPlatform, cluster, machine, manifests, remote
 
@@ -141,8 +141,9 @@ def test_a_platform_elsewhere_than_in_tmp_has_a_disk_there():
 def test_what_only_processes_of_this_machine_can_do_is_not_offered(tmp_path):
     from drplatform.engine import capabilities
 
-    found = KubernetesPlatform(CLOCK, tmp_path, os.environ, frozenset(), Cluster("", "", os.environ), "servers", direct=True)
+    found = KubernetesPlatform(CLOCK, tmp_path, os.environ, frozenset({links.LINKS}), Cluster("", "", os.environ), "servers", direct=True)
     server = remote.RemoteServer(PLACE, tmp_path, None, None, None, found._waits)
+    assert links.LINKS not in found._wanted, "no proxy is put before a server: its pod carries its connections"
     missing = (powers.OnDisk,)
     assert not [power.__name__ for power in missing if isinstance(server, power)]
     assert isinstance(found, powers.NameServed) and found.name_server is None, "made without public names"

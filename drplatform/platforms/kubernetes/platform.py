@@ -13,7 +13,7 @@ from typing import Any, Self
 from drplatform.model import errors
 from drplatform.model.clock import Clock
 from drplatform.model.ports import Address, Endpoint
-from drplatform.platforms.embedded import binaries, layout, lease
+from drplatform.platforms.embedded import binaries, layout, lease, links
 from drplatform.platforms.embedded.platform import GroupedPlatform
 from drplatform.platforms.embedded.process import ServerProcess
 from drplatform.platforms.embedded.server import Recipe, Server
@@ -42,7 +42,7 @@ class KubernetesPlatform(Placed, GroupedPlatform):
     def __init__(
         self, clock: Clock, base: Path, environment: Mapping[str, str], wanted: frozenset[str], cluster: Cluster, image: str, direct: bool
     ) -> None:
-        super().__init__(clock, base, PROGRAMS, environment, wanted)
+        super().__init__(clock, base, PROGRAMS, environment, wanted - {links.LINKS})  # connections are always carried
         self._cluster, self._image, self._direct = cluster, image, direct
         self._whole_environment = dict(environment)  # kubectl's logins may be programs with settings of their own
         self._token = secrets.token_hex(24)
