@@ -21,7 +21,7 @@ from drplatform.model import errors, powers
 from drplatform.model.ports import Address
 from drplatform.platforms.embedded import layout, links
 from drplatform.platforms.embedded.powers import ABSENT, RESOURCES
-from drplatform.platforms.kubernetes import Cluster, KubernetesPlatform, cluster, machine, manifests, remote
+from drplatform.platforms.kubernetes import Cluster, KubernetesPlatform, cluster, forward, machine, manifests, remote
 
 TOKEN = "a-token"
 FORWARD = "drplatform.platforms.kubernetes.forward"
@@ -397,6 +397,35 @@ def test_the_runner_listens_where_servers_are_known_and_connections_end_when_the
     with socket.create_connection(("127.0.0.2", port), timeout=20) as connection:
         connection.shutdown(socket.SHUT_WR)
         assert connection.recv(1) == b"", "the way ends in the pod, where nothing listens; it does not hang"
+
+
+def test_a_way_into_the_cluster_that_hangs_is_ended_and_opened_again(pods, tmp_path, monkeypatch):
+    """As a `kubectl port-forward` hangs: it listens, and what it takes goes nowhere."""
+    gateway = pods("gateway")
+    stuck = "import socket,time; s=socket.create_server(('127.0.0.1',0)); print('Forwarding from 127.0.0.1:%d -> 9999' % s.getsockname()[1], flush=True); time.sleep(600)"
+    well = f"import time; print('Forwarding from 127.0.0.1:{gateway.port} -> 9999', flush=True); time.sleep(600)"
+    once, pids = tmp_path / "once", tmp_path / "pids"
+    code = (
+        f"import os; open({str(pids)!r}, 'a').write(f'{{os.getpid()}}\\n'); new = not os.path.exists({str(once)!r}); "
+        f"open({str(once)!r}, 'w'); exec({stuck!r} if new else {well!r})"
+    )
+    monkeypatch.setattr(forward, "SECONDS_TO_ANSWER", 0.5)
+    monkeypatch.setattr(forward, "SECONDS_BETWEEN", 0.05)
+
+    async def run():
+        routes = machine.Routes(TOKEN)
+        keeper = asyncio.ensure_future(forward.keep([sys.executable, "-c", code], routes, TOKEN, tmp_path))
+        async with asyncio.timeout(60):
+            while routes.gateway != str(gateway):
+                await asyncio.sleep(0.05)
+        assert await forward.answers(routes.gateway, TOKEN), "and this one is left alone"
+        keeper.cancel()
+        await asyncio.gather(keeper, return_exceptions=True)
+
+    asyncio.run(run())
+    started = [int(line) for line in pids.read_text().split()]
+    assert not any(Path(f"/proc/{pid}").exists() for pid in started), "none is left"
+    assert (tmp_path / forward.PORT).read_text() == str(gateway.port) and len(started) == 2
 
 
 def test_pods_listen_where_servers_of_other_pods_are_known_and_stop_when_told(pods):
