@@ -409,7 +409,7 @@ def test_a_way_into_the_cluster_that_hangs_is_ended_and_opened_again(pods, tmp_p
         f"import os; open({str(pids)!r}, 'a').write(f'{{os.getpid()}}\\n'); new = not os.path.exists({str(once)!r}); "
         f"open({str(once)!r}, 'w'); exec({stuck!r} if new else {well!r})"
     )
-    monkeypatch.setattr(forward, "SECONDS_TO_ANSWER", 0.5)
+    monkeypatch.setattr(forward, "SECONDS_TO_ANSWER", 3.0)
     monkeypatch.setattr(forward, "SECONDS_BETWEEN", 0.05)
 
     async def run():
