@@ -26,6 +26,17 @@ SECONDS_TO_HAND_OVER = 10.0
 SECONDS_TO_SYNC = 3600.0
 
 
+@dataclass(frozen=True)
+class Saved:
+    """The stores of which what a rejoining region alone had was saved by a run that was cut off: its disks may be empty since. `note` adds one."""
+
+    before: tuple[str, ...] = ()
+    note: Callable[[str], object] = lambda store: None
+
+
+NOTHING_SAVED = Saved()
+
+
 @dataclass
 class Regions:
     """Moves service between the regions of a platform. `serving` is the region that serves; `divergences` what rejoining regions alone held.
@@ -119,20 +130,20 @@ class Regions:
         """The region follows the one that serves, in the stores that do not do so by themselves (`followed`: by this process)."""
         self._run(tuple(self._reverse(s, region, followed) for s in self.stores if not self.replicates(s)))
 
-    def rejoin(self, region: str, *, followed: bool = True) -> None:
+    def rejoin(self, region: str, *, followed: bool = True, saved: Saved = NOTHING_SAVED) -> None:
         """A region that was lost comes back as a follower; what it alone had is found and saved before its disks are given up.
 
         `followed`: stores without replication of their own are followed from here on, by this process.
         """
-        self._run(self.rejoining(region, followed=followed))
+        self._run(self.rejoining(region, followed=followed, saved=saved))
 
-    def rejoining(self, region: str, *, followed: bool = True) -> tuple[runbook.Step | runbook.Together, ...]:
+    def rejoining(self, region: str, *, followed: bool = True, saved: Saved = NOTHING_SAVED) -> tuple[runbook.Step | runbook.Together, ...]:
         """The steps of it: of all stores at once, each read before it is given up."""
 
         def back(store: str) -> runbook.Step:
             return self._rejoin(store, region) if self.replicates(store) else self._reverse(store, region, followed)
 
-        return (runbook.Together(tuple((self._read_alone(s, region), back(s)) for s in self.stores)),)
+        return (runbook.Together(tuple((self._read_alone(s, region, saved), back(s)) for s in self.stores)),)
 
     def close(self) -> None:
         for store in tuple(self.following):
@@ -304,13 +315,16 @@ class Regions:
 
     # -- steps of a rejoin ------------------------------------------------------------------------------------------------------
 
-    def _read_alone(self, store: str, region: str) -> runbook.Step:
+    def _read_alone(self, store: str, region: str, saved: Saved) -> runbook.Step:
+        kind = self._kind(store)
         found: list[Divergence] = []
 
         def act() -> None:
-            kind = self._kind(store)
+            if store in saved.before:
+                return
             endpoints = self._regional.isolate(region, kind)
             found.append(divergence.read(self.kit, store, region, endpoints))
+            saved.note(store)
             self._provisioning.fence(region, kind)
             self.timeline.add(
                 "divergence.read", store=store, region=region, writes=len(found[0].marks), backups=[m.id for m in found[0].saved]
@@ -319,7 +333,7 @@ class Regions:
         def read() -> bool:
             if found and found[0] not in self.divergences:
                 self.divergences.append(found[0])
-            return bool(found)
+            return bool(found) or store in saved.before
 
         return runbook.Step(
             f"Save what {store} in the {region} region alone has",

@@ -4,9 +4,10 @@ bring it to its end when the one that began it was killed.
 
 import json
 import os
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,16 @@ FAILOVER, SWITCHOVER, REJOIN = "failover", "switchover", "rejoin"
 
 @dataclass(frozen=True)
 class Move:
-    """`source` served when it was begun; `region` takes over, or comes back (REJOIN). `begun` in UTC, ISO 8601."""
+    """`source` served when it was begun; `region` takes over, or comes back (REJOIN). `begun` in UTC, ISO 8601.
+
+    `saved`: the stores of which what the region alone had is in the vault, so that its disks may be given up (REJOIN).
+    """
 
     what: str
     source: str
     region: str
     begun: str
+    saved: tuple[str, ...] = ()
 
 
 _UNDER_WAY = "A move between regions was begun and not ended; bring it to its end first: drplatform failover resume"
@@ -39,6 +44,7 @@ class Note:
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self._lock = threading.Lock()
 
     def begin(self, move: Move) -> None:
         """Durable on return. Raises SettingsError while another move is under way."""
@@ -46,11 +52,16 @@ class Note:
             descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
             raise errors.SettingsError(_UNDER_WAY) from None
-        with os.fdopen(descriptor, "w") as out:
-            json.dump(asdict(move), out)
-            out.flush()
-            os.fsync(out.fileno())
-        self._sync_directory()
+        self._write(descriptor, move)
+
+    def save(self, store: str) -> None:
+        """What the region alone had of the store is saved: it is not looked for again by who resumes this move. Durable on return."""
+        with self._lock:
+            move = self._read()
+            renewed = self._file.with_suffix(".new")
+            self._write(os.open(renewed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), replace(move, saved=(*move.saved, store)))
+            renewed.replace(self._file)
+            self._sync_directory()
 
     def require_free(self) -> None:
         """Raises SettingsError while another move is under way."""
@@ -60,7 +71,7 @@ class Note:
     def unfinished(self) -> Move | None:
         """The move that was begun and not ended. A torn note is of a move of which no step was done: it is taken away."""
         try:
-            return Move(**json.loads(self._file.read_text()))
+            return self._read()
         except FileNotFoundError:
             return None
         except (ValueError, TypeError):
@@ -69,6 +80,17 @@ class Note:
 
     def end(self) -> None:
         self._file.unlink(missing_ok=True)
+        self._sync_directory()
+
+    def _read(self) -> Move:
+        noted = Move(**json.loads(self._file.read_text()))
+        return replace(noted, saved=tuple(noted.saved))
+
+    def _write(self, descriptor: int, move: Move) -> None:
+        with os.fdopen(descriptor, "w") as out:
+            json.dump(asdict(move), out)
+            out.flush()
+            os.fsync(out.fileno())
         self._sync_directory()
 
     def _sync_directory(self) -> None:
@@ -153,7 +175,7 @@ class Moving:
                 self._regions.switch_over(move.region)
                 self._regions.turn_round(move.source, followed=False)
             else:
-                self._regions.rejoin(move.region, followed=False)
+                self._regions.rejoin(move.region, followed=False, saved=failover.Saved(move.saved, self._note.save))
         self._note.end()
         self.serving = self._regions.serving
 

@@ -1,5 +1,6 @@
 """A platform of two regions with a witness and public names, run by hand, and the `drplatform failover` command as a process."""
 
+import json
 import os
 import random
 import signal
@@ -47,13 +48,15 @@ class ByHand:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def cut_off(self, generator: random.Random, *words: str) -> str:
-        """Run the command and kill it a random time after its first step; how it ended, and what it had said."""
+    def cut_off(self, generator: random.Random, *words: str, at: str = "") -> str:
+        """Run the command and kill it a random time after its first step, or the one that `at` names; how it ended, and what it had said."""
         after = generator.uniform(0.0, 3.0)
         with subprocess.Popen(
             self.command(*words), env={**os.environ, **self.variables}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as process:
             first = process.stderr.readline()
+            while at not in first and (line := process.stderr.readline()):
+                first += line
             try:
                 process.wait(after)
             except subprocess.TimeoutExpired:
@@ -100,6 +103,11 @@ class ByHand:
             return all(m.lag_operations == 0 for m in redis.members if m.role is Role.SECONDARY)
 
         clocks.wait_for(CLOCK, "Redis' replica to have everything", caught_up, within=30)
+
+    def left_behind(self, store: str) -> set[str]:
+        """The backups of what a rejoining region alone had of the store."""
+        listed = json.loads(self.run("backups", "list", "--json"))
+        return {b["id"] for b in listed["backups"] if b["store"].startswith(f"{store}-left-in-")}
 
     def states(self):
         with self.env.moving(self.id, lambda event: None) as moving:

@@ -132,6 +132,7 @@ class MongodbGroup:
     def rejoin(self, region: str) -> None:
         if not replicaset.find_primary(self._addresses(self._alive(region))):
             raise errors.RecoveryFailed(f"No MongoDB primary lives outside the {region} region for it to rejoin; publish one first.")
+        self._leave(region)
         self._add(self._members.of(region), follows=region not in (self._members.serving, layout.WITNESS))
 
     def endpoint_in(self, region: str) -> Endpoint:
@@ -142,6 +143,7 @@ class MongodbGroup:
 
     def isolate(self, region: str) -> tuple[Endpoint, ...]:
         """Each a set of its own: a set whose members are at other addresses now cannot elect."""
+        self._leave(region)
         for server in self._members.of(region):
             server.unfence(published=False)
             replicaset.take_over(server.listens_at, 1.0, self._waits)
@@ -152,6 +154,13 @@ class MongodbGroup:
         for server in self._members.of(region):
             server.unfence(published=True)
         replicaset.wait_until_healthy(self._members.of(region)[0].address, self._addresses(self._members.of(region)), self._waits)
+
+    def _leave(self, region: str) -> None:
+        """Those who serve elsewhere go on without the region's votes: as many of them may be gone at once as half of the set has."""
+        others = self._addresses(self._alive(region))
+        if replicaset.find_primary(others):
+            for server in self._members.of(region):
+                replicaset.remove(others, server.address, self._waits)
 
     def _add(self, servers: Sequence[Server], follows: bool = False) -> None:
         for server in servers:

@@ -139,9 +139,6 @@ def take_over(address: Address, priority: float, waits: Waits) -> None:
 def add(members: Sequence[Address], new: Address, priority: float, waits: Waits) -> None:
     """Add an empty member to the set of `members`: without a vote until it is in sync, so that it cannot hold up majority writes."""
 
-    def without(config: Document) -> None:
-        config["members"] = [m for m in config["members"] if m["host"] != str(new)]
-
     def with_member(config: Document) -> None:
         number = max(m["_id"] for m in config["members"]) + 1
         config["members"].append({"_id": number, "host": str(new), "priority": 0, "votes": 0})
@@ -150,10 +147,19 @@ def add(members: Sequence[Address], new: Address, priority: float, waits: Waits)
         (added,) = (m for m in config["members"] if m["host"] == str(new))
         added.update(priority=priority, votes=1)
 
-    _retried(members, without, waits)
+    remove(members, new, waits)
     _retried(members, with_member, waits)
     wait_until_healthy(new, [new], waits)
     _retried(members, with_vote, waits)
+
+
+def remove(members: Sequence[Address], old: Address, waits: Waits) -> None:
+    """Have the set of `members` count on `old` no more: its vote is not missed when it stops. Nothing is done when it is none of them."""
+
+    def without(config: Document) -> None:
+        config["members"] = [m for m in config["members"] if m["host"] != str(old)]
+
+    _retried(members, without, waits)
 
 
 def _retried(members: Sequence[Address], change: Callable[[Document], None], waits: Waits) -> None:
