@@ -200,6 +200,7 @@ class Regions:
                 done.append(str(promoted))
             else:
                 self.stop_following(store)
+                self._regional.resume(to, kind)  # a switchover that was cut off has fenced it
                 done.append(to)
             self._regional.serve_from(to, kind)
             self.timeline.add("store.promoted", store=store, at=done[-1])
@@ -265,15 +266,12 @@ class Regions:
         done: list[str] = []
 
         def act() -> None:
-            if self._serves(store, to):
-                done.append(to)
-                return
             if self.replicates(store):
-                done.append(str(self._with_group(store, lambda group: group.hand_over(self._addresses(to, kind), SECONDS_TO_HAND_OVER))))
-            else:
-                self._drain(store, old, to)
-                done.append(to)
+                self._with_group(store, lambda group: group.hand_over(self._addresses(to, kind), SECONDS_TO_HAND_OVER))
+            elif self.kit.platform.endpoint(kind).addresses != self._addresses(to, kind):
+                self._drain(store, old, to)  # only once: what clients wrote since must not be taken for something to be undone
             self._regional.serve_from(to, kind)
+            done.append(to)
 
         return runbook.Step(
             f"Hand {store} over to the {to} region",
@@ -373,14 +371,6 @@ class Regions:
             return self.following[store].lag() if store in self.following else None
         survivors = frozenset(str(a) for a in self._addresses(to, self._kind(store)))
         return replication.cost(self.state(store), survivors)
-
-    def _serves(self, store: str, region: str) -> bool:
-        """Whether the move was made before: what clients wrote since must not be taken for something to be undone."""
-        kind = self._kind(store)
-        if self.replicates(store):
-            primaries = {m.address for m in self.state(store).primaries}
-            return bool(primaries & {str(a) for a in self._addresses(region, kind)})
-        return self.kit.platform.endpoint(kind).addresses == self._addresses(region, kind)
 
     def replicates(self, store: str) -> bool:
         return isinstance(self.kit.stores[store], ports.Replicated)

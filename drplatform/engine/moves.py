@@ -2,11 +2,12 @@
 bring it to its end when the one that began it was killed.
 """
 
+import fcntl
 import json
 import os
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,16 @@ class Note:
         self._file = file
         self._lock = threading.Lock()
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody else moves meanwhile. Raises SettingsError when somebody does: a process that lives, not one that was killed."""
+        with self._file.with_suffix(".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise errors.SettingsError("Another process makes a move between regions now; wait for it, or end that process.") from None
+            yield
+
     def begin(self, move: Move) -> None:
         """Durable on return. Raises SettingsError while another move is under way."""
         try:
@@ -58,15 +69,14 @@ class Note:
         """What the region alone had of the store is saved: it is not looked for again by who resumes this move. Durable on return."""
         with self._lock:
             move = self._read()
-            renewed = self._file.with_suffix(".new")
-            self._write(os.open(renewed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), replace(move, saved=(*move.saved, store)))
-            renewed.replace(self._file)
-            self._sync_directory()
+            self.put(replace(move, saved=(*move.saved, store)))
 
-    def require_free(self) -> None:
-        """Raises SettingsError while another move is under way."""
-        if self.unfinished():
-            raise errors.SettingsError(_UNDER_WAY)
+    def put(self, move: Move) -> None:
+        """In the place of the one that is noted, if any. Durable on return."""
+        renewed = self._file.with_suffix(".new")
+        self._write(os.open(renewed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), move)
+        renewed.replace(self._file)
+        self._sync_directory()
 
     def unfinished(self) -> Move | None:
         """The move that was begun and not ended. A torn note is of a move of which no step was done: it is taken away."""
@@ -123,28 +133,40 @@ class Moving:
         self._regions = failover.Regions(kit, timeline, watch, stores, self.serving, lambda costs: True)
 
     def fail_over(self, region: str) -> None:
-        """Noted when it is decided: what is resumed was decided. Raises SettingsError when a move is under way, or it is not approved."""
-        self._require_other(region)
-        self._note.require_free()
-        self.name_all()
-        move = self._move(FAILOVER, region)
-        self._regions.approve = lambda costs: self._decided(move, costs)
-        self._run(move)
+        """Noted when it is decided: what is resumed was decided. Raises SettingsError when a failover is under way, or it is not approved.
+
+        A planned move that was cut off gives way: a region may be lost in the middle of it, and then it has no end. Of a switchover
+        either region may take over.
+        """
+        with self._note.alone():
+            unfinished = self._note.unfinished()
+            if unfinished and unfinished.what == FAILOVER:
+                raise errors.SettingsError(_UNDER_WAY)
+            if unfinished and unfinished.what == SWITCHOVER and region == unfinished.source:
+                self.serving = self._regions.serving = unfinished.region
+            self._require_other(region)
+            self.name_all()
+            move = self._move(FAILOVER, region)
+            self._regions.approve = lambda costs: self._decided(move, costs, over=unfinished is not None)
+            self._run(move)
 
     def switch_over(self, region: str) -> None:
         self._require_other(region)
-        self.name_all()
-        self._do(SWITCHOVER, region)
+        with self._note.alone():
+            self.name_all()
+            self._do(SWITCHOVER, region)
 
     def rejoin(self, region: str) -> None:
         self._require_other(region)
-        self._do(REJOIN, region)
+        with self._note.alone():
+            self._do(REJOIN, region)
 
     def resume(self) -> Move | None:
         """Bring the move that was cut off to its end; None when there is none."""
-        if unfinished := self._note.unfinished():
-            self._run(unfinished, resumed=True)
-        return unfinished
+        with self._note.alone():
+            if unfinished := self._note.unfinished():
+                self._run(unfinished, resumed=True)
+            return unfinished
 
     def states(self) -> list[Replication]:
         """Of the stores that replicate by themselves."""
@@ -161,10 +183,10 @@ class Moving:
     def _move(self, what: str, region: str) -> Move:
         return Move(what, self.serving, region, self._kit.clock.utc().isoformat())
 
-    def _decided(self, move: Move, costs: Mapping[str, float | None]) -> bool:
+    def _decided(self, move: Move, costs: Mapping[str, float | None], *, over: bool) -> bool:
         approved = self._approve(costs)
         if approved:
-            self._note.begin(move)
+            (self._note.put if over else self._note.begin)(move)
         return approved
 
     def _run(self, move: Move, *, resumed: bool = False) -> None:

@@ -292,6 +292,27 @@ def test_the_next_run_clears_what_a_killed_run_left_and_nothing_else(base, clock
     traces.assert_gone()
 
 
+@pytest.mark.parametrize("kind", ["mongodb", "redis", "files"])
+def test_a_server_whose_starter_did_not_live_to_note_it_gives_way(platform, kind):
+    """Its process has the port, and no note names it: whoever starts the server next, or fences it, ends that process first."""
+    server = next(s for r in platform.regions if r.name == "secondary" for s in r.of(kind))
+    server.kill()
+    note = server.directory / "state.json"
+    before = note.read_text()
+    server.start()
+    note.write_text(before)
+
+    again = type(server)(server.place, platform.directory, server._recipe, platform._environment, server._waits)
+    assert not again.alive(), "the note is of the process that was killed"
+    again.fence()
+    assert not process.accepts(server.address), "what is fenced serves nobody"
+    again.lift()
+    again.start()
+    assert again.running()
+    again.kill()
+    server.start()
+
+
 def plant(base, tag):
     """A process that looks like a server of ours, and names `tag` in its environment."""
     environment = {"PATH": os.environ["PATH"], **({process.TAG: tag} if tag else {})}

@@ -118,6 +118,10 @@ class ByHand:
         with self.env.moving(self.id, lambda event: None) as moving:
             return words[0] != "rejoin" and words[words.index("--to") + 1] == moving.serving
 
+    def serving(self) -> str:
+        with self.env.moving(self.id, lambda event: None) as moving:
+            return moving.serving
+
     def primaries(self) -> dict[str, Sequence[str]]:
         """By store, the regions of the servers that accept writes."""
         regions = {str(i.address): i.region for r in self.env.attached(self.id).regions for i in r.instances}

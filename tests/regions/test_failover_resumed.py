@@ -6,6 +6,8 @@ import random
 import pytest
 from region_cases import ByHand
 
+from drplatform.engine import moves
+
 
 @pytest.fixture(scope="module")
 def by_hand(tmp_path_factory):
@@ -78,6 +80,31 @@ def test_a_rejoin_that_is_cut_off_while_a_member_copies_its_data_saves_once_and_
     by_hand.run("failover", "rejoin", "secondary", "--yes")
     again = by_hand.left_behind("mongodb") - before - saved
     assert again, "a later rejoin must not take the earlier one's note for its own"
+
+
+def test_a_region_that_is_lost_in_the_middle_of_a_switchover_is_failed_over(by_hand):
+    """Members that were asked not to stand for election stand again; the move that can have no end is given up."""
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    generator = random.Random(seed)
+    serving = by_hand.serving()
+    other = {"primary": "secondary", "secondary": "primary"}[serving]
+    acked = {store: set(by_hand.write(store, 20)) for store in ("mongodb", "redis")}
+    by_hand.replicated()
+
+    print(by_hand.cut_off(generator, "failover", "switchover", "--to", other, "--yes", at="Hand mongodb over"))
+    by_hand.kill(other)
+    by_hand.run("failover", "start", "--to", serving, "--yes")
+    assert by_hand.primaries() == {"mongodb": [serving], "redis": [serving]}
+    assert all(acked[store] <= by_hand.marks(store) for store in acked)
+    assert "No move was cut off" in by_hand.run("failover", "resume")
+
+
+def test_two_do_not_move_at_once(by_hand):
+    note = moves.Note(by_hand.platform.directory / moves.FILE)
+    with note.alone(), pytest.raises(AssertionError, match="Another process makes a move between regions now"):
+        by_hand.run("failover", "resume")
+    assert "No move was cut off" in by_hand.run("failover", "resume")
 
 
 def _cut_off_and_resume(by_hand, generator, *words):

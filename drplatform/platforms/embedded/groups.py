@@ -297,8 +297,10 @@ class FilesGroup:
         return (self._endpoint(server.listens_at),)
 
     def resume(self, region: str) -> None:
+        """What serves there already is not started again: SeaweedFS would refuse writes for a while."""
         for server in self._members.of(region):
-            server.unfence(published=True)
+            if server.fenced or not server.running() or server.listens_at != server.address:
+                server.unfence(published=True)
 
     def _endpoint(self, address: Address) -> Endpoint:
         return replace(self._like, addresses=(address,))

@@ -186,8 +186,13 @@ class ServerProcess:
             self.pid = Pid.of(self._child.pid)
 
     def clear(self) -> None:
-        """Kill what another process started here without living to note it."""
-        strays = [pid for pid, tag in tagged() if tag == self._environment[TAG] and pid != self.pid and pid.directory() == self._directory]
+        """Kill what another process started here without living to note it. A server may have gone to its disk, below this directory."""
+
+        def here(pid: Pid) -> bool:
+            found = pid.directory()
+            return found is not None and found.is_relative_to(self._directory)
+
+        strays = [pid for pid, tag in tagged() if tag == self._environment[TAG] and pid != self.pid and here(pid)]
         for stray in strays:
             stray.signal(signal.SIGKILL)
         clocks.wait_for(

@@ -125,6 +125,7 @@ class Serving:
         """Stop it, and let it not start by itself again."""
         self._set(fenced=True)
         self.stop()
+        self._process.clear()
 
     @property
     def fenced(self) -> bool:

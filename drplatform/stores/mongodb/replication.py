@@ -3,8 +3,8 @@
 A forced reconfiguration is for survivors that are no majority, and only after the lost members were fenced: it does not ask them.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,8 @@ from drplatform.stores.mongodb.wire import Wire
 
 _LOOK_SECONDS = 1.0
 SECONDS_TO_ELECT = 30.0
+SECONDS_TO_AGREE = 10.0
+"""How long a set may be without a primary before that is no election any more."""
 MOST_COUNTED = 100_000
 """Operations behind are counted up to here."""
 _SERVES, _FOLLOWS = 2.0, 0.5
@@ -51,30 +53,45 @@ def promote(of: Members, survivors: tuple[Address, ...]) -> Address:
     """By election where the survivors are a majority, else by force on the one that knows most. Raises RecoveryFailed."""
     if not any(s.role is Role.PRIMARY for s in _all_seen(of, survivors)) and not _majority(of, survivors):
         _force(of, survivors)
+    _thaw(of, survivors)
     return _await_primary(of, survivors)
 
 
 def hand_over(of: Members, to: tuple[Address, ...], within: float) -> Address:
-    """The primary steps down once a majority has all it has; the members not meant do not stand. Raises RecoveryFailed."""
-    seen = [_seen(of, address) for address in of.endpoint.addresses]
-    old = next((s.address for s in seen if s.role is Role.PRIMARY), None)
-    if old is None:
-        raise errors.RecoveryFailed("MongoDB has no primary that could hand over; fail over instead.")
+    """The primary steps down once a majority has all it has; the members not meant do not stand. Raises RecoveryFailed.
+
+    Done again, it does what is left: one that was cut off may be between two primaries, and has left members that do not stand.
+    """
+    everyone = of.endpoint.addresses
+    old = _primary(of, everyone)
     if old not in to:
-        for other in (s.address for s in seen if s.role is Role.SECONDARY):
+        for other in (s.address for s in _all_seen(of, everyone) if s.role is Role.SECONDARY):
             _ask(of, other, {"replSetFreeze": 0 if other in to else _FROZEN_SECONDS})
         _ask(of, old, {"replSetStepDown": _FROZEN_SECONDS, "secondaryCatchUpPeriodSecs": max(1, int(within))})
     new = _await_primary(of, to)
     _prefer(of, to)
-    for other in (s.address for s in _all_seen(of, of.endpoint.addresses) if s.role is Role.SECONDARY):
-        _ask(of, other, {"replSetFreeze": 0})  # whoever stepped down may stand again: the next failure may be the new primary's
+    _thaw(of, everyone)
     return new
 
 
 # -- looking
 
 
-@contextmanager
+def _primary(of: Members, among: tuple[Address, ...]) -> Address:
+    """Raises RecoveryFailed when they elect none in a while."""
+
+    def look_for() -> Address | None:
+        return next((s.address for s in _all_seen(of, among) if s.role is Role.PRIMARY), None)
+
+    try:
+        found = wait_for(of.clock, "MongoDB to have a primary", look_for, within=SECONDS_TO_AGREE)
+    except errors.DeadlineExceeded as error:
+        raise errors.RecoveryFailed("MongoDB has no primary that could hand over; fail over instead.") from error
+    assert found
+    return found
+
+
+@contextlib.contextmanager
 def _at(of: Members, address: Address) -> Iterator[Wire]:
     with wires.dial(address, of.clock, of.endpoint.credentials, _LOOK_SECONDS) as wire:
         yield wire
@@ -148,6 +165,13 @@ def _ask(of: Members, address: Address, command: dict[str, Any]) -> None:
         raise errors.RecoveryFailed(f"{error} The old primary serves on; mend its secondaries and try again.") from error
     except wires.ConnectionLost:
         pass  # a member that steps down may close its connections; what came of it is looked at
+
+
+def _thaw(of: Members, members: tuple[Address, ...]) -> None:
+    """Whoever stepped down, or was asked not to stand, may stand again: the next failure may be the new primary's."""
+    for other in (s.address for s in _all_seen(of, members) if s.role is Role.SECONDARY):
+        with contextlib.suppress(errors.RecoveryFailed):  # elected meanwhile
+            _ask(of, other, {"replSetFreeze": 0})
 
 
 def _force(of: Members, survivors: tuple[Address, ...]) -> None:
