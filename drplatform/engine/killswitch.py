@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from drplatform.model import errors
+from drplatform.model import errors, whole
 from drplatform.model.clock import Clock
 
 PERIOD = 0.2
@@ -27,7 +27,7 @@ class KillSwitch:
 
     def pull(self, who: str, when: str) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(json.dumps({"who": who, "when": when}))
+        whole.write(self.path, json.dumps({"who": who, "when": when}))
 
     def release(self) -> None:
         self.path.unlink(missing_ok=True)

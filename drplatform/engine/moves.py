@@ -4,7 +4,6 @@ bring it to its end when the one that began it was killed.
 
 import fcntl
 import json
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -16,7 +15,7 @@ from drplatform.engine import failover, naming
 from drplatform.engine.kit import Kit
 from drplatform.engine.watch import DirectWatch
 from drplatform.engine.workload import User
-from drplatform.model import errors
+from drplatform.model import errors, whole
 from drplatform.model.replication import Replication
 from drplatform.model.timeline import Timeline
 
@@ -41,7 +40,7 @@ _UNDER_WAY = "A move between regions was begun and not ended; bring it to its en
 
 
 class Note:
-    """At most one move at a time."""
+    """At most one move at a time: it is changed by who is `alone`."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -59,11 +58,9 @@ class Note:
 
     def begin(self, move: Move) -> None:
         """Durable on return. Raises SettingsError while another move is under way."""
-        try:
-            descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            raise errors.SettingsError(_UNDER_WAY) from None
-        self._write(descriptor, move)
+        if self.unfinished():
+            raise errors.SettingsError(_UNDER_WAY)
+        self.put(move)
 
     def save(self, store: str) -> None:
         """What the region alone had of the store is saved: it is not looked for again by who resumes this move. Durable on return."""
@@ -73,10 +70,7 @@ class Note:
 
     def put(self, move: Move) -> None:
         """In the place of the one that is noted, if any. Durable on return."""
-        renewed = self._file.with_suffix(".new")
-        self._write(os.open(renewed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), move)
-        renewed.replace(self._file)
-        self._sync_directory()
+        whole.write(self._file, json.dumps(asdict(move)))
 
     def unfinished(self) -> Move | None:
         """The move that was begun and not ended. A torn note is of a move of which no step was done: it is taken away."""
@@ -90,25 +84,11 @@ class Note:
 
     def end(self) -> None:
         self._file.unlink(missing_ok=True)
-        self._sync_directory()
+        whole.sync_directory(self._file.parent)
 
     def _read(self) -> Move:
         noted = Move(**json.loads(self._file.read_text()))
         return replace(noted, saved=tuple(noted.saved))
-
-    def _write(self, descriptor: int, move: Move) -> None:
-        with os.fdopen(descriptor, "w") as out:
-            json.dump(asdict(move), out)
-            out.flush()
-            os.fsync(out.fileno())
-        self._sync_directory()
-
-    def _sync_directory(self) -> None:
-        directory = os.open(self._file.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
 
 
 FILE = "moving.json"
@@ -147,7 +127,7 @@ class Moving:
             self._require_other(region)
             self.name_all()
             move = self._move(FAILOVER, region)
-            self._regions.approve = lambda costs: self._decided(move, costs, over=unfinished is not None)
+            self._regions.approve = lambda costs: self._decided(move, costs)
             self._run(move)
 
     def switch_over(self, region: str) -> None:
@@ -183,10 +163,10 @@ class Moving:
     def _move(self, what: str, region: str) -> Move:
         return Move(what, self.serving, region, self._kit.clock.utc().isoformat())
 
-    def _decided(self, move: Move, costs: Mapping[str, float | None], *, over: bool) -> bool:
+    def _decided(self, move: Move, costs: Mapping[str, float | None]) -> bool:
         approved = self._approve(costs)
         if approved:
-            (self._note.put if over else self._note.begin)(move)
+            self._note.put(move)
         return approved
 
     def _run(self, move: Move, *, resumed: bool = False) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from drplatform.faults import _servers
-from drplatform.model import errors, ports, powers
+from drplatform.model import errors, ports, powers, whole
 
 FLIPPED, TRUNCATED = "flipped", "truncated"
 
@@ -44,16 +44,14 @@ class OnDataFiles:
         return {"servers": [server.name], "disk": str(_disk(server)), "damage": str(self._note(scene))}
 
     def apply(self, scene: ports.Scene) -> None:
-        """What is damaged is chosen when the server is down: files change until then. Each byte is noted before it is changed."""
+        """What is damaged is chosen when the server is down: files change until then. The file is kept aside, whole, before it is noted."""
         server = self._server(scene)
         assert isinstance(server, ports.Killable)
         server.kill()
         file = self.file(_disk(server))
         content = file.read_bytes()
-        self._note(scene).write_text(f"{file}\n{len(content)}\n")
-        aside = self._note(scene).with_suffix(".aside")
-        aside.touch(mode=0o600)
-        aside.write_bytes(content)
+        whole.write(self._note(scene).with_suffix(".aside"), content)
+        whole.write(self._note(scene), f"{file}\n{len(content)}\n")
         file.write_bytes(self._damaged(content))
         with suppress(errors.StoreError, errors.DeadlineExceeded):
             server.start()  # that it refuses to is an effect, not an error
@@ -76,8 +74,8 @@ class OnDataFiles:
             if noted.exists() and aside.exists():
                 Path(noted.read_text().splitlines()[0]).write_bytes(aside.read_bytes())
             server.start()
-        aside.unlink(missing_ok=True)
-        noted.unlink(missing_ok=True)
+        for left in (aside, aside.with_name(f"{aside.name}.new"), noted, noted.with_name(f"{noted.name}.new")):
+            left.unlink(missing_ok=True)
 
     def healed(self, scene: ports.Scene, before: Mapping[str, Any]) -> bool:
         return self._server(scene).running() and not Path(before["damage"]).exists()

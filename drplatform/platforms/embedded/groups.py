@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from drplatform.model import errors
+from drplatform.model import errors, whole
 from drplatform.model.ports import Address, Endpoint
 from drplatform.platforms.embedded import layout, redis, replicaset, s3
 from drplatform.platforms.embedded.process import Waits
@@ -61,7 +61,7 @@ class Members:
         return self._note.read_text() if self._note.exists() else layout.PRIMARY
 
     def serve_from(self, region: str) -> None:
-        self._note.write_text(region)
+        whole.write(self._note, region)
 
     def of(self, region: str) -> tuple[Server, ...]:
         found = tuple(server for server in self.all if server.region == region)

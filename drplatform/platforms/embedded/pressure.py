@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from drplatform.model import whole
 from drplatform.platforms.embedded.process import TAG, Pid
 
 NOTE = "pressure.json"
@@ -46,7 +47,7 @@ def pressure(directory: Path) -> Mapping[int, str]:
 
 
 def _note(directory: Path, pids: list[tuple[str, Pid]]) -> None:
-    (directory / NOTE).write_text(json.dumps([[word, pid.number, pid.started] for word, pid in pids]))
+    whole.write(directory / NOTE, json.dumps([[word, pid.number, pid.started] for word, pid in pids]))
 
 
 def _noted(directory: Path) -> list[tuple[str, Pid]]:
