@@ -37,17 +37,27 @@ def group() -> None:
 def diff(before: str, after: str | None, as_json: bool, where: Where) -> int:
     """Tell what changed from backup BEFORE to backup AFTER, or to what is there now. Exit code 1 when something did.
 
-    Of what may be secret it is told that it changed, not what it is.
+    Of what may be secret it is told that it changed, not what it is. Secrets that were sealed for another key than those given are not
+    compared, which is said; then the exit code is 1 when something else changed, and 2 when nothing did.
     """
     with _looking(before, where) as look:
-        changes = look.inspectable.differences(look.parts(), look.other(after) if after else None)
+        other = look.other(after) if after else None
+        sealed = look.sealed(look.manifest, *([other] if other else ()))
+        changes = look.inspectable.differences(look.parts(), look.parts(other) if other else None, sealed)
     if as_json:
         click.echo(json.dumps([change.to_json() for change in changes], indent=2))
     else:
         for change in changes:
             click.echo(str(change))
-        click.echo(f"{len(changes)} differences" if changes else "No difference.")
-    return 1 if changes else 0
+        among = " among what was compared" if sealed else ""
+        click.echo(f"{len(changes)} differences{among}" if changes else f"No difference{among}.")
+    if sealed:
+        click.secho(
+            f"Not compared: {', '.join(sorted(sealed))}. They were sealed for keys of their own; put such a key into the identity file, too.",
+            fg="yellow",
+            err=True,
+        )
+    return 1 if changes else 2 if sealed else 0
 
 
 @group.command()
@@ -108,17 +118,25 @@ class _Look:
 
     def parts(self, manifest: Manifest | None = None) -> list[reading.Part]:
         """Of this backup, or of another one of the same store."""
+        return reading.parts(manifest or self.manifest, self.vault.repository, self._opener)
+
+    def sealed(self, *manifests: Manifest) -> frozenset[str]:
+        """The sections of one of the backups that the given keys do not open."""
+        return frozenset[str]().union(*(reading.sealed(manifest, self._opener) for manifest in manifests))
+
+    @property
+    def _opener(self) -> backups.Opener:
         if self.vault.opener is None:
             raise errors.KeyUnavailable("A private key is needed to look into a backup; name it with --identity.")
-        return reading.parts(manifest or self.manifest, self.vault.repository, self.vault.opener)
+        return self.vault.opener
 
-    def other(self, backup: str) -> list[reading.Part]:
+    def other(self, backup: str) -> Manifest:
         found = backups.Catalogue(self.vault.repository).show(backup)
         if found.store != self.manifest.store:
             raise errors.SettingsError(
                 f"Backup {found.id} is of {found.store}, {self.manifest.id} of {self.manifest.store}; compare like with like."
             )
-        return self.parts(found)
+        return found
 
     @property
     def inspectable(self) -> Inspectable:

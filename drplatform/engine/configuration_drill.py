@@ -44,7 +44,7 @@ class ConfigurationRecovery:
             runbook.Step("Choose the backup of the configuration", "decide", self._choose, lambda: state.chain is not None, 60),
             runbook.Step("Restore the configuration beside", "restore", self._restore, lambda: state.end is not None, SECONDS, "Nothing reads it yet."),
             runbook.Step("Compare the configuration with its backup", "verify", lambda: None, self._as_backed_up, 60, "Section by section."),
-            runbook.Step("Put the configuration in its place", "switch", self._switch, lambda: self.kit.stores[STORE].digest() == self._wanted(), 60, "The old one is kept beside it."),
+            runbook.Step("Put the configuration in its place", "switch", self._switch, self._in_place, 60, "The old one is kept beside it."),
         )  # fmt: skip
 
     def _differs(self) -> bool:
@@ -64,7 +64,10 @@ class ConfigurationRecovery:
             raise errors.RecoveryFailed(f"Not all of the configuration could be restored: {'; '.join(self.state.end.refused[:5])}.")
 
     def _as_backed_up(self) -> bool:
-        return dict(self._fresh().digest()) == dict(self._wanted())
+        return self._wanted(self._fresh())
+
+    def _in_place(self) -> bool:
+        return self._wanted(self.kit.stores[STORE])
 
     def _switch(self) -> None:
         before = self.kit.clock.monotonic()
@@ -73,9 +76,11 @@ class ConfigurationRecovery:
         self._beside().rename(place)
         self.back = Interval(before, self.kit.clock.monotonic())
 
-    def _wanted(self) -> Mapping[str, Digest]:
+    def _wanted(self, store: ports.DataStore) -> bool:
+        """Whether it holds what was backed up, and nothing else."""
         assert self.state.chain
-        return self.state.chain.base.digests
+        base, found = self.state.chain.base, store.digest()
+        return found.keys() == base.digests.keys() and not backups.differing(backups.Opener(self.kit.keys.identities), base, found)
 
     def _place(self) -> Path:
         store = self.kit.stores[STORE]

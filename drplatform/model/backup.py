@@ -38,17 +38,20 @@ class Digest:
 
     `items` counts them; `value` is, in hex, the sum modulo 2**256 of the SHA-256 of each item (an additive multiset hash,
     Clarke et al., "Incremental Multiset Hash Functions", 2003), so that parts are digested in parallel and added up.
+    `keyed`: `value` is not that sum but an HMAC of it, as manifests hold it; without the backup's key nothing can be guessed from it.
     """
 
     items: int
     value: str
+    keyed: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        return {"items": self.items, "value": self.value}
+        return {"items": self.items, ("hmac" if self.keyed else "value"): self.value}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "Digest":
-        return cls(int(document["items"]), str(document["value"]))
+        keyed = "hmac" in document
+        return cls(int(document["items"]), str(document["hmac" if keyed else "value"]), keyed)
 
 
 class Multiset:
@@ -126,8 +129,8 @@ class Manifest:
 
     `begin` and `end` bound the history that the backup covers: a base is consistent as of `end`; a LOG slice holds every
     operation after `begin` up to and including `end`, and `begin` is its predecessor's `end`. `keys` maps the id of each data key
-    to that key encrypted to the age recipients (ASCII armour). `digests` may be empty where the store takes none. `scope` names what a
-    PARTIAL backup holds (`app.orders`, `app.*`); of every other kind it is empty, which means all of the store. `secrets` is there when
+    to that key encrypted to the age recipients (ASCII armour). `digests` are keyed (of backups of earlier versions they are not), and
+    may be empty where the store takes none. `scope` names what a PARTIAL backup holds (`app.orders`, `app.*`); of every other kind it is empty, which means all of the store. `secrets` is there when
     secret parts have readers of their own.
     """
 

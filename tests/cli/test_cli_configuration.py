@@ -114,11 +114,24 @@ def test_secrets_with_recipients_of_their_own_are_sealed_from_who_opens_the_back
     _, backup = take(protected)
     assert protected("backups", "verify", "--all", *where, "operators.txt").code == 0
     assert protected("configuration", "show", backup, *where, "operators.txt").out == "manifests/api.yaml\n", "nothing of it is secret"
-    refused = protected("configuration", "diff", backup, *where, "operators.txt")
-    assert refused.code == 2 and f"sealed for {recipients[1]}" in refused.err
+    unsure = protected("configuration", "diff", backup, *where, "operators.txt")
+    assert (unsure.code, unsure.out) == (2, "No difference among what was compared.\n") and "Not compared: secrets." in unsure.err
+    live = protected.directory / "live"
+    kept = {name: (live / name).read_bytes() for name in ("secrets/api.env", "environment/production.env")}
+    protected.write("live/secrets/api.env", "TOKEN=another\n")
+    assert protected("configuration", "diff", backup, *where, "operators.txt").code == 2, "not seen, not called equal"
+    protected.write("live/environment/production.env", "DATABASE=another\n")
+    _, other = take(protected)
+    for against in ((), (other,)):
+        changed = protected("configuration", "diff", backup, *against, *where, "operators.txt")
+        assert changed.code == 1 and changed.out.splitlines()[1:] == ["1 differences among what was compared"]
+        assert "environment/production.env" in changed.out and "Not compared: secrets." in changed.err
+        assert protected("configuration", "diff", backup, *against, *where, "both.txt").out.splitlines()[-1] == "2 differences"
+    for name, content in kept.items():
+        protected.write(f"live/{name}", content)
     assert protected("keys", "check", *where, "operators.txt").code == 1
     assert protected("configuration", "diff", backup, *where, "both.txt").out == "No difference.\n"
     assert protected("keys", "check", *where, "both.txt").code == 0
     told = protected("keys", "rotate", "--secrets", "--to", recipients[0], *where, "both.txt")
-    assert told.code == 0 and "1 keys of secrets" in told.out
+    assert told.code == 0 and "2 keys of secrets" in told.out
     assert protected("keys", "check", *where, "operators.txt").code == 0

@@ -62,7 +62,7 @@ def main() -> None:
     done: dict[str, object] = {}
     if told["action"] == "take":
         manifest = backups.back_up(store, BackupKind.FULL, repository, [told["recipient"]], CLOCK, random.Random())
-        done["digests"] = {name: digest.to_json() for name, digest in manifest.digests.items()}
+        done["items"] = manifest.digests["uploads"].items
     else:
         chain, lease = backups.Catalogue(repository).chain_to("files"), backups.Lease("files", store.identity())
         if told["action"] == "restore":
@@ -70,7 +70,7 @@ def main() -> None:
         else:
             found = backups.reconcile(chain, store, repository, opener, lease, ObjectChoice())
             done.update(chosen=found.chosen, written=found.written)
-        done["digests"] = {name: digest.to_json() for name, digest in store.digest().items()}
+        done["differing"] = backups.differing(opener, chain.base, store.digest())
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     done["peak"] = int(status["VmHWM"].split()[0]) // 1024  # getrusage would count the parent before the exec
     print(json.dumps(done))

@@ -47,7 +47,7 @@ def test_a_whole_backup_is_accepted(whole, clock):
     manifest, content = whole
     server = MemoryServer()
     end = cases.restore(Chain(manifest), cases.holding(content), clock, server)
-    assert dict(end.digests) == dict(manifest.digests)
+    assert end.digests and backups.differing(cases.OPENER, manifest, end.digests) == []
     assert len(server.data["reference"]) == 12 and server.data["other"] == {"a": "1"}
     assert backups.verify(manifest, cases.holding(content), cases.OPENER).whole
     assert backups.verify(manifest, cases.holding(content), None).whole

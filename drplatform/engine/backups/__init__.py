@@ -10,6 +10,7 @@ from drplatform.engine.backups.proof import Proof, chain_of, prove
 from drplatform.engine.backups.restore import Lease, check_target, log_blocks, restore
 from drplatform.engine.backups.rotation import Ring
 from drplatform.engine.backups.sealing import DataKey, Opener, new_id
+from drplatform.engine.backups.second_seal import differing
 from drplatform.engine.backups.verify import Verification, choose, verify
 from drplatform.engine.backups.writer import back_up, seal_log
 
@@ -26,6 +27,7 @@ __all__ = [
     "check_target",
     "choose",
     "compare",
+    "differing",
     "generate",
     "log_blocks",
     "new_id",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from drplatform.engine.backups import second_seal
 from drplatform.engine.backups.restore import Lease, restore
 from drplatform.engine.backups.sealing import Opener
 from drplatform.model import backup, errors, ports
@@ -48,7 +49,7 @@ def prove(chain: Chain, scratch: ports.DataStore, repository: ports.Repository, 
     last = chain.backups[-1]
     choice = ports.Choice(chain.base.scope) if chain.base.scope else None
     end = restore(chain, scratch, repository, opener, Lease(last.store, scratch.identity()), clock, choice=choice)
-    wrong = [f"{name} is not what was backed up" for name, digest in last.digests.items() if end.digests.get(name) != digest]
+    wrong = [f"{name} is not what was backed up" for name in second_seal.differing(opener, last, end.digests)]
     refused = [f"not restored: {each}" for each in end.refused]
     defects = scratch.validate() if isinstance(scratch, ports.Verifiable) else []
     return Proof(last.id, end.reached, sum(end.counts.values()), len(last.digests), (*wrong, *refused, *defects))

@@ -25,6 +25,16 @@ def parts(manifest: Manifest, repository: ports.Repository, opener: Opener, *, l
     return [(name, _blocks(manifest, tuple(refs), repository, opener)) for name, refs in groupby(ordered, key=lambda c: c.part)]
 
 
+def sealed(manifest: Manifest, opener: Opener) -> frozenset[str]:
+    """The sections (first words of their parts' names) whose second seal the opener does not open. Raises IntegrityError."""
+    try:
+        second_seal.check(opener, manifest)
+    except errors.KeyUnavailable:
+        assert manifest.secrets
+        return frozenset(part.partition("/")[0] for part in manifest.secrets.parts)
+    return frozenset()
+
+
 def _blocks(manifest: Manifest, refs: tuple[ChunkRef, ...], repository: ports.Repository, opener: Opener) -> Iterator[bytes]:
     for ref in refs:
         yield second_seal.read(opener, manifest, ref, repository.get(ref.key))

@@ -31,7 +31,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from drplatform.engine.backups import keys
 from drplatform.model import errors, evidence
-from drplatform.model.backup import FORMAT, ChunkRef, Manifest
+from drplatform.model.backup import FORMAT, ChunkRef, Digest, Manifest
 from drplatform.model.secret import Secret
 
 LEVEL = 1
@@ -90,8 +90,15 @@ class DataKey:
             raise errors.IntegrityError(f"{name} does not open with its key: it was changed or moved; do not trust this backup.") from error
 
     def mac(self, body: bytes) -> str:
-        derived = HKDF(SHA256(), KEY_BYTES, salt=None, info=b"drplatform manifest mac").derive(self._key)
-        return hmac.new(derived, body, hashlib.sha256).hexdigest()
+        return self._hmac(b"drplatform manifest mac", body)
+
+    def keyed(self, name: str, digest: Digest) -> Digest:
+        """The digest as it may stand in a manifest, which anybody can read: few bits of content could be guessed from a plain one."""
+        return Digest(digest.items, self._hmac(b"drplatform content digest", evidence.canonical([name, digest.items, digest.value])), True)
+
+    def _hmac(self, purpose: bytes, message: bytes) -> str:
+        derived = HKDF(SHA256(), KEY_BYTES, salt=None, info=purpose).derive(self._key)
+        return hmac.new(derived, message, hashlib.sha256).hexdigest()
 
 
 def _inflate(packed: bytes, plain: int) -> bytes:

@@ -1,16 +1,17 @@
 """The second seal of a dump's secrets: readers of their own, beside those of the backup.
 
 Blocks of secret parts are sealed with a data key of their own, wrapped to the recipients of secrets, before they are sealed as every other
-block is. So the backup's key alone lists, verifies and authenticates all of it, and does not show what is secret; who holds the other key
+block is. The content digests of such a backup are keyed with it, too. So the backup's key alone lists, verifies and authenticates all of it, and does not show what is secret; who holds the other key
 as well reads it. Stored form: the size in clear (8 bytes, big-endian), then as a chunk, bound to the chunk's own place.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from drplatform.engine.backups import sealing
 from drplatform.engine.backups.sealing import DataKey, Opener
 from drplatform.model import errors
-from drplatform.model.backup import ChunkRef, Manifest
+from drplatform.model.backup import ChunkRef, Digest, Manifest
 
 _SIZE_BYTES = 8
 
@@ -35,6 +36,20 @@ def check(opener: Opener, manifest: Manifest) -> None:
     """Raises KeyUnavailable unless the secrets of the backup can be read, where it has some."""
     if manifest.secrets:
         _key(opener, manifest)
+
+
+def differing(opener: Opener, manifest: Manifest, found: Mapping[str, Digest]) -> list[str]:
+    """The names of the digests of the backup that are not found so. Raises KeyUnavailable, IntegrityError."""
+    return [name for name, noted in manifest.digests.items() if not _same(opener, manifest, name, noted, found.get(name))]
+
+
+def _same(opener: Opener, manifest: Manifest, name: str, noted: Digest, found: Digest | None) -> bool:
+    if found is None or not noted.keyed:
+        return found == noted
+    if manifest.secrets:
+        return _key(opener, manifest).keyed(name, found) == noted
+    (key_id,) = manifest.keys
+    return opener.key(manifest, key_id).keyed(name, found) == noted
 
 
 def turned(manifest: Manifest) -> Manifest:

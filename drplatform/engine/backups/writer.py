@@ -4,7 +4,7 @@ import hashlib
 import random
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from drplatform.engine.backups.catalogue import Catalogue, manifest_key
 from drplatform.engine.backups.pace import Pace
 from drplatform.engine.backups.sealing import DataKey, Opener
 from drplatform.model import errors, ports
-from drplatform.model.backup import BackupKind, ChunkRef, Manifest, SecretSeal
+from drplatform.model.backup import BackupKind, ChunkRef, Digest, Manifest, SecretSeal
 from drplatform.model.clock import Clock
 
 WORKERS = 4
@@ -67,7 +67,7 @@ def back_up(
         chunks=tuple(sorted(chunks, key=lambda c: (c.stage, c.part, c.number))),
         keys={key.id: key.wrapped},
         recipients=tuple(recipients),
-        digests=end.digests,
+        digests=backup.keyed(end.digests),
         counts=end.counts,
         versions={"server": store.version()},
         scope=only,
@@ -168,6 +168,11 @@ class _Backup:
         if not self.secret_key or not self._secret:
             return None
         return SecretSeal({self.secret_key.id: self.secret_key.wrapped}, tuple(recipients), tuple(sorted(self._secret)))
+
+    def keyed(self, digests: Mapping[str, Digest]) -> dict[str, Digest]:
+        """For those alone who may read everything that went into them."""
+        key = self.secret_key if self.secret_key and self._secret else self.key
+        return {name: key.keyed(name, digest) for name, digest in digests.items()}
 
     def _next(self) -> int:
         with self._lock:

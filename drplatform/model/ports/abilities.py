@@ -146,9 +146,12 @@ class Inspectable(Protocol):
     """
 
     def differences(
-        self, before: Iterable[tuple[str, Iterable[bytes]]], after: Iterable[tuple[str, Iterable[bytes]]] | None
+        self,
+        before: Iterable[tuple[str, Iterable[bytes]]],
+        after: Iterable[tuple[str, Iterable[bytes]]] | None,
+        without: frozenset[str] = frozenset(),
     ) -> Sequence[Change]:
-        """What changed from one backup to another, or (None) to what is there now."""
+        """What changed from one backup to another, or (None) to what is there now; `without`: sections that are left out on both sides."""
 
     def documents(self, parts: Iterable[tuple[str, Iterable[bytes]]]) -> Mapping[str, str]:
         """Path -> text of what is in a backup, for people; without secrets."""

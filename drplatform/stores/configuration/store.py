@@ -78,9 +78,10 @@ class ConfigurationStore:
 
     # -- inspection -----------------------------------------------------------------------------------------------------------
 
-    def differences(self, before: BackupParts, after: BackupParts | None) -> Sequence[Change]:
+    def differences(self, before: BackupParts, after: BackupParts | None, without: frozenset[str] = frozenset()) -> Sequence[Change]:
         """What changed from one backup to another, or (None) to the directory as it is now; of content only that it did."""
-        return difference.compare(_entries(before), self._now() if after is None else _entries(after))
+        old, new = _entries(before, without), self._now() if after is None else _entries(after, without)
+        return difference.compare(old, [entry for entry in new if entry.section not in without])
 
     def documents(self, parts: BackupParts) -> Mapping[str, str]:
         """Path -> text of the manifests; environment and secrets are left out."""
@@ -90,5 +91,7 @@ class ConfigurationStore:
         return [entry for section in SECTIONS for entry in tree.entries(self._root, section)]
 
 
-def _entries(parts: BackupParts) -> list[Entry]:
-    return [entry for name, blocks in parts for entry in entries.read(name, blocks)[1]]
+def _entries(parts: BackupParts, without: frozenset[str] = frozenset()) -> list[Entry]:
+    """Parts of a section that is left out are not opened."""
+    chosen = (part for part in parts if part[0].partition("/")[0] not in without)
+    return [entry for name, blocks in chosen for entry in entries.read(name, blocks)[1]]

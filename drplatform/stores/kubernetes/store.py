@@ -108,9 +108,10 @@ class KubernetesStore:
 
     # -- inspection -----------------------------------------------------------------------------------------------------------
 
-    def differences(self, before: BackupParts, after: BackupParts | None) -> Sequence[Change]:
+    def differences(self, before: BackupParts, after: BackupParts | None, without: frozenset[str] = frozenset()) -> Sequence[Change]:
         """What changed from one backup to another, or (None) to the cluster as it is now."""
-        return difference.compare(_resources(before), self._live() if after is None else _resources(after))
+        old, new = _resources(before, without), self._live() if after is None else _resources(after, without)
+        return difference.compare(old, [one for one in new if one.section not in without])
 
     def rehearse(self, parts: BackupParts) -> Sequence[str]:
         """What the cluster would refuse of the backup, by its own validation and admission; nothing is changed."""
@@ -133,5 +134,7 @@ class KubernetesStore:
         return replace(self._chosen, namespaces=frozenset(map(self._mapping.place, self._chosen.namespaces)), labels="")
 
 
-def _resources(parts: BackupParts) -> list[Resource]:
-    return [one for name, blocks in parts for one in resource.read(name, blocks)[1]]
+def _resources(parts: BackupParts, without: frozenset[str] = frozenset()) -> list[Resource]:
+    """Parts of a section that is left out are not opened."""
+    chosen = (part for part in parts if part[0].partition("/")[0] not in without)
+    return [one for name, blocks in chosen for one in resource.read(name, blocks)[1]]

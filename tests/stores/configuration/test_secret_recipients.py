@@ -12,6 +12,8 @@ from drplatform.model.backup import BackupKind, Chain, Manifest
 from drplatform.model.ports import Endpoint
 from drplatform.repositories.memory import MemoryRepository
 from drplatform.stores import configuration
+from drplatform.stores.configuration import tree
+from drplatform.stores.configuration.entry import Tally
 
 CANARY = b"canary-second-seal/5d02"
 PUBLIC, IDENTITY = backups.generate()
@@ -72,9 +74,52 @@ def test_without_the_other_key_nothing_is_restored_and_with_it_everything(tmp_pa
     with pytest.raises(errors.KeyUnavailable, match="the secrets of backup"):
         restored(tmp_path, vault, clock, manifest, OPERATOR)
     assert not store(tmp_path / "target", clock).occupants()
-    assert restored(tmp_path, vault, clock, manifest, BOTH) == live.digest() == dict(manifest.digests)
+    back = restored(tmp_path, vault, clock, manifest, BOTH)
+    assert back == live.digest() and backups.differing(BOTH, manifest, back) == []
     with pytest.raises(errors.KeyUnavailable):
         backups.verify(manifest, vault, backups.Opener([SECRET_IDENTITY]))
+
+
+def guessed(manifest, live, key):
+    """The passwords of a list with which the digest of the secrets in the manifest is reproduced, as whoever read it would try; `key`: theirs."""
+    (entry,) = (e for e in tree.entries(live.endpoint.options["directory"], "secrets") if e.kind == "file")
+    found = []
+    for guess in (b"0000", CANARY, b"1234"):
+        tally = Tally()
+        for one in tree.entries(live.endpoint.options["directory"], "secrets"):
+            tally.add(dataclasses.replace(entry, content=guess) if one == entry else one)
+        digest = tally.digests()["secrets"]
+        noted = manifest.digests["secrets"].value
+        if noted in (digest.value, *((key.keyed("secrets", digest).value,) if key else ())):
+            found.append(guess)
+    return found
+
+
+def test_from_the_digests_in_a_manifest_no_secret_can_be_guessed_without_its_key(live, vault, clock):
+    manifest = take(live, vault, clock)
+    (backup_key,), (secret_key,) = manifest.keys, manifest.secrets.keys
+    assert guessed(manifest, live, BOTH.key(second_seal.turned(manifest), secret_key)) == [CANARY], "planted: with the key it is"
+    assert guessed(manifest, live, OPERATOR.key(manifest, backup_key)) == []
+    assert guessed(manifest, live, None) == []
+    alone = take(live, vault, clock, ())
+    (backup_key,) = alone.keys
+    assert guessed(alone, live, OPERATOR.key(alone, backup_key)) == [CANARY] and guessed(alone, live, None) == []
+    before = dataclasses.replace(alone, digests=live.digest())
+    assert guessed(before, live, None) == [CANARY], "planted: from a plain digest it can"
+    assert backups.differing(OPERATOR, before, live.digest()) == [], "a backup of an earlier version is still compared"
+    assert Manifest.from_json(before.to_json()) == before and Manifest.from_json(alone.to_json()) == alone
+
+
+def test_every_changed_digest_is_found(live, vault, clock):
+    for manifest, opener in ((take(live, vault, clock), BOTH), (take(live, vault, clock, ()), OPERATOR)):
+        found = live.digest()
+        assert backups.differing(opener, manifest, found) == []
+        for name, digest in found.items():
+            flipped = dataclasses.replace(digest, value=f"{int(digest.value, 16) ^ 1:064x}")
+            for other in (flipped, dataclasses.replace(digest, items=digest.items + 1), None):
+                assert backups.differing(opener, manifest, {**found, name: other}) == [name]
+        one, another = (found[name] for name in ("manifests", "secrets"))
+        assert backups.differing(opener, manifest, {**found, "manifests": another, "secrets": one}) == ["manifests", "secrets"]
 
 
 class Holder(backups.Opener):
