@@ -94,7 +94,8 @@ class DataKey:
 
     def keyed(self, name: str, digest: Digest) -> Digest:
         """The digest as it may stand in a manifest, which anybody can read: few bits of content could be guessed from a plain one."""
-        return Digest(digest.items, self._hmac(b"drplatform content digest", evidence.canonical([name, digest.items, digest.value])), True)
+        content = evidence.canonical({"name": name, **digest.to_json()})
+        return Digest(digest.items, self._hmac(b"drplatform content digest", content), True)
 
     def _hmac(self, purpose: bytes, message: bytes) -> str:
         derived = HKDF(SHA256(), KEY_BYTES, salt=None, info=purpose).derive(self._key)
