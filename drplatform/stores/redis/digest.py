@@ -4,7 +4,8 @@ What is digested is the value that a client reads, never DUMP's payload: that de
 (which is random in each process) and on the version, and differs between a server and its faithful restore. The digest of an item covers
 its key, its type, its value and the absolute time at which it expires (in milliseconds; servers before 7.0 cannot say it exactly, there only
 whether it expires counts, and their digests are comparable among themselves alone). A key that expires in between is in one digest and
-not in the other. Left out: keys of the ledger, and of streams the times at which consumers were last seen.
+not in the other. Left out: keys of the ledger, and of streams the times at which consumers were last seen. Users count with their rights
+and passwords; a digest is no secret, so the hash of a password goes into it by a function that is slow to try (scrypt).
 Memory: one page of values, and a number for each key.
 """
 
@@ -18,7 +19,7 @@ from drplatform.model import errors
 from drplatform.model.backup import Digest
 from drplatform.model.clock import Clock
 from drplatform.model.ports import Endpoint
-from drplatform.stores.redis import content
+from drplatform.stores.redis import content, users
 from drplatform.stores.redis import wire as wires
 from drplatform.stores.redis.wire import Command, ErrorReply, Wire
 
@@ -36,12 +37,26 @@ class _Entry:
 
 
 def digests(endpoint: Endpoint, clock: Clock) -> dict[str, Digest]:
-    """By database (`db0`), and `functions` where there are any; databases that hold nothing but the ledger are left out."""
+    """By database (`db0`), `functions` and `users` where there are any; databases that hold nothing but the ledger are left out."""
+    return of_databases(endpoint, clock) | of_users(endpoint, clock)
+
+
+def of_databases(endpoint: Endpoint, clock: Clock) -> dict[str, Digest]:
+    """Without the users."""
     with wires.dial(endpoint, clock) as wire:
         found = {name: total(_items(wire, name)) for name in sorted(content.keys(wire))}
         wire.call("SELECT", 0)
         found["functions"] = total(_canonical([name, code]) for name, code in content.libraries(wire).items())
     return {name: digest for name, digest in found.items() if digest.items}
+
+
+def of_users(endpoint: Endpoint, clock: Clock) -> dict[str, Digest]:
+    """`users`: all but `default` and the account at work, which a restore leaves alone; nothing where there are none or they are not shown."""
+    with wires.dial(endpoint, clock) as wire:
+        found = users.read(wire).rules
+    own = endpoint.credentials.user.encode() if endpoint.credentials else b""
+    digest = total(_canonical([name, users.form(name, rules)]) for name, rules in found.items() if name not in (users.DEFAULT, own))
+    return {"users": digest} if digest.items else {}
 
 
 def total(items: Iterable[bytes]) -> Digest:

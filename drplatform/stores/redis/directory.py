@@ -14,6 +14,7 @@ from drplatform.model.ledger import Mark
 from drplatform.model.ports import Dump, DumpEnd, Endpoint, Marker, Part, Prober, Restore, RestoreEnd
 from drplatform.model.position import Position
 from drplatform.stores.redis import disk, rdb, stream
+from drplatform.stores.redis.cache import State
 from drplatform.stores.redis.snapshot import LEFT_OUT_PART, LOG_PART, PART
 from drplatform.stores.redis.users import Users
 
@@ -140,6 +141,8 @@ class DirectoryRestore:
                 self._left_out += b"".join(blocks).decode().splitlines()
             case "users":
                 self._users = Users.of(blocks)
+            case "cache":
+                State.of(blocks)  # files have no limit of memory; their server says at its start what it takes
             case _:
                 raise errors.IntegrityError(f"A backup of Redis has no part {part!r}; this is not a backup of Redis.")
 

@@ -4,31 +4,23 @@ Nothing is needed on the target but the right to CONFIG, REPLICAOF and BGSAVE, a
 keeps anything on disk at all, and its settings as they were. One that was killed left a note (`note`), by which the next begins anew.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
 
 from drplatform.model import errors
 from drplatform.model.backup import BackupKind, Digest
 from drplatform.model.clock import Clock, wait_for
 from drplatform.model.ports import Address, Endpoint, RestoreEnd
 from drplatform.model.position import Position
-from drplatform.stores.redis import content, digest, rdb, stream, target, users
+from drplatform.stores.redis import cache, content, digest, rdb, stream, target, users
 from drplatform.stores.redis import note as notes
 from drplatform.stores.redis import wire as wires
 from drplatform.stores.redis.note import Note
-from drplatform.stores.redis.snapshot import LEFT_OUT_PART, LOG_PART, PART, USERS_PART
+from drplatform.stores.redis.persistence import PATIENCE, persist, progress
+from drplatform.stores.redis.snapshot import CACHE_PART, LEFT_OUT_PART, LOG_PART, PART, USERS_PART
 from drplatform.stores.redis.source import Source
 from drplatform.stores.redis.wire import Wire
-
-PATIENCE = 120.0
-"""Seconds without any progress after which the target is given up."""
-
-SYNC_SECONDS = 5.0
-"""Seconds for a target to sync its append-only file before it is made to write a new one."""
-
-T = TypeVar("T")
 
 
 class RedisRestore:
@@ -45,10 +37,12 @@ class RedisRestore:
         self._promoted = False
         self._left_out = list[str]()
         self._users: users.Users | None = None
+        self._wanted: cache.State | None = None
+        self._before: cache.State | None = None
 
     def load(self, kind: BackupKind, part: str, blocks: Iterator[bytes]) -> None:
         """Raises TargetRefused before the target is touched when it is not empty, not a lone primary, or older than the snapshot."""
-        if part not in (PART, LOG_PART, LEFT_OUT_PART, USERS_PART) or kind not in (BackupKind.SNAPSHOT, BackupKind.FULL):
+        if part not in (CACHE_PART, PART, LOG_PART, LEFT_OUT_PART, USERS_PART) or kind not in (BackupKind.SNAPSHOT, BackupKind.FULL):
             raise errors.IntegrityError(f"A backup of Redis has no part {part!r} of kind {kind}; this is not a backup of Redis.")
         if part == PART:
             self._load_snapshot(blocks)
@@ -56,6 +50,8 @@ class RedisRestore:
             self.replay(blocks, None)
         elif part == USERS_PART:
             self._users = users.Users.of(blocks)
+        elif part == CACHE_PART:
+            self._wanted = cache.State.of(blocks)
         else:
             self._left_out += b"".join(blocks).decode().splitlines()
 
@@ -66,12 +62,14 @@ class RedisRestore:
     def _load_snapshot(self, blocks: Iterator[bytes]) -> None:
         preface, content_blocks = rdb.opened(blocks)
         self._take_over()
-        target.refuse_wrong(self._admin, self._clock, preface)
+        target.refuse_wrong(self._admin, self._clock, preface, self._wanted)
+        self._before = cache.read(self._admin)
         self._attach(preface)
         for block in rdb.checked(content_blocks):
             self._following.send(block)
         self._following.end_of_snapshot()
         self._await_takeover()
+        self._compare_counts(preface.offset)
         self._reached = Position(preface.timeline, (preface.offset,), float(preface.fields.get("ctime", 0)))
 
     def loaded(self) -> None:
@@ -88,14 +86,16 @@ class RedisRestore:
     def finish(self) -> RestoreEnd:
         reached = self._loaded_position()
         self._await_offset(reached.sequence[0])
-        refused = (*self._left_out, *_refused(self._admin))
+        self._left_out += _refused(self._admin)
         self._promote()
         with ThreadPoolExecutor(1) as beside:
             writing = beside.submit(persist, self._admin, self._clock)
-            digests = digest.digests(self._endpoint, self._clock)
+            digests = digest.of_databases(self._endpoint, self._clock)
             writing.result()
         found = users.bring_back(self._admin, self._users, self._again) if self._users else users.Outcome()
-        return RestoreEnd(reached, digests, _counts(digests, self._admin), (*refused, *found.refused), found.left)
+        digests |= digest.of_users(self._endpoint, self._clock)
+        refused = (*self._left_out, *self._spoiled(), *found.refused)
+        return RestoreEnd(reached, digests, _counts(digests, self._admin), refused, (*found.left, *self._another_cache()))
 
     def leave(self) -> None:
         """Leave the target alone: also after a failure it follows nobody, and has its settings back."""
@@ -161,6 +161,19 @@ class RedisRestore:
             self._settings[name] = wires.setting(self._admin, name)
             self._admin.call("CONFIG", "SET", name, value)
 
+    def _compare_counts(self, offset: int) -> None:
+        """With what the source held at the offset of the snapshot, if it was still there when it was asked."""
+        now = cache.read(self._admin.within(30))
+        if now and self._wanted and self._wanted.offset == offset:
+            self._left_out += cache.unequal(now, self._wanted)
+
+    def _spoiled(self) -> Iterator[str]:
+        now = cache.read(self._admin.within(30))
+        return cache.spoiled(self._before, now) if now and self._before else iter(())
+
+    def _another_cache(self) -> Iterator[str]:
+        return cache.another_cache(self._before, self._wanted) if self._before and self._wanted else iter(())
+
     def _await_takeover(self) -> None:
         """Wait until the target has loaded the snapshot; while it loads, its progress is what counts."""
 
@@ -212,26 +225,6 @@ def _abandon(running: RedisRestore, first: BaseException) -> None:
         first.add_note(f"The target could not be detached from the restore either: {second}")
 
 
-def persist(admin: Wire, clock: Clock) -> None:
-    """Have everything on the target's disk, in whichever way it would start from; nothing when it keeps nothing on disk.
-
-    A server with `appendonly yes` starts from its append-only file alone, so a snapshot file beside it would be worth nothing.
-    """
-    if wires.setting(admin, "appendonly") == "yes":
-        _appended(admin, clock)
-    elif wires.setting(admin, "save"):
-        _saved(admin, clock, "BGSAVE", "rdb_last_bgsave_status")
-
-
-def progress(clock: Clock, what: str, look: Callable[[], T], done: Callable[[T], bool]) -> T:
-    """Look until `done`, however long it takes, as long as something moves. Raises DeadlineExceeded after PATIENCE without."""
-    seen = look()
-    while not done(seen):
-        before = seen
-        seen = wait_for(clock, what, look, within=PATIENCE, every=0.005, until=lambda now, before=before: now != before)  # type: ignore[misc]
-    return seen
-
-
 def _leave_source(admin: Wire, clock: Clock) -> None:
     """While it loads a snapshot, the target obeys nobody; that ends."""
 
@@ -242,37 +235,6 @@ def _leave_source(admin: Wire, clock: Clock) -> None:
         return not isinstance(answer, wires.ErrorReply)
 
     wait_for(clock, "the target to become a primary", look, within=PATIENCE)
-
-
-def _appended(admin: Wire, clock: Clock) -> None:
-    """A server rewrites its file by itself after it has loaded a snapshot; what came after that must be synced (WAITAOF, from 7.2)."""
-    seen = _idle(admin, clock)
-    usual = wires.setting(admin, "appendfsync")
-    admin.call("CONFIG", "SET", "appendfsync", "always")
-    (answer,) = admin.within(2 * SYNC_SECONDS).pipeline([("WAITAOF", 1, 0, int(SYNC_SECONDS * 1000))])
-    admin.call("CONFIG", "SET", "appendfsync", usual)
-    if isinstance(answer, wires.ErrorReply) or answer[0] < 1 or seen["aof_last_bgrewrite_status"] != "ok":
-        _saved(admin, clock, "BGREWRITEAOF", "aof_last_bgrewrite_status")
-
-
-def _saved(admin: Wire, clock: Clock, command: str, status: str) -> None:
-    _idle(admin, clock)
-    admin.within(30).call(command)
-    seen = _idle(admin, clock)
-    if seen[status] != "ok":
-        raise errors.RecoveryFailed(
-            f"The target holds the data but could not write it to its disk ({command} failed); look at its disk and log."
-        )
-
-
-def _idle(admin: Wire, clock: Clock) -> dict[str, str]:
-    """Wait until no child process writes to disk any more."""
-    flags = ("rdb_bgsave_in_progress", "aof_rewrite_in_progress", "aof_rewrite_scheduled")
-
-    def look() -> dict[str, str]:
-        return wires.info(admin.within(30), "persistence")
-
-    return progress(clock, "the target to write to its disk", look, lambda seen: all(seen[flag] == "0" for flag in flags))
 
 
 def _loading(admin: Wire) -> str:

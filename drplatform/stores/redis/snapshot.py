@@ -1,6 +1,6 @@
 """The dump of a Redis store: the RDB file of one moment, as one part, checked before it counts as complete, and the users of that time.
 
-Parts of a backup of Redis: `rdb`, from a server also `users` (see there), and from a directory `log` (frames of `stream`) and `left-out`
+Parts of a backup of Redis: `rdb`, from a server also `cache` and `users` (see there), and from a directory `log` (frames of `stream`) and `left-out`
 (lines of text).
 """
 
@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from drplatform.model import errors
 from drplatform.model.clock import Clock
 from drplatform.model.ports import DumpEnd, Endpoint, Part
-from drplatform.stores.redis import psync, rdb, users
+from drplatform.stores.redis import cache, psync, rdb, users
 from drplatform.stores.redis import wire as wires
 
-PART, LOG_PART, LEFT_OUT_PART, USERS_PART = "rdb", "log", "left-out", "users"
+CACHE_PART, PART, LOG_PART, LEFT_OUT_PART, USERS_PART = "cache", "rdb", "log", "left-out", "users"
 
 
 class Snapshot:
@@ -23,8 +23,10 @@ class Snapshot:
         self._endpoint, self._clock, self._transfer = endpoint, clock, transfer
         self._complete = False
         self._users: users.Users | None = None
+        self._state: cache.State | None = None
 
     def parts(self) -> Iterator[Part]:
+        yield Part(CACHE_PART, 0, self._of_cache)
         yield Part(PART, 1, self._blocks)
         yield Part(USERS_PART, 4, self._of_users)
 
@@ -32,7 +34,15 @@ class Snapshot:
         if not self._complete or self._users is None:
             raise errors.IntegrityError("The snapshot of Redis was not read to its end and is not used; take it again.")
         counts = {users.UNREAD: 1} if self._users.unreadable else {"users": len(self._users.rules)}
+        counts |= self._state.keys if self._state else {}
         return DumpEnd(self._transfer.position, self._transfer.position, counts=counts)
+
+    def _of_cache(self) -> Iterator[bytes]:
+        """None from an account that may not ask."""
+        with wires.dial(self._endpoint, self._clock) as wire:
+            self._state = cache.read(wire)
+        if self._state:
+            yield from self._state.blocks()
 
     def _blocks(self) -> Iterator[bytes]:
         yield from rdb.checked(self._transfer.blocks())

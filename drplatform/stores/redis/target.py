@@ -4,7 +4,7 @@ import threading
 
 from drplatform.model import errors
 from drplatform.model.clock import Clock
-from drplatform.stores.redis import content, rdb
+from drplatform.stores.redis import cache, content, rdb
 from drplatform.stores.redis import wire as wires
 from drplatform.stores.redis.wire import ErrorReply, Wire
 
@@ -12,13 +12,14 @@ WATCHED_SECONDS = 0.5
 """So long a server with other clients is watched for their writes."""
 
 
-def refuse_wrong(admin: Wire, clock: Clock, preface: rdb.Preface) -> None:
-    """Raises TargetRefused, in a sentence that says why."""
+def refuse_wrong(admin: Wire, clock: Clock, preface: rdb.Preface, wanted: cache.State | None) -> None:
+    """Raises TargetRefused, in a sentence that says why. `wanted`: the state of the source, if the backup has it."""
     _refuse_role(admin)
     _refuse_unwritable(admin)
     if occupants := content.occupants(admin):
         raise errors.TargetRefused(f"The target is not empty ({', '.join(occupants)}); restore into an empty one.")
     _refuse_older(admin, preface)
+    _refuse_small(admin, wanted)
     _refuse_powerless(admin)
     _refuse_live(admin, clock)
 
@@ -44,6 +45,12 @@ def _refuse_unwritable(admin: Wire) -> None:
         raise errors.TargetRefused(
             f"The target takes no writes: it wants {needed} replicas (min-replicas-to-write) and has {there}; attach them or set it to 0."
         )
+
+
+def _refuse_small(admin: Wire, wanted: cache.State | None) -> None:
+    found = cache.read(admin)
+    if wanted and found and (why := cache.without_room(found, wanted)):
+        raise errors.TargetRefused(why)
 
 
 def _refuse_powerless(admin: Wire) -> None:

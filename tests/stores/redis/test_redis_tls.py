@@ -163,6 +163,12 @@ def test_all_of_it_works_with_a_stock_server_that_speaks_tls_alone(redis_server_
     clocks.wait_for(clock, "the server to start", source.version, within=20, ignoring=(errors.StoreError,))
     target = store_redis.connect(redis_endpoint_pair[1], clock)
     goes_through(source, target, clock)
+    blocks, _ = cases.snapshot(target)
+    with source._dial() as wire:
+        wire.pipeline([("FLUSHALL",), ("FUNCTION", "FLUSH"), ("CONFIG", "SET", "tls-replication", "yes")])
+    with pytest.raises(errors.TargetRefused, match="by TLS only"):
+        cases.restored(source, blocks)
+    assert source.occupants() == ()
 
 
 def test_wrong_certificates_reach_nothing(terminated, authority, redis_endpoint_pair, tmp_path, clock):

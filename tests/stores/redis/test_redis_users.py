@@ -111,7 +111,7 @@ def test_users_come_back_and_stay_over_a_restart(redis_servers, needs_selectors,
     kept(target)
     make(source.endpoint)
     store_redis.connect(source.endpoint, world.clock).seed(1, 30)
-    assert world.back_up(source.endpoint).counts == {"users": len(USERS) + 1}
+    assert world.back_up(source.endpoint).counts["users"] == len(USERS) + 1
     end = world.restore(target.endpoint)
     assert (end.refused, end.left) == ((), ())
     wanted = listed(source.endpoint)
@@ -248,7 +248,7 @@ def test_an_account_that_may_not_read_users_has_them_left_out_and_said(redis_ser
         r.set("a", 1)
         r.execute_command("ACL", "SETUSER", "keeper", "on", f">{PASSWORDS['keeper']}", "resetkeys", "-@all", "+psync", "+replconf", "+info")
     weak = dataclasses.replace(source.endpoint, credentials=Credentials("keeper", Secret(PASSWORDS["keeper"])))
-    assert world.back_up(weak).counts == {"users not readable": 1}
+    assert world.back_up(weak).counts == {"users not readable": 1, "db0": 1}
     end = world.restore(target.endpoint)
     assert end.refused == () and len(end.left) == 1 and "the account may not read them" in end.left[0]
     assert {line.split()[1] for line in listed(target.endpoint)} == {b"default"}
@@ -343,3 +343,46 @@ def test_a_restore_to_a_moment_has_the_users_of_its_snapshot(redis_servers, need
         restore.replay(iter([capture.log]), None)
         assert restore.finish().refused == ()
     assert list(target.marks()) == marks and listed(target.endpoint) == wanted
+
+
+LOST = {
+    "a user is gone": ["ACL", "DELUSER", "writer"],
+    "one more": ["ACL", "SETUSER", "more", "on"],
+    "another password": ["ACL", "SETUSER", "writer", f"<{PASSWORDS['second']}", f">{PASSWORDS['reader']}"],
+    "another right": ["ACL", "SETUSER", "reader", "+set"],
+    "switched on": ["ACL", "SETUSER", "former", "on"],
+}
+
+
+@pytest.mark.parametrize("planted", LOST)
+def test_the_digest_sees_a_user_that_is_not_as_before(redis_endpoint_pair, needs_selectors, clock, planted):
+    """What a drill compares; the users' own reading back, which a restore does, is not asked here."""
+    source, target = (store_redis.connect(endpoint, clock) for endpoint in redis_endpoint_pair)
+    source.seed(1, 20), target.seed(1, 20)
+    make(source.endpoint), make(target.endpoint)
+    wanted = source.digest()
+    assert wanted["users"].items == len(USERS) and target.digest() == wanted
+    with cases.client(target.endpoint) as r:
+        r.execute_command(*LOST[planted])
+    found = target.digest()
+    assert found["users"] != wanted["users"] and {**found, "users": None} == {**wanted, "users": None}
+    assert secret_scan.found_in(repr(found).encode(), SECRETS) == set()
+
+
+def test_the_digest_leaves_out_those_whom_a_restore_leaves_alone(redis_endpoint, clock):
+    with cases.client(redis_endpoint) as r:
+        r.execute_command("ACL", "SETUSER", "own", "on", f">{PASSWORDS['own']}", "~*", "&*" if cases.has_functions(r) else "~*", "+@all")
+    assert "users" in store_redis.connect(redis_endpoint, clock).digest()
+    own = dataclasses.replace(redis_endpoint, credentials=Credentials("own", Secret(PASSWORDS["own"])))
+    assert "users" not in store_redis.connect(own, clock).digest()
+
+
+def test_a_restore_that_loses_a_user_has_another_digest_than_the_source(redis_servers, needs_selectors, world, monkeypatch):
+    source, target = redis_servers(), redis_servers()
+    make(source.endpoint)
+    world.back_up(source.endpoint)
+    real = users._compared
+    monkeypatch.setattr(users, "_compared", lambda *seen: dataclasses.replace(real(*seen), refused=()))  # the reading back is blind
+    monkeypatch.setattr(users, "_set", lambda admin, name, rules: "" if name == b"writer" else "no")
+    wanted, end = store_redis.connect(source.endpoint, world.clock).digest(), world.restore(target.endpoint)
+    assert end.refused == () and end.digests != wanted
