@@ -33,10 +33,12 @@ class Injected:
 
 
 @contextmanager
-def scene(env: Environment, platform_id: str | None) -> Iterator[ports.Scene]:
-    """The scene of a platform made by hand."""
+def scene(env: Environment, platform_id: str | None, *wanted: ports.Fault) -> Iterator[ports.Scene]:
+    """The scene of a platform made by hand, and of the cluster that was named, where the wanted or pending faults are of one."""
     platform = env.attached(platform_id)
-    stores = env.stores(platform)
+    pending = (fault(entry.kind, entry.parameters) for entry in faulting.pending(platform.directory / JOURNAL))
+    of_cluster = [f for f in (*wanted, *pending) if f"store:{drill.CLUSTER}" in f.needs()]
+    stores = {**env.stores(platform), **(env.cluster(getattr(f, "namespace", "") for f in of_cluster) if of_cluster else {})}
     try:
         yield ports.Scene(platform, stores, env.clock, environment.repository(platform.vault(), env.clock))
     finally:
@@ -62,7 +64,7 @@ def aim(found: ports.Fault, at: ports.Scene, guard: guardrails.Guard) -> powers.
         raise errors.PlanError(f"the fault {found.kind} needs {drill.told(missing)}, which this platform does not offer")
     assert isinstance(found, powers.Aimed)  # the conformance suite makes sure for each fault
     aimed = found.aim(at)
-    guard.require(found.kind, aimed, _hosts(at), at.clock.utc())
+    guard.require(found.kind, aimed, _hosts(at), at.clock.utc(), _clusters(at))
     return aimed
 
 
@@ -146,6 +148,10 @@ def _hosts(at: ports.Scene) -> Iterator[str]:
     yield from (address.host for store in at.stores.values() if isinstance(store, powers.Reached) for address in store.endpoint.addresses)
     if isinstance(at.platform, ports.Named) and at.platform.named:
         yield at.platform.names().address.host
+
+
+def _clusters(at: ports.Scene) -> Iterator[guardrails.Place]:
+    yield from (guardrails.Place(*store.place()) for store in at.stores.values() if isinstance(store, powers.Clustered))
 
 
 def _answers(at: ports.Scene, store: str) -> bool:

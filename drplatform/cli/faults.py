@@ -66,7 +66,11 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--lease", type=options.PATH, help="A file by which somebody allows faults in production (by, hosts, faults, until)."),
         click.option(
-            "--guardrails", "rules", type=options.PATH, envvar="DRPLATFORM_GUARDRAILS", help="A file with `hosts` and `production`."
+            "--guardrails",
+            "rules",
+            type=options.PATH,
+            envvar="DRPLATFORM_GUARDRAILS",
+            help="A file with `hosts`, `contexts` and `production`.",
         ),
         click.option("--destroy", is_flag=True, help="Allow what only a recovery brings back."),
         click.option("--region", "regions", multiple=True, help="Only in these regions (`vault` for the backups).  [default: any]"),
@@ -103,7 +107,7 @@ def inject(
     env = Environment.open(options.settings())
     found = injection.fault(kind, _parameters(kind, parameters))
     guard = _guard(**told)
-    with injection.scene(env, platform_id) as scene:
+    with injection.scene(env, platform_id, found) as scene:
         if dry_run:
             _tell(kind, injection.aim(found, scene, guard))
             click.echo("Nothing was touched; a dry run is no evidence.")

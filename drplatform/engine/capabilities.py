@@ -28,6 +28,7 @@ OF_STORES = {
     "namespaced": ports.Namespaced,
     "followed": ports.Replicable,
     "reached": powers.Reached,
+    "copied": powers.Copied,
     "resumable": ports.Resumable,
 }
 """`log:mongodb`: the store has the power."""

@@ -3,8 +3,8 @@
 Pure: is told what a fault aims at, where, and the time; raises before anything is touched.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fnmatch import fnmatch
 from typing import Any
@@ -16,12 +16,13 @@ LOOPBACK = ("127.*", "::1", "localhost")
 
 @dataclass(frozen=True)
 class Lease:
-    """Somebody's leave to cause these faults where production is, until then."""
+    """Somebody's leave to cause these faults where production is, until then. `hosts` and `contexts` are patterns."""
 
     by: str
     hosts: tuple[str, ...]
     faults: tuple[str, ...]
     until: datetime
+    contexts: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, document: Any) -> "Lease":
@@ -30,22 +31,36 @@ class Lease:
             until = document["until"] if isinstance(document["until"], datetime) else datetime.fromisoformat(str(document["until"]))
             if until.tzinfo is None:
                 raise ValueError("`until` needs a time zone")
-            hosts, faults = tuple(map(str, document["hosts"])), tuple(map(str, document["faults"]))
-            return cls(str(document["by"]), hosts, faults, until)
-        except (KeyError, TypeError, ValueError) as error:
+            contexts = tuple(map(str, document.get("contexts") or ()))
+            hosts = tuple(map(str, document["hosts"] if not contexts else document.get("hosts") or ()))
+            return cls(str(document["by"]), hosts, tuple(map(str, document["faults"])), until, contexts)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise errors.SettingsError(
-                f"The lease is not usable ({type(error).__name__}: {error}); it needs by, hosts, faults, and until with a time zone."
+                f"The lease is not usable ({type(error).__name__}: {error}); it needs by, hosts or contexts, faults, and until with a time zone."
             ) from error
 
     def covers(self, fault: str, host: str, now: datetime) -> bool:
         return now < self.until and fault in self.faults and _matches(host, self.hosts)
+
+    def covers_cluster(self, fault: str, cluster: "Place", now: datetime) -> bool:
+        leased = _matches(cluster.context, self.contexts) or _matches(cluster.host, self.hosts)
+        return now < self.until and fault in self.faults and leased
+
+
+@dataclass(frozen=True)
+class Place:
+    """A cluster: the context by which it was named, and the host of its API server."""
+
+    context: str
+    host: str
 
 
 @dataclass(frozen=True)
 class Limits:
     """At most so many targets and such a share of their sort; `regions` named (none: any); destroying only when told so.
 
-    `hosts` are patterns of those on which faults may be caused, `production` of those that need a lease besides.
+    `hosts` are patterns of those on which faults may be caused, `contexts` of the clusters (that of one whose API server is on such a host need
+    not be named), `production` of the hosts and contexts that need a lease besides.
     """
 
     targets: int = 10
@@ -54,6 +69,7 @@ class Limits:
     destroying: bool = False
     hosts: tuple[str, ...] = LOOPBACK
     production: tuple[str, ...] = ()
+    contexts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,11 +79,16 @@ class Guard:
     limits: Limits = field(default_factory=Limits)
     lease: Lease | None = None
 
-    def require(self, fault: str, aim: powers.Aim, hosts: Iterable[str], now: datetime) -> None:
+    def require(self, fault: str, aim: powers.Aim, hosts: Iterable[str], now: datetime, clusters: Iterable[Place] = ()) -> None:
         """Raises PlanError with everything that speaks against it."""
-        problems = [*self._blast(aim), *self._places(fault, tuple(dict.fromkeys(hosts)), now)]
-        if problems:
+        places = (*self._hosts(fault, tuple(dict.fromkeys(hosts)), now), *self._clusters(fault, clusters, now))
+        if problems := [*self._blast(aim), *places]:
             raise errors.PlanError(problems)
+
+    def require_clusters(self, faults: Iterable[str], clusters: Sequence[Place], now: datetime) -> None:
+        """Whether these faults may be caused in these clusters at all. Raises PlanError."""
+        if problems := dict.fromkeys(problem for fault in faults for problem in self._clusters(fault, clusters, now)):
+            raise errors.PlanError(list(problems))
 
     def _blast(self, aim: powers.Aim) -> Iterable[str]:
         limits = self.limits
@@ -82,21 +103,33 @@ class Guard:
         if aim.destroys and not limits.destroying:
             yield "it destroys data that only a recovery brings back, which was not allowed"
 
-    def _places(self, fault: str, hosts: tuple[str, ...], now: datetime) -> Iterable[str]:
+    def _hosts(self, fault: str, hosts: tuple[str, ...], now: datetime) -> Iterable[str]:
         for host in hosts:
             if _matches(host, self.limits.production) and not (self.lease and self.lease.covers(fault, host, now)):
                 yield f"{host} is production, and no lease allows {fault} there now"
             elif not _matches(host, (*self.limits.hosts, *self.limits.production)):
                 yield f"{host} is not among the hosts on which faults may be caused"
 
+    def _clusters(self, fault: str, clusters: Iterable[Place], now: datetime) -> Iterable[str]:
+        limits = self.limits
+        for cluster in clusters:
+            if _matches(cluster.context, limits.production) or _matches(cluster.host, limits.production):
+                if not (self.lease and self.lease.covers_cluster(fault, cluster, now)):
+                    yield f"the cluster of {cluster.context} is production, and no lease allows {fault} there now"
+            elif not _matches(cluster.context, limits.contexts) and not _matches(cluster.host, limits.hosts):
+                yield (
+                    f"the cluster of {cluster.context} ({cluster.host}) is not among those in which faults may be caused; "
+                    "name it under `contexts` in a file of guardrails (DRPLATFORM_GUARDRAILS)"
+                )
+
 
 def limits(document: Mapping[str, Any], told: Limits) -> Limits:
-    """What was told, with the `hosts` and `production` of the document of a guardrails file. Raises SettingsError."""
-    unknown = set(document) - {"hosts", "production"}
+    """What was told, with the lists of the document of a guardrails file. Raises SettingsError."""
+    unknown = set(document) - {"hosts", "contexts", "production"}
     if unknown or not all(isinstance(value, list) for value in document.values()):
-        raise errors.SettingsError("The guardrails need lists of patterns under `hosts` and `production`, and nothing else.")
-    hosts, production = (tuple(map(str, document.get(name, ()))) for name in ("hosts", "production"))
-    return Limits(told.targets, told.share, told.regions, told.destroying, (*LOOPBACK, *hosts), production)
+        raise errors.SettingsError("The guardrails need lists of patterns under `hosts`, `contexts` and `production`, and nothing else.")
+    hosts, contexts, production = (tuple(map(str, document.get(name, ()))) for name in ("hosts", "contexts", "production"))
+    return replace(told, hosts=(*LOOPBACK, *hosts), contexts=contexts, production=production)
 
 
 def _matches(host: str, patterns: Iterable[str]) -> bool:

@@ -277,7 +277,7 @@ PHRASES = (
     Phrase(
         "when",
         "the namespace of the cluster is deleted",
-        lambda: drill.Inflict("collection-dropped", {"store": drill.CLUSTER}),
+        lambda: drill.Inflict("namespace-deleted", {"store": drill.CLUSTER}),
         "A person deletes a namespace of the Kubernetes cluster, and with it everything in it.",
     ),
     Phrase(

@@ -19,16 +19,25 @@ def cluster(settings: Settings, clock: Clock, scenario: drills.Scenario, platfor
         yield {}
         return
     name = f"drplatform-drill-{platform.id}"
-    options = {"kubeconfig": str(settings.kubeconfig), "context": settings.context, "namespaces": name, "owner": owner(platform.directory)}
-    store = kubernetes.connect(ports.Endpoint(drills.CLUSTER, options=options), clock)
+    made = _connect(settings, clock, name, owner(platform.directory))
     try:
-        store.sweep(lambda found: is_gone(found, settings.scratch))
+        made.sweep(lambda found: is_gone(found, settings.scratch))
         try:
-            yield {drills.CLUSTER: store}
+            yield {drills.CLUSTER: made}
         finally:
-            store.drop(name)
+            made.drop(name)
     finally:
-        store.close()
+        made.close()
+
+
+def store(settings: Settings, clock: Clock, namespaces: str) -> dict[str, ports.DataStore]:
+    """The store of these namespaces, of whomever they are; nothing where no cluster was named."""
+    return {drills.CLUSTER: _connect(settings, clock, namespaces)} if settings.kubeconfig else {}
+
+
+def _connect(settings: Settings, clock: Clock, namespaces: str, owned: str = "") -> kubernetes.KubernetesStore:
+    options = {"kubeconfig": str(settings.kubeconfig), "context": settings.context, "namespaces": namespaces, "owner": owned}
+    return kubernetes.connect(ports.Endpoint(drills.CLUSTER, options=options), clock)
 
 
 def owner(directory: Path) -> str:

@@ -1,11 +1,11 @@
 """The platforms that drills run on: one for a run, one made by hand, or a single scratch server."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from drplatform.environment import edges
+from drplatform.environment import clusters, edges
 from drplatform.environment.records import Records
 from drplatform.model import ports
 from drplatform.platforms import embedded
@@ -74,6 +74,10 @@ class Platforms(Records):
     def stores(self, platform: ports.Platform) -> dict[str, ports.DataStore]:
         """The policy's stores that the platform has."""
         return {s.name: edges.connect(e, self.clock) for s in self.policy.stores.values() if (e := self._endpoint(platform, s.kind))}
+
+    def cluster(self, namespaces: Iterable[str]) -> dict[str, ports.DataStore]:
+        """The store of these namespaces of the cluster that was named by its kubeconfig; nothing when none was."""
+        return clusters.store(self.settings, self.clock, ",".join(sorted({name for name in namespaces if name})))
 
     def _configuration(self, platform: ports.Platform) -> dict[str, ports.DataStore]:
         """A directory of configuration of the run's own, where the policy has such a store and the platform has no server for it."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from drplatform.faults import _aside
 from drplatform.model import errors, evidence, ports, powers
 from drplatform.model.backup import BASES, BackupKind, Manifest
 
@@ -67,9 +68,8 @@ class OnBackup:
         changed = self.change(seen)
         if not changed:
             raise errors.Inconclusive(f"Too few backups of {self.store} are in the vault for this fault; take another.")
-        self._considered(scene).parent.mkdir(mode=0o700, exist_ok=True)
-        self._considered(scene).write_text(json.dumps([m.id for m in seen.manifests]))
-        return {"objects": {key: _keep(scene, seen.objects.get(key)) for key in changed}}
+        _aside.write(self._considered(scene), json.dumps([m.id for m in seen.manifests]).encode())
+        return {"objects": {key: _aside.keep(scene, seen.objects.get(key)) for key in changed}}
 
     def apply(self, scene: ports.Scene) -> None:
         """On the backups that were there when the state was captured: others may have been taken since."""
@@ -82,7 +82,7 @@ class OnBackup:
     def confirm(self, scene: ports.Scene, before: Mapping[str, Any]) -> ports.Receipt:
         """Each object is read again: it is gone, or another than before."""
         repository = _repository(scene)
-        changed = [key for key, was in before["objects"].items() if _digest(fetch(repository, key)) != was]
+        changed = [key for key, was in before["objects"].items() if _aside.digest(fetch(repository, key)) != was]
         if len(changed) < len(before["objects"]):
             return ports.Receipt((), f"{len(changed)} of {len(before['objects'])} objects are others than before")
         return ports.Receipt(tuple(changed), "read again, they are gone or others than before")
@@ -90,19 +90,22 @@ class OnBackup:
     def heal(self, scene: ports.Scene, before: Mapping[str, Any]) -> None:
         repository = _repository(scene)
         for key, was in before["objects"].items():
-            if _digest(fetch(repository, key)) != was:
-                replace(repository, key, (_aside(scene) / was).read_bytes() if was else None)
+            if _aside.digest(fetch(repository, key)) != was:
+                kept = _aside.kept(scene, was)
+                if was and kept is None:
+                    raise errors.StoreError(f"What {key} was is kept no more; what is there instead is left as it is.")
+                replace(repository, key, kept)
 
     def healed(self, scene: ports.Scene, before: Mapping[str, Any]) -> bool:
         repository = _repository(scene)
-        return all(_digest(fetch(repository, key)) == was for key, was in before["objects"].items())
+        return all(_aside.digest(fetch(repository, key)) == was for key, was in before["objects"].items())
 
     def change(self, seen: Seen) -> Change:
         """What the fault makes of the objects seen; nothing when there are too few of them. Always the same."""
         raise NotImplementedError
 
     def _considered(self, scene: ports.Scene) -> Path:
-        return _aside(scene) / f"considered-{self.store}-{self.of}.json"
+        return _aside.place(scene) / f"considered-{self.store}-{self.of}.json"
 
     def keys(self, seen: Seen) -> list[str]:
         """The artefacts of the chosen sort, oldest first."""
@@ -158,20 +161,3 @@ def exchanged(seen: Seen, keys: Iterable[str], shifted: Iterable[str]) -> Change
 def _repository(scene: ports.Scene) -> ports.Repository:
     assert scene.repository is not None  # the plan has made sure
     return scene.repository
-
-
-def _digest(data: bytes | None) -> str:
-    return hashlib.sha256(data).hexdigest() if data is not None else ""
-
-
-def _keep(scene: ports.Scene, data: bytes | None) -> str:
-    """Keep the content aside; its digest, by which it is found again."""
-    if data is None:
-        return ""
-    _aside(scene).mkdir(mode=0o700, exist_ok=True)
-    (_aside(scene) / _digest(data)).write_bytes(data)
-    return _digest(data)
-
-
-def _aside(scene: ports.Scene) -> Path:
-    return scene.platform.directory / "aside"

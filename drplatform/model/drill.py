@@ -20,6 +20,7 @@ NAMES = "names"
 NAME_SERVER = "name-server"
 SKEWABLE = "skewable"
 REMEDIES = {
+    "copied": "name the cluster by its kubeconfig: DRPLATFORM_KUBECONFIG",
     SKEWABLE: "install libfaketime, with pip install 'drplatform[embedded]'",
     NAMES: "make it with `platform up --names`, or begin a scenario with: Given the platform runs in two regions behind public names",
     NAME_SERVER: "make it with `platform up --names`, or begin a scenario with: Given the platform runs in two regions behind public names",

@@ -47,6 +47,25 @@ class Reached(Protocol):
 
 
 @runtime_checkable
+class Clustered(Protocol):
+    """Something in a cluster that a person named."""
+
+    def place(self) -> tuple[str, str]:
+        """The name of the context, and the host of the API server. Asks nothing of the cluster."""
+
+
+@runtime_checkable
+class Copied(Protocol):
+    """A store of which one namespace can be copied as it is, and put back when it is gone (see also `ports.Namespaced`)."""
+
+    def copied(self, namespace: str) -> bytes:
+        """Everything in it that a backup would hold. With secrets: for no log and no journal."""
+
+    def put_back(self, content: bytes) -> Sequence[str]:
+        """Make again what is not there; what was refused, or is otherwise than in the copy, in words without secrets. What is there is not touched."""
+
+
+@runtime_checkable
 class Pausable(Protocol):
     """A server that can be made to hang: its connections stay, nothing is answered (SIGSTOP)."""
 

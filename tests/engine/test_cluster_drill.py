@@ -11,8 +11,8 @@ from drplatform.environment import clusters
 from drplatform.model import drill, errors
 
 FEATURE = Path(__file__).parents[2] / "features/quarterly/cluster_recovery.feature"
-OFFERED = frozenset({"store:redis", "fault:collection-dropped", "repository"})
-CLUSTER = frozenset({"store:kubernetes", "namespaced:kubernetes"})
+OFFERED = frozenset({"store:redis", "fault:namespace-deleted", "repository"})
+CLUSTER = frozenset({"store:kubernetes", "namespaced:kubernetes", "copied:kubernetes"})
 POLICY = environment.load_policy(None)
 
 

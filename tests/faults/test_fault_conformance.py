@@ -300,12 +300,12 @@ def _indexes(collection) -> list[str]:
 LONG = ("oplog-overrun",)
 """Writes three gigabytes: no server allows an oplog of less than 990 MiB."""
 
-ON_PODS = ("pod-killed", "node-drained", "node-lost")
+ON_CLUSTERS = ("pod-killed", "node-drained", "node-lost", "namespace-deleted")
 """Have their cases in test_kubernetes_faults.py."""
 
 
 def test_every_fault_has_a_case():
-    assert {*CASES, *ON_PODS} == set(environment.fault_kinds())
+    assert {*CASES, *ON_CLUSTERS} == set(environment.fault_kinds())
 
 
 def made(kind: str, case: Case, world: World) -> ports.Fault:

@@ -80,6 +80,13 @@ def test_what_the_guardrails_forbid_touches_nothing(shell):
     assert scan.touched(before, shell.look()) == frozenset()
 
 
+def test_a_cluster_has_to_be_named_before_a_namespace_of_it_is_deleted(shell, monkeypatch):
+    for variable in ("DRPLATFORM_KUBECONFIG", "DRPLATFORM_TEST_KUBECONFIG"):
+        monkeypatch.delenv(variable, raising=False)
+    told = shell("faults", "inject", "namespace-deleted", "-p", "namespace=shop", "--destroy", code=2)
+    assert "DRPLATFORM_KUBECONFIG" in told
+
+
 def test_a_fault_is_caused_confirmed_and_healed(shell):
     before = shell.look()
     assert "Confirmed on redis-primary-1" in shell("faults", "inject", "server-hung", "-p", "stores=redis")

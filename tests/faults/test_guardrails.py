@@ -62,6 +62,33 @@ def test_hosts_must_be_named_and_production_must_be_leased():
     assert "no lease" in refused(limits, hosts=("db.example.org",), lease={**LEASE, "hosts": ["other"]})
 
 
+def test_clusters_must_be_on_this_machine_or_named_and_production_must_be_leased():
+    def told(document, place, lease=None, fault="node-lost"):
+        guard = guardrails.Guard(guardrails.limits(document, guardrails.Limits()), lease and guardrails.Lease.parse(lease))
+        try:
+            guard.require(fault, AIM, HERE, NOW, [guardrails.Place(*place)])
+            guard.require_clusters([fault], [guardrails.Place(*place)], NOW)
+        except errors.PlanError as error:
+            return str(error)
+        return ""
+
+    far = ("live", "api.example.org")
+    assert told({}, ("kind-drplatform", "127.0.0.1")) == ""
+    assert "DRPLATFORM_GUARDRAILS" in told({}, far)
+    assert "not among those" in told({"contexts": ["staging-*"]}, far)
+    assert told({"contexts": ["staging-*"]}, ("staging-2", "api.example.org")) == ""
+    assert told({"hosts": ["*.example.org"]}, far) == ""
+    for production in (["live"], ["api.example.org"]):
+        everywhere = {"contexts": ["*"], "hosts": ["*"], "production": production}
+        assert "is production, and no lease" in told(everywhere, far)
+        leased = {"by": "Ada", "contexts": ["live"], "faults": ["node-lost"], "until": LEASE["until"]}
+        assert told(everywhere, far, leased) == ""
+        assert told(everywhere, far, {**LEASE, "hosts": ["api.*"], "faults": ["node-lost"]}) == ""
+        assert "no lease" in told(everywhere, far, {**leased, "faults": ["pod-killed"]})
+        assert "no lease" in told(everywhere, far, {**leased, "until": "2026-02-28T00:00:00+00:00"})
+    assert "is production" in told({"production": ["live"]}, ("live", "127.0.0.1")), "also where it is reached through this machine"
+
+
 @pytest.mark.parametrize("change", [{"until": "2026-03-02T00:00:00"}, {"until": "soon"}, {"hosts": None}, {"by": None, "faults": 3}])
 def test_a_lease_that_does_not_say_what_it_must_is_refused(change):
     with pytest.raises(errors.SettingsError):

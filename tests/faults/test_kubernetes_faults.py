@@ -1,27 +1,36 @@
-"""Faults on a real cluster, named by DRPLATFORM_TEST_KUBECONFIG: those on pods and nodes, and those that need the kernel of a pod.
+"""Faults on a real cluster, named by DRPLATFORM_TEST_KUBECONFIG: those on namespaces, pods and nodes, and those that need the kernel of a pod.
 
 The image of the servers is DRPLATFORM_TEST_IMAGE, else drplatform-servers. Nodes are cordoned: a cluster where that disturbs nobody.
 """
 
+import hashlib
+import json
 import os
+import secrets
 
 import fault_world as worlds
 import pytest
 from real_servers import CLOCK
 from test_fault_conformance import Case, answers_ping, conform, narrow, slow, stalls, takes_a_connection, vault_takes, writes_to_disk
 
+from drplatform import environment
 from drplatform.engine import capabilities
-from drplatform.model import errors
+from drplatform.model import drill, errors, ports
 from drplatform.platforms.kubernetes import Cluster, KubernetesPlatform, placed, platform, sweep
+from drplatform.platforms.memory import MemoryPlatform
 
 VARIABLE = "DRPLATFORM_TEST_KUBECONFIG"
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    kubeconfig = os.environ.get(VARIABLE)
-    if not kubeconfig:
+def kubeconfig():
+    if not os.environ.get(VARIABLE):
         pytest.skip(f"needs a real cluster: set {VARIABLE} to its kubeconfig")
+    return os.environ[VARIABLE]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory, kubeconfig):
     directory = tmp_path_factory.mktemp("cluster")
     image = os.environ.get("DRPLATFORM_TEST_IMAGE", "drplatform-servers")
     (directory / "base").mkdir(mode=0o700)
@@ -72,6 +81,50 @@ def test_a_fault_in_a_cluster_is_captured_applied_confirmed_and_healed(world, tm
     if kind.startswith("node-") and set(world.platform.nodes("primary")) & set(world.platform.nodes("secondary")):
         pytest.skip("needs a cluster with a node for each region")
     conform(world, tmp_path, kind, CASES[kind])
+
+
+class Spaced:
+    """A namespace of its own in the cluster, with reference content; what `conform` needs of a world."""
+
+    def __init__(self, directory, kubeconfig):
+        self.kubeconfig, self.name = kubeconfig, f"drplatform-test-{secrets.token_hex(4)}"
+        options = {"kubeconfig": kubeconfig, "namespaces": self.name}
+        self.store = environment.connect(ports.Endpoint(drill.CLUSTER, options=options), CLOCK)
+        self.platform, self.stores = MemoryPlatform(directory), {drill.CLUSTER: self.store}
+        self.scene = ports.Scene(self.platform, self.stores, CLOCK)
+
+    def settle(self):
+        """Nothing takes its time here."""
+
+    def objects(self):
+        """By kubectl: what is there, with a digest of what each secret and config map holds; without what a cluster adds to a namespace by itself."""
+        names = "deployments,services,configmaps,secrets,serviceaccounts,roles,rolebindings,networkpolicies,cronjobs"
+        listed = Cluster(self.kubeconfig, "", os.environ).get(names, "-n", self.name)["items"]
+        digest = {(o["kind"], o["metadata"]["name"]): hashlib.sha256(json.dumps(o.get("data")).encode()).hexdigest() for o in listed}
+        return {key: value for key, value in digest.items() if key[1] not in ("default", "kube-root-ca.crt")}
+
+
+@pytest.fixture
+def spaced(tmp_path, kubeconfig):
+    (tmp_path / "platform").mkdir()
+    made = Spaced(tmp_path / "platform", kubeconfig)
+    made.store.seed(3, 60)
+    yield made
+    made.store.drop(made.name)
+    made.store.close()
+
+
+def test_a_deleted_namespace_comes_back_with_its_secrets(spaced, tmp_path):
+    assert len(spaced.objects()) > 10
+    conform(spaced, tmp_path, "namespace-deleted", Case(Spaced.objects))
+    assert not list((spaced.platform.directory / "aside").iterdir()), "the copy is gone"
+
+
+def test_namespaces_of_the_cluster_itself_are_never_deleted(kubeconfig):
+    store = environment.connect(ports.Endpoint(drill.CLUSTER, options={"kubeconfig": kubeconfig, "namespaces": "kube-system"}), CLOCK)
+    with pytest.raises(errors.StoreError, match="not deleted"):
+        store.drop("kube-system")
+    store.close()
 
 
 def test_a_node_that_a_killed_run_has_cordoned_takes_pods_again_and_others_stay_as_they_are(world, tmp_path):

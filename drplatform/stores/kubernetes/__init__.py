@@ -16,7 +16,7 @@ from drplatform.model.ports import Endpoint
 from drplatform.stores.kubernetes.reference import secret
 from drplatform.stores.kubernetes.store import KubernetesStore
 
-__all__ = ["connect", "secret"]
+__all__ = ["KubernetesStore", "connect", "secret"]
 
 
 def connect(endpoint: Endpoint, clock: Clock) -> KubernetesStore:

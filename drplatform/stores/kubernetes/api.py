@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import yaml
 from kubernetes import client, config, dynamic
@@ -25,6 +25,8 @@ from drplatform.stores.kubernetes.difference import redacted
 from drplatform.stores.kubernetes.resource import Document, Resource
 
 FIELD_MANAGER = "drplatform-restore"
+IN_CLUSTER = "in-cluster"
+"""Stands for the context where the service account of a pod is used."""
 PAGE = 500
 _DYNAMIC: Any = dynamic.DynamicClient
 _CONFIG: Any = config  # without types in some of its versions
@@ -245,6 +247,14 @@ class Busy(errors.StoreError):
 
 class Expired(errors.StoreError):
     """A list took longer than the server keeps the moment that it began at."""
+
+
+def place(kubeconfig: str, context: str) -> tuple[str, str]:
+    """The name of the context that would be used, and the host of its API server; nothing is asked of it. Raises SettingsError."""
+    host = urlsplit(_login(kubeconfig, context).configuration.host).hostname or ""
+    if not kubeconfig and not context:
+        return IN_CLUSTER, host
+    return context or str(_CONFIG.list_kube_config_contexts(kubeconfig or None)[1]["name"]), host
 
 
 def _login(kubeconfig: str, context: str) -> Any:

@@ -1,6 +1,7 @@
 """Namespaces of a cluster as things of their own: which there are, whose they are, and how one goes."""
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -51,3 +52,14 @@ def sweep(cluster: Cluster, clock: Clock, is_gone: Callable[[str], bool]) -> int
     for name in left:
         delete(cluster, clock, name)
     return len(left)
+
+
+def content(namespace: str, found: Iterable[Resource]) -> bytes:
+    """The namespace and what is in it, one object a line."""
+    itself = Resource({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}).key
+    return b"".join(r.canonical() + b"\n" for r in found if r.key == itself or r.key.namespace == namespace)
+
+
+def resources(content: bytes) -> list[Resource]:
+    """Back again."""
+    return [Resource(json.loads(line)) for line in content.splitlines()]

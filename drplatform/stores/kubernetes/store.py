@@ -11,19 +11,19 @@ from drplatform.model.inspection import Change
 from drplatform.model.ledger import Mark
 from drplatform.model.ports import Dump, Endpoint, Marker, Prober, Restore
 from drplatform.model.position import Position
-from drplatform.stores.kubernetes import applying, difference, dump, health, inventory, resource, spaces, text
+from drplatform.stores.kubernetes import api, applying, difference, dump, fidelity, health, inventory, resource, spaces, text
 from drplatform.stores.kubernetes import seed as seeds
 from drplatform.stores.kubernetes.api import FIELD_MANAGER, Cluster
 from drplatform.stores.kubernetes.mapping import NamespaceMapping
 from drplatform.stores.kubernetes.resource import Resource, Tally
-from drplatform.stores.kubernetes.selection import Selection
+from drplatform.stores.kubernetes.selection import SYSTEM_NAMESPACES, Selection
 
 _SHARED = ("CustomResourceDefinition", "Namespace")
 BackupParts = Iterable[tuple[str, Iterable[bytes]]]
 
 
 class KubernetesStore:
-    """See `ports.DataStore`, `ports.Namespaced`, `ports.Inspectable` and `ports.Verifiable`."""
+    """See `ports.DataStore`, `ports.Namespaced`, `ports.Inspectable`, `ports.Verifiable`, `powers.Copied` and `powers.Clustered`."""
 
     name = "kubernetes"
     kind = "kubernetes"
@@ -40,6 +40,10 @@ class KubernetesStore:
     def identity(self) -> str:
         """The uid of the namespace that every cluster has, and no two share."""
         return str(self._cluster.get("/api/v1/namespaces/kube-system")["metadata"]["uid"])
+
+    def place(self) -> tuple[str, str]:
+        """See `powers.Clustered`."""
+        return api.place(self.endpoint.options.get("kubeconfig", ""), self.endpoint.options.get("context", ""))
 
     def version(self) -> str:
         return f"Kubernetes {self._cluster.get('/version')['gitVersion']}"
@@ -85,9 +89,22 @@ class KubernetesStore:
 
     def drop(self, namespace: str) -> None:
         """Delete the namespace with everything in it, one of those that were chosen by name. Returns when it is gone."""
-        if namespace not in self._chosen.namespaces:
+        if namespace not in self._chosen.namespaces or namespace in SYSTEM_NAMESPACES:
             raise errors.StoreError(f"The namespace {namespace} is not one that this store was made for, so it is not deleted.")
         spaces.delete(self._cluster, self._clock, namespace)
+
+    def copied(self, namespace: str) -> bytes:
+        """See `powers.Copied`. What it needs of the cluster as a whole does not go with it, and is left out."""
+        of_it = replace(self._chosen, namespaces=frozenset({namespace}), kinds=frozenset(), labels="")
+        found = [f.resource for f in inventory.read(self._cluster, of_it)]
+        return spaces.content(namespace, found)
+
+    def put_back(self, content: bytes) -> Sequence[str]:
+        wanted = spaces.resources(content)
+        outcome = applying.apply(self._cluster, wanted, self._clock)
+        taken = [r for r in wanted if r.key not in outcome.refused]
+        changed = fidelity.unexplained(taken, dump.read_back(self._cluster, taken))
+        return (*outcome.sentences(), *map(str, changed))
 
     def sweep(self, is_gone: Callable[[str], bool]) -> int:
         """Delete the namespaces that drills have made whose owner (see `seed.OWNER`) is gone; the number of them."""
