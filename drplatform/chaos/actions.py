@@ -7,7 +7,7 @@ from chaoslib.types import Configuration
 
 from drplatform.chaos import session
 
-__all__ = ["back_up", "capture", "go_on_writing", "heal", "inflict", "notice_damage", "recover", "restart"]
+__all__ = ["back_up", "capture", "go_on_writing", "heal", "inflict", "notice_damage", "recover", "restart", "restore_cluster"]
 
 
 def back_up(store: str, kind: str = "full", configuration: Configuration = None) -> str:
@@ -40,14 +40,22 @@ def notice_damage(store: str, configuration: Configuration = None) -> str:
     return session.of(configuration).perform("notice_damage", store=store)
 
 
-def recover(targets: Mapping[str, str], region: str = "primary", killed: bool = False, configuration: Configuration = None) -> str:
+def recover(
+    targets: Mapping[str, str], region: str = "primary", killed: bool = False, hung: str = "", configuration: Configuration = None
+) -> str:
     """Recover stores into new servers from their backups alone, each to `latest`, `before the drop` or `before the fault`.
 
     `killed`: each restore, to `latest`, is first begun by a process that is killed in the middle, and then gone on with.
+    `hung`: a phase (decide, provision, restore, verify, switch, rejoin, protect) whose steps first hang, are given up, and begun again.
     """
-    return session.of(configuration).perform("recover", targets=targets, region=region, killed=killed)
+    return session.of(configuration).perform("recover", targets=targets, region=region, killed=killed, hung=hung)
 
 
 def restart(stores: Sequence[str], region: str = "primary", configuration: Configuration = None) -> str:
     """Start the killed servers of these stores again, on the disks that they have."""
     return session.of(configuration).perform("restart", stores=stores, region=region)
+
+
+def restore_cluster(configuration: Configuration = None) -> str:
+    """Restore the objects of the Kubernetes cluster in the order of their dependencies, compare them with the backup, and look at its health."""
+    return session.of(configuration).perform("restore_cluster")

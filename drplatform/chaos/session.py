@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,8 @@ BUILDERS: Mapping[str, Callable[..., drills.Activity]] = {
     "inflict": lambda fault, parameters=None: drills.Inflict(fault, parameters or {}, text=f"{fault} happens: {parameters or {}}"),
     "heal": lambda: drills.Heal(text="the disaster is over, and what can be undone of it is undone"),
     "notice_damage": lambda store: drills.NoticeDamage(store, text=f"the damage of the backups of {store} is noticed"),
-    "recover": lambda targets, region="primary", killed=False: drills.Recover(
-        targets,
-        region,
-        killed=killed,
-        text=f"recovery from backups {'is killed half-way, begun again, and ' if killed else ''}brings back {_told(targets)}",
-    ),
+    "recover": lambda targets, region="primary", killed=False, hung="": _recover(drills.Recover(targets, region, killed, hung)),
+    "restore_cluster": lambda: drills.RestoreCluster(text="the cluster is restored from its latest backup"),
     "restart": lambda stores, region="primary": drills.Restart(
         tuple(stores), region, text=f"the servers of {', '.join(stores)} in the {region} region are started again"
     ),
@@ -102,6 +99,10 @@ class Session:
         return evidence
 
 
+def _recover(activity: drills.Recover) -> drills.Recover:
+    return replace(activity, text=f"recovery from backups {activity.told}brings back {_told(activity.targets)}")
+
+
 def _told(targets: Mapping[str, str]) -> str:
     return ", ".join(f"{store} ({target})" for store, target in targets.items())
 
@@ -109,6 +110,7 @@ def _told(targets: Mapping[str, str]) -> str:
 def scenario(experiment: Mapping[str, Any], configuration: Mapping[str, Any], policy: Policy) -> drills.Scenario:
     """The scenario that the experiment's method makes, on servers of its `stores` alone. Raises PlanError."""
     stores = tuple(configuration.get("stores") or ("mongodb", "redis", "files"))
+    written = tuple(name for name in stores if name != drills.CLUSTER)
     kinds = frozenset(policy.stores[name].kind for name in stores if name in policy.stores)
     wanted = frozenset(configuration.get("wanted") or ())
     if unknown := wanted - {drills.WITNESS, drills.NAMES}:
@@ -118,7 +120,7 @@ def scenario(experiment: Mapping[str, Any], configuration: Mapping[str, Any], po
     activities = [
         drills.Steady(wanted, kinds, text=" and ".join(("the platform runs in two regions", *sorted(wanted)))),
         drills.Seed(stores, text=f"{', '.join(stores)} hold reference data"),
-        drills.Write(stores, text=f"clients write to {', '.join(stores)}"),
+        drills.Write(written, text=f"clients write to {', '.join(written)}"),
         *_method(experiment, configuration),
     ]
     resolved = phrases.with_needs([*activities, *_expectations(activities)], environment.fault)
@@ -131,8 +133,10 @@ def _expectations(activities: Sequence[drills.Activity]) -> list[drills.Activity
     judged = ["answers", "rpo", "accounted", "nothing before", "reference"]
     if any(isinstance(a, drills.Inflict) and a.affects for a in effects):
         judged.append("rto")
-    if any(isinstance(a, drills.Recover) for a in activities):
+    if any(isinstance(a, drills.Recover | drills.RestoreCluster) for a in activities):
         judged.append("backups")
+    if any(isinstance(a, drills.RestoreCluster) for a in activities):
+        judged.append("cluster")
     return [drills.Expect(judgement, text=f"judged: {judgement}") for judgement in drills.JUDGEMENTS if judgement in judged]
 
 

@@ -32,10 +32,27 @@ def group() -> None:
 @click.option("--name", help="Only scenarios whose name contains this.")
 @click.option("--trials", type=click.IntRange(min=1), default=1, help="Run each so many times, each with data of its own, for `gate`.")
 @click.option("--sign-off", "signer", metavar="NAME", help="Who verifies critical functionality by hand.  [default: asked on a terminal]")
+@click.option("--kill-recovery", "killed", is_flag=True, help="Kill each restore in the middle (SIGKILL), and begin it again.")
+@click.option(
+    "--hang-recovery", "hung", type=click.Choice(drills.HANGS), help="Have the steps of this phase hang first, then begin them again."
+)
 @options.AS_JSON
 @options.settings_options
-def run(feature: Path, name: str | None, trials: int, signer: str | None, as_json: bool, **told: object) -> int:
+def run(
+    feature: Path,
+    name: str | None,
+    trials: int,
+    signer: str | None,
+    killed: bool,
+    hung: str | None,
+    as_json: bool,
+    **told: object,
+) -> int:
     """Run the scenarios of a Gherkin FEATURE and say whether the platform was recovered.
+
+    \b
+    drplatform drill run features/monthly/database_recovery.feature
+    drplatform drill run features/monthly/backup_oversight.feature --hang-recovery switch
 
     Exit code: 0 passed, 1 failed, 2 inconclusive or could not run.
     """
@@ -44,6 +61,8 @@ def run(feature: Path, name: str | None, trials: int, signer: str | None, as_jso
     scenarios = [s for s in environment.read_feature(feature) if not name or name in s.name]
     if not scenarios:
         raise errors.SettingsError(f"{feature} has no scenario{f' with {name!r} in its name' if name else ''}; look at the file.")
+    if killed or hung:
+        scenarios = [drills.struck(scenario, killed, hung or "") for scenario in scenarios]
     envs = [replace(env, seed=env.seed + trial) for trial in range(trials)]
     done = []
     for one, scenario in ((one, scenario) for one in envs for scenario in scenarios):

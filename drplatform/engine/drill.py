@@ -164,7 +164,7 @@ class Drill:
         run = recovery.Recovery(
             self.kit, self.timeline, self._users.probing, activity.targets, activity.region, self._stop_captures, self._namespaces
         )
-        run.moments, run.killed = self._moments, activity.killed
+        run.moments, run.cut_off, run.hung = self._moments, activity.cut_off, activity.hung
         self._check_custody(tuple(activity.targets))
         self.record.recoveries = run.states
         run.follow()

@@ -15,9 +15,15 @@ from drplatform.model.secret import Secret
 
 
 class Apart(Protocol):
-    """A process that restores into a store, and can be killed."""
+    """A process that restores into a store, and can be killed, or made to hang."""
 
     def running(self) -> bool: ...
+
+    def hang(self) -> None:
+        """SIGSTOP. Nothing when it has ended."""
+
+    def hangs(self) -> bool:
+        """Whether it is stopped, as the operating system says."""
 
     def kill(self) -> None: ...
 

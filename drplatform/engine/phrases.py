@@ -270,6 +270,12 @@ PHRASES = (
     ),
     Phrase(
         "when",
+        "recovery from backups hangs at {phase}, is begun again, and brings back {targets}",
+        lambda phase, targets: drill.Recover(_targets_in(targets), hung=phase),
+        f"As above; the steps of a phase ({', '.join(drill.HANGS)}) first hang, are given up, and begun again; a restore hangs in the middle (SIGSTOP).",
+    ),
+    Phrase(
+        "when",
         "the configuration is restored from its latest backup",
         drill.RestoreConfiguration,
         "The runbook restores the configuration beside, compares it with its backup, and puts it in its place.",

@@ -3,11 +3,11 @@
 Knows platforms, stores and the repository as ports. Stamps no recovery time: that is the prober's.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from drplatform.engine import backups, killed_restore, runbook
+from drplatform.engine import backups, hung_step, killed_restore, runbook
 from drplatform.engine.kit import Kit
 from drplatform.engine.probing import Probing
 from drplatform.model import consistency, drill, errors, ports
@@ -39,6 +39,7 @@ class Recovery:
 
     `release` is called when no entry of the lost history can come any more: it ends the captures, so that all they hold is sealed.
     `namespaces` names, by store, the collection whose drop is the mistake; `moments`, where its history was just before its disaster.
+    `cut_off` and `hung`: see `drill.Recover`.
     """
 
     kit: Kit
@@ -50,14 +51,20 @@ class Recovery:
     namespaces: Mapping[str, str]
     states: dict[str, Recovered] = field(default_factory=dict)
     moments: Mapping[str, Position] = field(default_factory=dict)
-    killed: bool = False
+    cut_off: str = ""
+    hung: str = ""
 
     def __post_init__(self) -> None:
         self.states = {store: Recovered(store, target) for store, target in self.targets.items()}
 
     def follow(self) -> None:
-        """Follow the runbook. Raises RecoveryFailed naming the step that did not come true."""
-        runbook.follow(self.steps(), self.kit.clock, self.timeline)
+        """Follow the runbook. Raises RecoveryFailed naming the step that did not come true, Inconclusive when none hung that was to."""
+        steps: Iterable[runbook.Step | runbook.Together] = self.steps()
+        if self.hung and self.hung != drill.RESTORING:
+            steps = hung_step.added(steps, self.hung, self.kit.clock, self.timeline)
+        runbook.follow(steps, self.kit.clock, self.timeline)
+        if self.hung and len(self.timeline.named(hung_step.EVENT)) < len(self.targets):
+            raise errors.Inconclusive(f"Not every step of the phase {self.hung} was seen to hang; the run proves nothing of it.")
 
     def steps(self) -> tuple[Any, ...]:
         """Steps for all stores: what can go on at once is together."""
@@ -138,12 +145,13 @@ class Recovery:
 
         def act() -> None:
             assert state.endpoint
-            killed_restore.kill_one(self.kit, store, state.endpoint, self.timeline)
+            killed_restore.kill_one(self.kit, store, state.endpoint, self.timeline, hangs=self.cut_off == drill.HUNG)
             cut_off.append(store)
 
         why = "Whoever restores may be cut off. The target says that it is unfinished, and nobody takes it for whole."
-        step = runbook.Step(f"Kill the restore of {store} in the middle", "restore", act, lambda: bool(cut_off), SECONDS_TO_SERVE, why)
-        return (step,) if self.killed else ()
+        how = "Give up the restore of {} that hangs" if self.cut_off == drill.HUNG else "Kill the restore of {} in the middle"
+        step = runbook.Step(how.format(store), "restore", act, lambda: bool(cut_off), SECONDS_TO_SERVE, why)
+        return (step,) if self.cut_off else ()
 
     def _restore(self, store: str) -> runbook.Step:
         state = self.states[store]
@@ -152,7 +160,7 @@ class Recovery:
             assert state.chain and state.endpoint
             fresh = self.kit.connect(state.endpoint)
             try:
-                if self.killed:
+                if self.cut_off:
                     state.end = self._go_on(state, fresh)
                 else:
                     state.end = self._load(state, fresh)
@@ -192,7 +200,7 @@ class Recovery:
             backups.Lease(state.store, state.identity),
             self.kit.clock,
             progress=self._progress(state.store),
-            resume=self.killed,
+            resume=bool(self.cut_off),
         )
 
     def _verify(self, store: str) -> runbook.Step:

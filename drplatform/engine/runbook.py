@@ -32,7 +32,7 @@ Runbook = Iterable[Step | Together]
 
 
 def follow(runbook: Runbook, clock: Clock, timeline: Timeline) -> None:
-    """Follow the steps in order. Raises RecoveryFailed naming the step that failed; VerificationFailed and IntegrityError pass through."""
+    """Follow the steps in order. Raises RecoveryFailed naming the step that failed; VerificationFailed, IntegrityError, Inconclusive pass through."""
     for entry in runbook:
         if isinstance(entry, Together):
             _follow_together(entry, clock, timeline)
@@ -64,7 +64,7 @@ def _follow_one(step: Step, clock: Clock, timeline: Timeline) -> None:
     try:
         step.act()
         wait_for(clock, f"{step.name!r} to be done", step.done, within=step.timeout)
-    except (errors.VerificationFailed, errors.IntegrityError, errors.NothingTouched) as error:
+    except (errors.VerificationFailed, errors.IntegrityError, errors.Inconclusive, errors.NothingTouched) as error:
         timeline.add("step.failed", step=step.name, error=str(error))
         raise
     except Exception as error:

@@ -1,6 +1,7 @@
 """A restore in a process of its own, by the command line, so that it can be killed as any process can be."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -40,6 +41,17 @@ class RestoreApart:
 
     def running(self) -> bool:
         return self._process.poll() is None
+
+    def hang(self) -> None:
+        """SIGSTOP; see `hangs` for when it has been heard."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def hangs(self) -> bool:
+        try:
+            found = os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:  # it has ended, and was waited for
+            return False
+        return found is not None and found.si_code == os.CLD_STOPPED
 
     def kill(self) -> None:
         """SIGKILL. Raises StoreError when it does not die."""

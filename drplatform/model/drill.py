@@ -5,7 +5,7 @@ one is pure, and lists every problem at once.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from drplatform.model import errors
@@ -201,19 +201,38 @@ class LoseKey(Activity):
     holders: int
 
 
+KILLED, HUNG = "killed", "hung"
+RESTORING = "restore"
+HANGS = ("decide", "provision", RESTORING, "verify", "switch", "rejoin", "protect")
+"""Phases of a recovery that can be made to hang. What went before may already hold where fencing or detection hang: that would prove nothing."""
+
+
 @dataclass(frozen=True)
 class Recover(Activity):
     """Recover stores into new servers of the region from their backups alone: each to LATEST, BEFORE_DROP or, all together, ONE_MOMENT.
 
     `killed`: each restore is first begun in a process that is killed in the middle, and then gone on with.
+    `hung`: one of HANGS; the steps of that phase first hang and are given up, then done.
     """
 
     targets: Mapping[str, str]
     region: str = "primary"
     killed: bool = False
+    hung: str = ""
+
+    @property
+    def cut_off(self) -> str:
+        """How each restore does not get to its end at first: KILLED, HUNG or not at all."""
+        return KILLED if self.killed else HUNG if self.hung == RESTORING else ""
+
+    @property
+    def told(self) -> str:
+        """What happens to the recovery, in words that go on with what it does."""
+        killed = "is killed half-way, begun again, and " if self.killed else ""
+        return killed + (f"hangs at {self.hung}, is begun again, and " if self.hung else "")
 
     def needs(self) -> frozenset[str]:
-        resumed = {f"resumable:{store}" for store in self.targets if self.killed}
+        resumed = {f"resumable:{store}" for store in self.targets if self.cut_off}
         return frozenset({"provision", *(f"store:{store}" for store in self.targets), *resumed})
 
 
@@ -288,6 +307,7 @@ JUDGEMENTS = (
     "nothing before",
     "reference",
     "backups",
+    "cluster",
     "one primary",
     "saved",
     "kept",
@@ -391,9 +411,8 @@ def _unsound(scenario: Scenario, policy: Policy) -> Iterable[str]:
                 yield f"{activity.text!r} restores a cluster of which no backup was taken, or to which nothing has happened"
             case RestoreCluster() if not {CLUSTER, "configuration"} & {*policy.stores, *(s.data_class for s in policy.stores.values())}:
                 yield f"{activity.text!r} has no target; name a store of the data class configuration in the policy"
-            case Recover(targets=targets, killed=True) if set(targets.values()) != {LATEST}:
-                yield f"{activity.text!r} can be killed and begun again as of the latest backup only"
             case Recover(targets=targets):
+                yield from _unstoppable(activity)
                 yield from _unrecoverable(activity.text, targets, based, captured, hurt)
 
 
@@ -406,6 +425,29 @@ def _missing_kinds(scenario: Scenario) -> Iterable[str]:
     for kind, sentence in required.items():
         if not any(isinstance(a, kind) for a in scenario.activities):
             yield f"the scenario {scenario.name!r} proves nothing: {sentence}"
+
+
+def _unstoppable(activity: Recover) -> Iterable[str]:
+    if activity.hung and activity.hung not in HANGS:
+        yield f"{activity.text!r} cannot hang at {activity.hung}; it can at {', '.join(HANGS)}"
+    if activity.killed and activity.hung == RESTORING:
+        yield f"{activity.text!r} has its restores killed, so they cannot hang; choose one of the two"
+    if activity.cut_off and set(activity.targets.values()) != {LATEST}:
+        yield f"{activity.text!r} can be {activity.cut_off} and begun again as of the latest backup only"
+
+
+def struck(scenario: Scenario, killed: bool, hung: str) -> Scenario:
+    """The scenario with each recovery in it hit. Raises PlanError when there is none."""
+
+    def hit(activity: Activity) -> Activity:
+        if not isinstance(activity, Recover):
+            return activity
+        changed = replace(activity, killed=killed or activity.killed, hung=hung or activity.hung)
+        return replace(changed, text=f"{activity.text} ({changed.told.removesuffix(', and ')})")
+
+    if not any(isinstance(a, Recover) for a in scenario.activities):
+        raise errors.PlanError(f"no recovery from backups is in the scenario {scenario.name!r}, so none can be killed or hang")
+    return replace(scenario, activities=tuple(map(hit, scenario.activities)))
 
 
 def _unrecoverable(text: str, targets: Mapping[str, str], based: set[str], captured: set[str], hurt: set[str]) -> Iterable[str]:

@@ -232,13 +232,17 @@ def test_a_shipped_experiment_is_valid_and_always_heals(path):
 
 
 @pytest.mark.parametrize("path", ON_CLUSTERS, ids=lambda path: path.stem)
-def test_an_experiment_on_pods_is_inconclusive_where_there_are_none_before_anything_is_hurt(path, on_memory, caplog, monkeypatch, tmp_path):
+def test_an_experiment_on_a_cluster_is_inconclusive_where_there_is_none_before_anything_is_hurt(
+    path, on_memory, caplog, monkeypatch, tmp_path
+):
     for name, value in {"PLATFORM": "embedded", "REPORTS": str(tmp_path / "reports")}.items():
         monkeypatch.setenv(f"DRPLATFORM_{name}", value)
+    for name in ("KUBECONFIG", "TEST_KUBECONFIG"):
+        monkeypatch.delenv(f"DRPLATFORM_{name}", raising=False)
     journal = run_experiment(load_experiment(str(path)))
     assert not green(journal)
     assert journal["drplatform"]["verdict"] == "INCONCLUSIVE"
-    assert "pods" in caplog.text
+    assert "does not offer" in caplog.text and any(lacking in caplog.text for lacking in ("pods", "store:kubernetes"))
     assert not journal["run"]
 
 
