@@ -4,6 +4,7 @@ What Chaos Toolkit and our control decide is tested with the engine on the memor
 """
 
 import copy
+import dataclasses
 import itertools
 import json
 import os
@@ -21,9 +22,13 @@ from chaoslib.types import Dry
 
 import drplatform
 from drplatform import environment
+from drplatform.chaos import control, session
 from drplatform.faults.servers_lost import ServersLost
 from drplatform.model import clock as clocks
 from drplatform.model import errors
+from drplatform.model.clock import Interval
+from drplatform.model.evidence import Evidence
+from drplatform.model.verdict import Check, Measurement, Verdict, judge
 from drplatform.platforms.memory import MemoryPlatform
 from drplatform.repositories.memory import MemoryRepository
 from drplatform.stores.memory import MemoryStore
@@ -337,16 +342,88 @@ def test_a_shipped_experiment_passes_on_real_servers(run):
 DESTROYERS = {"mongodb": "documents-deleted", "redis": "redis-flushed", "files": "bucket-emptied"}
 
 
-@pytest.mark.parametrize("path", some_in_soak("hang-redis"))
-def test_a_shipped_experiment_is_red_when_its_expectation_is_false(tmp_path, path):
-    """Planted: no recovery is fast enough; or, where nobody is to notice anything, acknowledged writes are destroyed in the end."""
-    shipped = load_experiment(str(path))
-    policy = yaml.safe_load((ROOT / "drplatform/policy.yaml").read_text())
+def planted(shipped):
+    """The experiment with a false expectation, and its policy: no recovery is fast enough; or, where nobody is to notice anything, acknowledged
+    writes are destroyed in the end."""
+    changed, policy = copy.deepcopy(shipped), yaml.safe_load((ROOT / "drplatform/policy.yaml").read_text())
     if hurt_by(shipped):
         policy["objectives"]["rto"] = dict.fromkeys(policy["objectives"]["rto"], "0.001s")
     else:
-        fault = DESTROYERS[shipped["configuration"]["stores"][0]]
-        shipped["method"].append(action("inflict", fault=fault))
+        changed["method"].append(action("inflict", fault=DESTROYERS[shipped["configuration"]["stores"][0]]))
+    return changed, policy
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
+def test_every_experiment_has_a_false_expectation_that_can_be_planted(path):
+    """Automatically, from what it does; one to which this does not apply fails here."""
+    shipped = load_experiment(str(path))
+    changed, policy = planted(shipped)
+    ensure_experiment_is_valid(changed)
+    assert (changed, policy) != (shipped, yaml.safe_load((ROOT / "drplatform/policy.yaml").read_text()))
+    assert hurt_by(shipped) or {DESTROYERS[shipped["configuration"]["stores"][0]]} <= set(environment.fault_kinds())
+
+
+@pytest.mark.parametrize("run", SHIPPED, ids=lambda path: path.stem, indirect=True)
+def test_a_shipped_experiment_is_red_when_any_of_its_expectations_is_false(run):
+    """Judged again from the record of its own run, with one expectation after the other planted false. `make soak` plants before the run."""
+    _, journal, shipped = run
+    recorded = Evidence.from_json(journal["drplatform"]["evidence"])
+    measurements, checks = [measurement_of(m) for m in recorded.measurements], [check_of(c) for c in recorded.checks]
+    assert judge(measurements, checks, recorded.doubts) is Verdict.PASSED and ends_green(recorded, Verdict.PASSED)
+    assert {m.subject for m in measurements if m.name == "rto"} == hurt_by(shipped), "what is planted before the run is judged here"
+    assert {c.name for c in checks} >= {f"{store} holds what was written and nothing else" for store in shipped["configuration"]["stores"]}
+    planted = [(false, checks) for false in one_changed(measurements, out_of_reach)]
+    planted += [(measurements, false) for change in (failed, blind) for false in one_changed(checks, change)]
+    for parts in planted:
+        verdict = judge(*parts)
+        assert verdict is not Verdict.PASSED and not ends_green(recorded, verdict), parts
+
+
+def measurement_of(document):
+    bounds = Interval(document["lower"], document["upper"])
+    return Measurement(document["name"], document["subject"], document["target"], bounds, document["reason"])
+
+
+def check_of(document):
+    return Check(document["name"], Verdict[document["verdict"]], document["finding"], document["control"] == "caught")
+
+
+def one_changed(parts, change):
+    """The parts, each time with another one changed."""
+    return [[*parts[:at], change(part), *parts[at + 1 :]] for at, part in enumerate(parts)]
+
+
+def out_of_reach(measurement):
+    return dataclasses.replace(measurement, target=min(0.001, measurement.actual.upper))
+
+
+def failed(check):
+    return dataclasses.replace(check, verdict=Verdict.FAILED)
+
+
+def blind(check):
+    """The checker misses what was planted for it."""
+    return dataclasses.replace(check, control=False)
+
+
+def ends_green(recorded, verdict):
+    """How the experiment ends when this is its drill's verdict."""
+
+    class Ended(session.Session):
+        def __init__(self):
+            pass
+
+        def end(self):
+            return dataclasses.replace(recorded, verdict=verdict)
+
+    journal = {"status": "completed", "deviated": False}
+    control.after_experiment_control({}, journal, {session.KEY: Ended()})
+    return green(journal)
+
+
+@pytest.mark.parametrize("path", some_in_soak("hang-redis"))
+def test_a_shipped_experiment_whose_expectation_is_false_is_red_on_real_servers(tmp_path, path):
+    shipped, policy = planted(load_experiment(str(path)))
     (tmp_path / "policy.yaml").write_text(yaml.safe_dump(policy))
     shipped["configuration"]["policy"] = str(tmp_path / "policy.yaml")
     (tmp_path / "planted.json").write_text(json.dumps(shipped))
