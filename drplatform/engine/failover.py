@@ -24,6 +24,7 @@ SECONDS_TO_SEE = 60.0
 SECONDS_TO_SERVE = 60.0
 SECONDS_TO_HAND_OVER = 10.0
 SECONDS_TO_SYNC = 3600.0
+SECONDS_OF_PATIENCE = 10.0
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Regions:
         """Replicate the store from one region into the other from now on, until it is stopped."""
         self.stop_following(store)
         kind = self._kind(store)
-        ends = [self.kit.connect(self._regional.endpoint_in(region, kind)) for region in (source, target)]
+        ends = [self.kit.connect(_impatient(self._regional.endpoint_in(region, kind))) for region in (source, target)]
         if not isinstance(ends[0], ports.Replicable):
             raise errors.SettingsError(f"{store} replicates by itself; only stores without replication of their own are followed.")
         self.following[store] = Following(ends[0], ends[1], self.kit.clock, self._moved, (source, target))
@@ -399,6 +400,11 @@ class Regions:
     def _provisioning(self) -> ports.Provisionable:
         assert isinstance(self.kit.platform, ports.Provisionable)
         return self.kit.platform
+
+
+def _impatient(endpoint: ports.Endpoint) -> ports.Endpoint:
+    """For a follower, which tries again by itself: a failover waits for what it has begun, and the lost region may never answer."""
+    return replace(endpoint, options={**endpoint.options, "patience": f"{SECONDS_OF_PATIENCE:g}"})
 
 
 def serving(kit: Kit, stores: Iterable[str]) -> str:

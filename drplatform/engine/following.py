@@ -55,10 +55,17 @@ class Following:
         wait_for(self._clock, f"the follower of {self._source.name} to catch up", caught_up, within=SECONDS_TO_CATCH_UP)
 
     def stop(self) -> None:
-        """Raises Inconclusive when the follower died: what it did not bring is then not the disaster's doing."""
+        """Raises Inconclusive when the follower died: what it did not bring is then not the disaster's doing.
+
+        Raises StoreError when it does not end: a follower that lives could still overwrite what the target takes from now on.
+        """
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join(SECONDS_TO_CATCH_UP)
+            if self._thread.is_alive():
+                raise errors.StoreError(
+                    f"The follower of {self._source.name} does not end; end this process, then: drplatform failover resume"
+                )
         for store in (self._source, self._target):
             store.close()
         if self._error:

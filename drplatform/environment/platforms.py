@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from drplatform.environment import clusters, edges
 from drplatform.environment.records import Records
-from drplatform.model import ports
+from drplatform.environment.settings import NAMESPACES, NETWORKS, PROXIES
+from drplatform.model import errors, ports
 from drplatform.platforms import embedded
 
 PlatformStatus = embedded.Status
@@ -37,7 +38,20 @@ class Platforms(Records):
                 settings.in_cluster,
             )
             return in_cluster
-        return embedded.EmbeddedPlatform.create(self.clock, self.settings.scratch, self.settings.servers, os.environ, wanted)
+        return self._embedded(wanted).create(self.clock, self.settings.scratch, self.settings.servers, os.environ, wanted)
+
+    def _embedded(self, wanted: frozenset[str]) -> type[embedded.EmbeddedPlatform]:
+        """In network namespaces where faults of the network are planned that these can do, and the machine can have them."""
+        network = self.settings.network
+        if network not in NETWORKS:
+            raise errors.SettingsError(f"DRPLATFORM_NETWORK is {network!r}; it may be {', '.join(NETWORKS)}.")
+        hows = embedded.hindered(wanted)
+        if not hows or network == PROXIES:
+            return embedded.EmbeddedPlatform
+        refused = embedded.refused(hows)
+        if refused and network == NAMESPACES:
+            raise errors.SettingsError(f"There can be no network namespaces ({refused}); set DRPLATFORM_NETWORK=proxies, or leave it out.")
+        return embedded.EmbeddedPlatform if refused else embedded.NamespacedPlatform
 
     def sweep(self) -> int:
         """Clear what killed runs have left behind; the number of platforms cleared."""

@@ -18,6 +18,9 @@ import drplatform
 from drplatform.model import errors, policy
 
 PLATFORMS = ("embedded", "docker", "kubernetes")
+AUTOMATIC, NAMESPACES, PROXIES = "automatic", "namespaces", "proxies"
+NETWORKS = (AUTOMATIC, NAMESPACES, PROXIES)
+"""What hinders the network between the servers of the embedded platform."""
 IMAGE = "drplatform-servers"
 """The image of servers that `drplatform platform images build` makes."""
 
@@ -60,6 +63,7 @@ class Settings:
     servers: Mapping[str, str] = field(default_factory=dict)
     operator: str = ""
     image: str = IMAGE
+    network: str = AUTOMATIC
     """Of the servers, on platforms that run containers."""
     kubeconfig: Path | None = None
     """Of a cluster in which drills may make namespaces of their own."""
@@ -83,6 +87,7 @@ class Settings:
             "servers": {s: variables[name] for s in ("mongod", "redis-server", "weed") if (name := _variable(s)) in variables},
             "operator": variables.get("DRPLATFORM_OPERATOR") or _user(),
             "image": variables.get("DRPLATFORM_IMAGE") or IMAGE,
+            "network": variables.get("DRPLATFORM_NETWORK") or AUTOMATIC,
             "context": variables.get("DRPLATFORM_CONTEXT", ""),
             "in_cluster": bool(variables.get("DRPLATFORM_IN_CLUSTER")),
         }

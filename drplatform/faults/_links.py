@@ -32,7 +32,7 @@ class OnLinks(_servers.OnServers):
 
     def confirm(self, scene: ports.Scene, before: Mapping[str, Any]) -> ports.Receipt:
         hindered = [s.name for s in self.servers(scene) if self._in_force(scene, s) == self.how]
-        return _servers.receipt(before["servers"], hindered, f"what carries their connections says: {self.how}")
+        return _servers.receipt(before["servers"], hindered, f"{powers.carrier(scene.platform)} says: {self.how}")
 
     def heal(self, scene: ports.Scene, before: Mapping[str, Any]) -> None:
         if isinstance(scene.platform, powers.Severable):

@@ -1,4 +1,4 @@
-"""The network to servers is cut: nothing passes, and nobody is told. What the servers themselves dial still passes; `region-partitioned` cuts both."""
+"""The network to servers is cut: nothing passes, and nobody is told. Before proxies, what the servers dial still passes; `region-partitioned` cuts both."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

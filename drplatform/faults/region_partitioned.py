@@ -41,7 +41,7 @@ class RegionPartitioned:
 
     def confirm(self, scene: ports.Scene, before: Mapping[str, Any]) -> ports.Receipt:
         cut = [s.name for _, s in _all(scene) if _in_force(scene, s) == powers.CUT]
-        return _servers.receipt(before["servers"], cut, "what carries their connections says: cut, both ways")
+        return _servers.receipt(before["servers"], cut, f"{powers.carrier(scene.platform)} says: cut, both ways")
 
     def heal(self, scene: ports.Scene, before: Mapping[str, Any]) -> None:
         """Servers that were fenced since stay so."""

@@ -29,6 +29,8 @@ REMEDIES = {
 """Public names in a name server, which can be pointed to another region."""
 LINKS = "links"
 """What hinders the network stands before the servers from the start, where a platform needs something for that: no fault restarts them."""
+HOW = "links:"
+"""Wanted, with each way in which the network will be hindered."""
 ALONE = "alone:"
 """Wanted of a platform, with the kind of a server that is used: it may leave out what is not."""
 
@@ -329,10 +331,11 @@ class Scenario:
     @property
     def wanted(self) -> frozenset[str]:
         """What the platform must have beside its two regions, and, as ALONE, which kinds of servers."""
-        hindered = any("-network:" in need for a in self.activities if isinstance(a, Inflict) for need in a.requires)
+        needs = [need for a in self.activities if isinstance(a, Inflict) for need in a.requires]
+        hows = {need.partition("-network:")[0] for need in needs if "-network:" in need}
         steady = [a for a in self.activities if isinstance(a, Steady)]
         alone = {f"{ALONE}{kind}" for a in steady for kind in a.kinds}
-        return frozenset({LINKS} if hindered else ()).union(alone, *(a.wanted for a in steady))
+        return frozenset({LINKS, *(f"{HOW}{how}" for how in hows)} if hows else ()).union(alone, *(a.wanted for a in steady))
 
     @property
     def cadence(self) -> str:

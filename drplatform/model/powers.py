@@ -211,10 +211,11 @@ class Hinderable(Protocol):
 class Severable(Protocol):
     """A platform that can hinder the network between its servers, and between clients and servers. Sides are regions, or CLIENTS.
 
-    `hindrances`: in which ways.
+    `hindrances`: in which ways. `carrier`: what carries the connections, in words.
     """
 
     hindrances: frozenset[str]
+    carrier: str
 
     def hinder(self, hindrance: "Hindrance") -> None:
         """From now on, for connections that are there and for new ones. Replaces what was before."""
@@ -241,6 +242,11 @@ class Hindrance:
     seconds: float = 0.0
     share: float = 0.0
     rate: float = 0.0
+
+
+def carrier(platform: object) -> str:
+    """What carries the connections of this platform's servers, and hinders them when it is told to."""
+    return platform.carrier if isinstance(platform, Severable) else "the proxy in front of each server"
 
 
 CLIENTS = "clients"

@@ -23,7 +23,7 @@ class Credentials:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """How to reach one store. `options` by kind: mongodb `replica_set`; files `buckets` (comma separated), `region`;
+    """How to reach one store. `options` by kind: mongodb `replica_set`; files `buckets` (comma separated), `region`, `patience`;
     configuration `directory`. S3 credentials are access key (`user`) and secret key (`password`)."""
 
     kind: str

@@ -28,6 +28,7 @@ class DockerPlatform(EmbeddedPlatform):
 
     name = "docker"
     hindrances = network.HINDRANCES
+    carrier = "the engine, of the networks that servers are on,"
 
     def __init__(self, clock: Clock, base: Path, environment: Mapping[str, str], wanted: frozenset[str], engine: Engine) -> None:
         super().__init__(
@@ -42,18 +43,6 @@ class DockerPlatform(EmbeddedPlatform):
     ) -> Self:
         """A platform that starts when it is entered and is gone when it is left. Raises SettingsError without an engine, or the image on it."""
         return cls(clock, base, environment, wanted, engines.connect(image))
-
-    def start(self) -> None:
-        """Take a directory, make the networks, and start everything; returns when all is functional. Leaves nothing when it fails."""
-        self._lease = lease.create(self._base)
-        try:
-            drawn = self._draw(self._lease.directory)
-            drawn.save(self._lease.directory)
-            self.open(self._lease.directory, drawn)
-            self._start_servers()
-        except BaseException:
-            self.close()
-            raise
 
     def _draw(self, directory: Path) -> layout.Layout:
         for _ in range(network.ATTEMPTS):

@@ -2,7 +2,21 @@
 
 from drplatform.platforms.embedded.by_hand import ServerStatus, Status, attach, down, statuses, up
 from drplatform.platforms.embedded.lease import sweep
+from drplatform.platforms.embedded.namespaced import NamespacedPlatform, hindered, refused
 from drplatform.platforms.embedded.platform import EmbeddedPlatform
 from drplatform.platforms.embedded.scratch import scratch
 
-__all__ = ["EmbeddedPlatform", "ServerStatus", "Status", "attach", "down", "scratch", "statuses", "sweep", "up"]
+__all__ = [
+    "EmbeddedPlatform",
+    "NamespacedPlatform",
+    "ServerStatus",
+    "Status",
+    "attach",
+    "down",
+    "hindered",
+    "refused",
+    "scratch",
+    "statuses",
+    "sweep",
+    "up",
+]

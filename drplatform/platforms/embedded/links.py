@@ -17,6 +17,8 @@ from drplatform.platforms.embedded.process import ServerProcess, Waits
 
 LINKS = "links"
 """Wanted of a platform (see `layout.draw`): servers are behind proxies from the start."""
+HOW = "links:"
+"""Wanted, with each way in which faults will hinder the network."""
 ORDERS = "link.json"
 _PASS = {"how": "pass", "sources": [], "seconds": 0.0, "one_way": False, "share": 0.0, "rate": 0.0}
 SECONDS_TO_OBEY = 20.0

@@ -161,13 +161,17 @@ class GroupedPlatform:
         """Take a directory and start everything in it; returns when all is functional. Leaves nothing behind when it fails."""
         self._lease = lease.create(self._base)
         try:
-            drawn = layout.draw(self._wanted)
+            drawn = self._draw(self._lease.directory)
             drawn.save(self._lease.directory)
             self.open(self._lease.directory, drawn)
             self._start_servers()
         except BaseException:
             self.close()
             raise
+
+    def _draw(self, directory: Path) -> layout.Layout:
+        """Where its servers will be; their network is made."""
+        return layout.draw(self._wanted)
 
     def open(self, directory: Path, drawn: layout.Layout) -> None:
         """Take up the servers of a directory, whether they run or not."""

@@ -161,8 +161,10 @@ class Closing(errors.DrplatformError):
 class ServerProcess:
     """At most one running process of a command. All methods may be called from any thread."""
 
-    def __init__(self, name: str, directory: Path, tag: Path, environment: Mapping[str, str], waits: Waits) -> None:
-        self.name = name
+    def __init__(
+        self, name: str, directory: Path, tag: Path, environment: Mapping[str, str], waits: Waits, within: Sequence[str] = ()
+    ) -> None:
+        self.name, self._within = name, within
         self.log = directory / "log"
         self.pid: Pid | None = None
         self._directory, self._waits, self._lock = directory, waits, threading.Lock()
@@ -174,7 +176,7 @@ class ServerProcess:
         with self._lock, self.log.open("ab") as log:
             self._waits.check()
             self._child = subprocess.Popen(
-                command,
+                [*self._within, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

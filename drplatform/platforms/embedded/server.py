@@ -58,13 +58,22 @@ class Recipe(Protocol):
 class Serving:
     """An Instance that can be killed and can lose its disk. `address` is the public one, also while it is private."""
 
-    def __init__(self, place: layout.Place, directory: Path, recipe: Recipe, environment: Mapping[str, str], waits: Waits) -> None:
+    def __init__(
+        self,
+        place: layout.Place,
+        directory: Path,
+        recipe: Recipe,
+        environment: Mapping[str, str],
+        waits: Waits,
+        within: Sequence[str] = (),
+    ) -> None:
+        """`within`: what is put before its command, to run it somewhere else."""
         self.name, self.kind, self.region = place.name, place.kind, place.region
         self.address = Address(place.host, place.ports[layout.PUBLIC])
         self.place, self._recipe, self._waits = place, recipe, waits
         self.directory = directory / place.name
-        self._process = ServerProcess(place.name, self.directory, directory, environment, waits)
-        self._door = ServerProcess(f"{place.name} (public)", self.directory, directory, environment, waits)
+        self._process = ServerProcess(place.name, self.directory, directory, environment, waits, within)
+        self._door = ServerProcess(f"{place.name} (public)", self.directory, directory, environment, waits, within)
         self._state = self._read()
         self._process.pid, self._door.pid = self._state.pid, self._state.door
 

@@ -51,8 +51,11 @@ def credentials(endpoint: Endpoint) -> Credentials:
 
 
 def client(endpoint: Endpoint) -> Any:
-    """A client that several threads may share. It repeats what failed, so it is not for the ledger's writes."""
-    keys = credentials(endpoint)
+    """A client that several threads may share. It repeats what failed, so it is not for the ledger's writes.
+
+    The option `patience`: so many seconds without an answer are a failure, and nothing is repeated; for who tries again by himself.
+    """
+    keys, patience = credentials(endpoint), endpoint.options.get("patience")
     session = botocore.session.Session()
     session.register_component("data_loader", _descriptions())
     session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_moment)
@@ -65,9 +68,9 @@ def client(endpoint: Endpoint) -> Any:
         config=Config(
             signature_version="s3v4",
             s3={"addressing_style": "path"},
-            retries={"mode": "standard", "total_max_attempts": 4},
+            retries={"mode": "standard", "total_max_attempts": 1 if patience else 4},
             connect_timeout=5,
-            read_timeout=60,
+            read_timeout=float(patience or 60),
             max_pool_connections=CONNECTIONS,
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",

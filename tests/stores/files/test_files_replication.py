@@ -3,12 +3,14 @@
 import contextlib
 import dataclasses
 import random
+import socket
 import threading
 
 import pytest
 import real_servers
 
 from drplatform.model import errors
+from drplatform.model.ports import Address
 from drplatform.stores import files
 
 
@@ -83,3 +85,16 @@ def test_the_source_itself_and_other_buckets_are_refused(pair, s3_endpoint_pair,
     other = dataclasses.replace(s3_endpoint_pair[1], options={"buckets": "uploads"})
     with pytest.raises(errors.TargetRefused, match="pdfs"):
         pair[0].replicate(files.connect(other, clock), threading.Event())
+
+
+@pytest.mark.timeout(60)
+def test_a_source_that_never_answers_is_given_up_once_patience_is_over(s3_endpoint_pair, clock):
+    """As a region does that packets no longer reach. Without patience four tries would take four minutes, and a failover waits for them."""
+    with contextlib.ExitStack() as stack:
+        hole = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        silent = dataclasses.replace(
+            s3_endpoint_pair[0], addresses=(Address(*hole.getsockname()),), options={**s3_endpoint_pair[0].options, "patience": "0.5"}
+        )
+        source, target = (stack.enter_context(contextlib.closing(files.connect(e, clock))) for e in (silent, s3_endpoint_pair[1]))
+        with pytest.raises(errors.StoreError, match="(?i)timeout"):
+            next(source.replicate(target, threading.Event(), every=0.01))
