@@ -96,5 +96,5 @@ def test_a_source_that_never_answers_is_given_up_once_patience_is_over(s3_endpoi
             s3_endpoint_pair[0], addresses=(Address(*hole.getsockname()),), options={**s3_endpoint_pair[0].options, "patience": "0.5"}
         )
         source, target = (stack.enter_context(contextlib.closing(files.connect(e, clock))) for e in (silent, s3_endpoint_pair[1]))
-        with pytest.raises(errors.StoreError, match="(?i)timeout"):
+        with pytest.raises(errors.StoreError, match=r"(?i)timeout"):
             next(source.replicate(target, threading.Event(), every=0.01))
