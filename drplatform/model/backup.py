@@ -57,8 +57,8 @@ class Digest:
 class Multiset:
     """Adds up a Digest, item by item. Not safe to add to from several threads: make one each, and merge."""
 
-    def __init__(self) -> None:
-        self._items, self._sum = 0, 0
+    def __init__(self, begin: Digest | None = None) -> None:
+        self._items, self._sum = (begin.items, int(begin.value, 16)) if begin else (0, 0)
 
     def add(self, item: bytes) -> None:
         self._items += 1

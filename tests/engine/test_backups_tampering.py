@@ -9,6 +9,7 @@ from pathlib import Path
 import backup_cases as cases
 import pytest
 import zstandard
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from drplatform.engine import backups
 from drplatform.engine.backups import sealing
@@ -268,8 +269,6 @@ def test_a_chunk_that_would_unpack_to_more_than_it_says_is_refused_without_unpac
     key = backups.DataKey.make([cases.RECIPIENT])
     frame = bytearray(zstandard.ZstdCompressor(level=3).compress(bytes(1 << 20)))
     assert zstandard.get_frame_parameters(bytes(frame)).content_size == 1 << 20
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
     descriptor = 0xC0 | frame[4] & 0x3F  # the size as 8 bytes, RFC 8878 3.1.1.1
     single = frame[4] & 0x20
     sizes = {0: 1 if single else 0, 1: 2, 2: 4, 3: 8}[frame[4] >> 6]
@@ -283,6 +282,24 @@ def test_a_chunk_that_would_unpack_to_more_than_it_says_is_refused_without_unpac
     with pytest.raises(errors.IntegrityError, match="the bomb"):
         key.open(sealed, identity, 1000, "the bomb")
     assert address_space() - before < 1 << 30
+
+
+def test_what_was_packed_wrongly_before_it_was_encrypted_does_not_open():
+    """The cipher vouches for what was packed, its checksum for what went in. Chunks of earlier versions have none, and open."""
+    key, plain, identity = backups.DataKey.make([cases.RECIPIENT]), bytes(range(256)) * 8, b"identity"
+
+    def open_again(frame):
+        nonce = secrets.token_bytes(12)
+        return key.open(nonce + AESGCM(key._key).encrypt(nonce, frame, identity), identity, len(plain), "the chunk")
+
+    frame = zstandard.ZstdCompressor(level=1, write_checksum=True).compress(plain)
+    assert zstandard.get_frame_parameters(
+        AESGCM(key._key).decrypt((sealed := key.seal(plain, identity))[:12], sealed[12:], identity)
+    ).has_checksum
+    assert open_again(frame) == open_again(zstandard.ZstdCompressor(level=1).compress(plain)) == plain
+    literal = frame.index(bytes(range(256)))
+    with pytest.raises(errors.IntegrityError, match="the chunk"):
+        open_again(frame[: literal + 7] + b"x" + frame[literal + 8 :])
 
 
 def peak_bytes() -> int:

@@ -15,7 +15,7 @@ from drplatform.model.position import Position
 
 @dataclass(frozen=True)
 class Proof:
-    """`compared` digests were taken with the backup and found again. No problems: what was backed up came back."""
+    """`compared` digests were taken with the backup, or of it when it was loaded, and found again. No problems: what was backed up came back."""
 
     backup: str
     reached: Position
@@ -52,4 +52,4 @@ def prove(chain: Chain, scratch: ports.DataStore, repository: ports.Repository, 
     wrong = [f"{name} is not what was backed up" for name in second_seal.differing(opener, last, end.digests)]
     refused = [f"not restored: {each}" for each in end.refused]
     defects = scratch.validate() if isinstance(scratch, ports.Verifiable) else []
-    return Proof(last.id, end.reached, sum(end.counts.values()), len(last.digests), (*wrong, *refused, *defects))
+    return Proof(last.id, end.reached, sum(end.counts.values()), len(end.compared | last.digests.keys()), (*wrong, *refused, *defects))

@@ -1,6 +1,7 @@
 """How a chunk is sealed, and opened again.
 
-Stored form of a chunk: a random 96-bit nonce, then AES-256-GCM over the zstd-compressed plaintext, with the chunk's identity (format,
+Stored form of a chunk: a random 96-bit nonce, then AES-256-GCM over the zstd-compressed plaintext (in a frame that has the plaintext's
+checksum, so that what is opened is what was sealed and not only what was made of it), with the chunk's identity (format,
 backup, part, number, stage, plain size) as associated data, so that a chunk in another's place does not open. Stored form of a
 manifest: a JSON envelope of its canonical body, the SHA-256 of the body, which anybody can check, and an HMAC-SHA256 of it under a key
 derived from the data key, which only the holder of a private key can check.
@@ -79,7 +80,7 @@ class DataKey:
         if len(plain) > PLAIN_LIMIT:
             raise errors.StoreError(f"A store handed on a block of {len(plain)} bytes; it must cut its content below {PLAIN_LIMIT}.")
         nonce = _nonce()
-        packed = zstandard.ZstdCompressor(level=_level(plain)).compress(plain)
+        packed = zstandard.ZstdCompressor(level=_level(plain), write_checksum=True).compress(plain)
         sealed = AESGCM(self._key).encrypt(nonce, packed, identity)
         del packed  # blocks are large, and several are sealed at once
         return nonce + sealed

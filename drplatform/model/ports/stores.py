@@ -57,6 +57,7 @@ class RestoreEnd:
     """Where a restore arrived. `refused` names, in words, whatever of the backup could not be restored: empty is good.
 
     `left` names what a person should look at and the restore rightly leaves: what the backup does not hold, or the target has of its own.
+    `compared` names the digests that the store itself has compared with what it was given to load.
     """
 
     reached: Position
@@ -64,6 +65,7 @@ class RestoreEnd:
     counts: Mapping[str, int] = field(default_factory=dict)
     refused: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
+    compared: frozenset[str] = frozenset()
 
 
 class Restore(Protocol):

@@ -21,7 +21,7 @@ _READERS = 2
 
 def add(content: Multiset, block: bytes) -> None:
     """Add each document of a block."""
-    content.add_all(raw.documents(block))
+    content.add_all(raw.split(block))
 
 
 def of_documents(documents: Iterable[bytes]) -> Digest:

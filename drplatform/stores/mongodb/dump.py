@@ -15,7 +15,6 @@ parts are read, as long as they are begun in order.
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -23,13 +22,13 @@ import bson
 from bson.timestamp import Timestamp
 
 from drplatform.model import errors
-from drplatform.model.backup import Multiset
 from drplatform.model.ports import BLOCK_BYTES, DumpEnd, Part
 from drplatform.model.position import Position
-from drplatform.stores.mongodb import catalogue, chosen, digest, members, namespaces, oplog, raw, scan
+from drplatform.stores.mongodb import catalogue, chosen, contents, digest, members, namespaces, oplog, raw, scan
 from drplatform.stores.mongodb import wire as wires
 from drplatform.stores.mongodb.catalogue import Collection
 from drplatform.stores.mongodb.chosen import Chosen
+from drplatform.stores.mongodb.contents import Tally
 from drplatform.stores.mongodb.members import Members, Stamp
 from drplatform.stores.mongodb.scan import Scan
 from drplatform.stores.mongodb.wire import Wire
@@ -54,14 +53,6 @@ def dump(of: Members, only: Chosen | None = None) -> Iterator["MongoDump"]:
             running.closed.set()
 
 
-@dataclass
-class Tally:
-    """What was read of one collection."""
-
-    content: Multiset = field(default_factory=Multiset)
-    last_block: bytes = b""
-
-
 class MongoDump:
     """See `ports.Dump`."""
 
@@ -73,7 +64,8 @@ class MongoDump:
         self._from, self._inclusive = _log_start(wire, (base[0], base[1]))
         self.begin = members.position(wire, of.clock, self.timeline)
         self.collections = chosen.among(only, catalogue.read(wire))
-        self._tallies = {c.uuid: Tally() for c in self.collections}
+        self._tallies = dict[bytes, Tally]()
+        self._last_blocks = dict[bytes, bytes]()
         self._lock = threading.Condition()
         self._unread = 0
         self.touched: set[bytes] = set()
@@ -84,19 +76,18 @@ class MongoDump:
     def parts(self) -> Iterator[Part]:
         yield self.counted(CATALOGUE, STAGE_CATALOGUE, self._catalogue_blocks)
         for number, collection in enumerate(self.collections):
-            reading = self._scan(collection)
+            reading, self._tallies[collection.uuid] = self._scan(collection), Tally()
             for piece in range(reading.parts):
                 name = f"data/{collection.namespace}/{number:05}-{piece:05}"
                 yield self.counted(name, STAGE_DATA, partial(self._read, reading))
         yield Part(LOG, STAGE_LOG, self.log_blocks)
 
     def finish(self) -> DumpEnd:
+        """Digests are those of the structure alone: those of the content are made of the same blocks when they are loaded (see `contents`)."""
         end = self.require_end()
         calm = [c for c in self.collections if c.uuid not in self.touched and namespaces.content(c.namespace)]
-        contents = {c.namespace: self._tallies[c.uuid].content.digest() for c in calm}
         structures = {name: found for c in calm for name, found in digest.of_structure(c).items()}
-        counts = {name: found.items for name, found in contents.items()}
-        return DumpEnd(self.begin, end, {**contents, **structures}, counts)
+        return DumpEnd(self.begin, end, structures, {c.namespace: self._tallies[c.uuid].documents for c in calm})
 
     def require_end(self) -> Position:
         """Where the dump ended. Raises StoreError when its last part was not read."""
@@ -132,14 +123,14 @@ class MongoDump:
 
     def _read(self, reading: Scan) -> Iterator[bytes]:
         """What is left of a collection, as far as no other part of it has got it."""
-        tally, last = Multiset(), b""
-        for block in reading.blocks():
-            digest.add(tally, block)
-            last = block
+        tally, collection = Tally(), reading.collection
+        for block, items in reading.blocks():
+            tally.dumped(block, items)
+            if collection.capped:
+                self._last_blocks[collection.uuid] = block
             yield block
         with self._lock:
-            self._tallies[reading.collection.uuid].content.merge(tally)
-            self._tallies[reading.collection.uuid].last_block = last
+            self._tallies[collection.uuid].merge(tally)
 
     def concern(self) -> Mapping[str, Any]:
         return {"level": "majority", "afterClusterTime": Timestamp(*self.begin.sequence)}
@@ -169,7 +160,7 @@ class MongoDump:
     def _head(self, wire: Wire, end: Stamp) -> bytes:
         cuts = [{"uuid": bson.Binary(uuid, 4), "until": Timestamp(*cut)} for uuid, cut in self._cuts(wire, end).items()]
         fields = {"drplatform": "overlay", "timeline": self.timeline, "begin": Timestamp(*self.begin.sequence)}
-        encoded: bytes = bson.encode({**fields, "end": Timestamp(*end), "cuts": cuts})
+        encoded: bytes = bson.encode({**fields, "end": Timestamp(*end), "cuts": cuts, contents.CONTENTS: contents.head(self._tallies)})
         return encoded
 
     def _cuts(self, wire: Wire, end: Stamp) -> dict[bytes, Stamp]:
@@ -177,7 +168,7 @@ class MongoDump:
 
         What was pushed out before it was read would come back at the end otherwise, and push others out.
         """
-        last = {c.uuid: scan.last_id(block) for c in self.collections if c.capped and (block := self._tallies[c.uuid].last_block)}
+        last = {uuid: scan.last_id(block) for uuid, block in self._last_blocks.items()}
         if not last:
             return {}
         window = {"$gt": Timestamp(*self.begin.sequence), "$lte": Timestamp(*end)}

@@ -14,6 +14,7 @@ from typing import Any
 from drplatform.model import errors
 from drplatform.model.clock import Clock
 from drplatform.stores.mongodb import namespaces
+from drplatform.stores.mongodb.contents import Tally
 from drplatform.stores.mongodb.wire import Wire
 
 CREATING, DATA, SETTLING, CHANGING, INDEXING, REPLAYING = "creating", "data", "settling", "changing", "indexing", "replaying"
@@ -54,8 +55,8 @@ def held(wire: Wire, clock: Clock, plan: str, resume: bool) -> Iterator["Lease"]
 
 @dataclass
 class Lease:
-    """`found` is the stage in which an earlier attempt was cut off; empty when this is the first. `blocks`: by part, how many it loaded;
-    `made`: the collections that were made beside what was there; `notes`: what was noted with the stage."""
+    """`found` is the stage in which an earlier attempt was cut off; empty when this is the first. `blocks`: by part, how many it loaded, and
+    `tallies`: what these hold; `made`: the collections that were made beside what was there; `notes`: what was noted with the stage."""
 
     wire: Wire
     clock: Clock
@@ -63,6 +64,7 @@ class Lease:
     found: str = ""
     expiry: bool = True
     blocks: dict[str, int] = field(default_factory=dict)
+    tallies: dict[str, Tally] = field(default_factory=dict)
     made: set[str] = field(default_factory=set)
     notes: dict[str, Any] = field(default_factory=dict)
     lost: bool = False
@@ -91,7 +93,8 @@ class Lease:
     def forget_blocks(self) -> None:
         """Begin anew."""
         self.blocks.clear()
-        self.notes.clear()
+        self.tallies.clear()
+        self.notes = {name: noted for name, noted in self.notes.items() if name == "shared"}  # that was before the first attempt
         self.found = ""
         self.wire.call(_DATABASE, {"delete": _COLLECTION, "deletes": [{"q": {"_id": {"$ne": _LEASE}}, "limit": 0}]})
 
@@ -101,10 +104,10 @@ class Lease:
         self.made.add(namespace)
         self._update(self.wire, {"$addToSet": {"made": namespace}})
 
-    def loaded(self, wire: Wire, part: str, blocks: int) -> None:
-        """Note that so many blocks of the part are in."""
+    def loaded(self, wire: Wire, part: str, blocks: int, tally: Tally) -> None:
+        """Note that so many blocks of the part are in, and what they hold."""
         self.require()
-        change = {"q": {"_id": f"part {part}"}, "u": {"$set": {"blocks": blocks}}, "upsert": True}
+        change = {"q": {"_id": f"part {part}"}, "u": {"$set": {"blocks": blocks, "tally": tally.told()}}, "upsert": True}
         wire.call(_DATABASE, {"update": _COLLECTION, "updates": [change], "writeConcern": {"w": 1}})  # lost only with the data before it
 
     def release(self) -> None:
@@ -144,9 +147,10 @@ def _take_over(wire: Wire, clock: Clock, plan: str, owner: str, resume: bool) ->
     old = {"q": {"_id": _LEASE, "owner": before["owner"], "beat": before["beat"]}, "u": {"$set": {"owner": owner}}}
     if not wire.call(_DATABASE, {"update": _COLLECTION, "updates": [old]})["n"]:
         raise _at_work(wire)
-    parts = wire.documents(_DATABASE, {"find": _COLLECTION, "filter": {"_id": {"$regex": "^part "}}})
+    parts = list(wire.documents(_DATABASE, {"find": _COLLECTION, "filter": {"_id": {"$regex": "^part "}}}))
     blocks = {part["_id"].removeprefix("part "): int(part["blocks"]) for part in parts}
-    return Lease(wire, clock, owner, before["stage"], before["expiry"], blocks, set(before.get("made", ())), before)
+    tallies = {part["_id"].removeprefix("part "): Tally.read(part["tally"]) for part in parts if "tally" in part}
+    return Lease(wire, clock, owner, before["stage"], before["expiry"], blocks, tallies, set(before.get("made", ())), before)
 
 
 def _still(wire: Wire, clock: Clock) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """How far a restore has come when all backups of its chain are loaded: kept beside the lease, so that one that is cut off then goes on.
 
 Indexes are built, and the log is applied, upon a state that cannot be loaded a second time. What is needed to go on from there is noted
-first: the collections by the source's UUID with their indexes, the position, and transactions that were open at it. While the log is
+first: the collections by the source's UUID with their indexes and what was loaded of them, the position, and transactions that were open at it. While the log is
 applied, each batch is announced before it is sent, by the position before it and its last one. After a cut all before the former is in, and
 of what lies between some may be. That is applied again the way the dump's own log is, which is harmless for documents; where it is not, it
 begins anew: within a change of collections, and in capped collections, which would push out others. Unique values that moved on are found by
@@ -16,6 +16,7 @@ import bson
 from bson.timestamp import Timestamp
 
 from drplatform.model import errors
+from drplatform.model.backup import Digest
 from drplatform.model.position import Position
 from drplatform.stores.mongodb import lease as leases
 from drplatform.stores.mongodb import members, namespaces
@@ -30,18 +31,20 @@ MOST_OPEN_BYTES = 8 * 1024 * 1024
 """Of transactions that are open. With more than that nothing is noted, and what is cut off later begins anew."""
 _DATABASE, _COLLECTION = namespaces.split(namespaces.RESTORING)
 _PLACE, _OPEN = "collection ", "open "
+_SETTLED = frozenset({leases.INDEXING, leases.REPLAYING})
 Indexes = dict[bytes, dict[str, dict[str, Any]]]
 """By the source's UUID of the collection and the index's name, its specification."""
 
 
 @dataclass(frozen=True)
 class Settled:
-    """What is known when all backups are loaded."""
+    """What is known when all backups are loaded. `contents`: of the collections that nothing has changed since they were."""
 
     reached: Position
     names: Mapping[bytes, str]
     indexes: Indexes
     transactions: Assembly
+    contents: Mapping[bytes, Digest]
 
 
 def keep(lease: Lease, settled: Settled) -> None:
@@ -51,19 +54,21 @@ def keep(lease: Lease, settled: Settled) -> None:
         lease.enter(leases.CHANGING)
         return
     stamp = Timestamp(*members.stamp(settled.reached))
-    documents = [_placed(uuid, name, settled.indexes.get(uuid, {})) for uuid, name in settled.names.items()]
+    documents = [
+        _placed(uuid, name, settled.indexes.get(uuid, {})) | _held(settled.contents.get(uuid)) for uuid, name in settled.names.items()
+    ]
     documents += [
         {"_id": f"{_OPEN}{n:09}", "lsid": session[0], "number": bson.Int64(session[1]), "operation": entry.raw}
         for n, (session, entry) in enumerate(operations)
     ]
     for document in documents:
         _put(lease.wire, document)
-    lease.enter(leases.INDEXING, timeline=settled.reached.timeline, reached=stamp, done=stamp, until=stamp, fragile=False)
+    lease.enter(leases.INDEXING, timeline=settled.reached.timeline, reached=stamp, done=stamp, until=stamp, fragile=False, held=True)
 
 
 def found(lease: Lease) -> Settled:
     """What an earlier attempt noted."""
-    names, indexes, transactions = dict[bytes, str](), Indexes(), Assembly()
+    names, indexes, transactions, contents = dict[bytes, str](), Indexes(), Assembly(), dict[bytes, Digest]()
     query = {"find": _COLLECTION, "filter": {"_id": {"$regex": f"^({_PLACE}|{_OPEN})"}}, "sort": {"_id": 1}}
     for document in lease.wire.documents(_DATABASE, query):
         if document["_id"].startswith(_OPEN):
@@ -72,7 +77,9 @@ def found(lease: Lease) -> Settled:
             uuid = bytes.fromhex(document["_id"].removeprefix(_PLACE))
             specs = bson.decode(document["indexes"], wires.OPTIONS)["specs"]
             names[uuid], indexes[uuid] = document["ns"], {spec["name"]: spec for spec in specs}
-    return Settled(members.at(lease.notes["timeline"], _stamp(lease.notes["reached"])), names, indexes, transactions)
+            if "held" in document:
+                contents[uuid] = Digest.from_json(document["held"])
+    return Settled(members.at(lease.notes["timeline"], _stamp(lease.notes["reached"])), names, indexes, transactions, contents)
 
 
 class Progress:
@@ -118,8 +125,9 @@ class Progress:
 
 
 def can_go_on(lease: Lease) -> bool:
-    """Whether what was cut off there can be gone on with."""
-    return lease.found in leases.RESUMABLE and not (lease.found == leases.REPLAYING and lease.notes.get("fragile"))
+    """Whether what was cut off there can be gone on with. Where it is not noted what was loaded, that could not be compared at the end."""
+    noted = lease.blocks.keys() <= lease.tallies.keys() and (lease.found not in _SETTLED or lease.notes.get("held"))
+    return bool(noted) and lease.found in leases.RESUMABLE and not (lease.found == leases.REPLAYING and lease.notes.get("fragile"))
 
 
 def must_begin_anew(lease: Lease, error: errors.DrplatformError) -> errors.RecoveryFailed:
@@ -131,6 +139,10 @@ def must_begin_anew(lease: Lease, error: errors.DrplatformError) -> errors.Recov
 def _placed(uuid: bytes, name: str, indexes: Mapping[str, dict[str, Any]]) -> wires.Document:
     specs = bson.encode({"specs": list(indexes.values())})  # names of fields in keys are no names of fields to store
     return {"_id": f"{_PLACE}{uuid.hex()}", "ns": name, "indexes": specs}
+
+
+def _held(content: Digest | None) -> wires.Document:
+    return {"held": content.to_json()} if content else {}
 
 
 def _put(wire: Wire, document: wires.Document) -> None:

@@ -21,6 +21,8 @@ _REGEX = 0x0B
 _LONGEST_NAME = 64
 _ID_FIRST = b"_id\0"
 DOCUMENT, ARRAY, TIMESTAMP = 0x03, 0x04, 0x11
+_ARRAY_ENDS = 5
+"""Bytes of an array around its elements: its size before them, and its end."""
 
 
 class Element(NamedTuple):
@@ -34,13 +36,25 @@ class Element(NamedTuple):
 
 def documents(block: bytes) -> Iterator[bytes]:
     """Each document of a block of concatenated documents. Raises IntegrityError when they do not fill it exactly."""
-    at, end, size_at = 0, len(block), _INT.unpack_from
-    while at < end:
-        size = size_at(block, at)[0] if end - at >= 5 else 0
-        if size < 5 or size > end - at:
-            raise errors.IntegrityError("A block of this backup is not a sequence of BSON documents; do not trust it.")
-        yield block[at : at + size]
-        at += size
+    return iter(split(block))
+
+
+def split(block: bytes) -> list[bytes]:
+    """The same at once. There may be hundreds of thousands, so each takes no more steps than it must."""
+    found, at, end, size_at = list[bytes](), 0, len(block), _INT.unpack_from
+    take = found.append
+    try:
+        while at < end:
+            after = at + size_at(block, at)[0]
+            if after < at + 5:
+                break
+            take(block[at:after])
+            at = after
+    except struct.error:
+        at = -1
+    if at != end:
+        raise errors.IntegrityError("A block of this backup is not a sequence of BSON documents; do not trust it.")
+    return found
 
 
 def runs(block: bytes, most_bytes: int, most_documents: int) -> Iterator[tuple[memoryview, int, bool]]:
@@ -149,12 +163,13 @@ def elements(document: Mapping[str, Any]) -> bytes:
 
 
 class Batch(NamedTuple):
-    """What a cursor gave: its number (0 when it has ended) and namespace, concatenated documents, and the token (a document) to go on
-    after them, which is empty where none was asked for."""
+    """What a cursor gave: its number (0 when it has ended) and namespace, concatenated documents, how many, and the token (a document) to
+    go on after them, which is empty where none was asked for."""
 
     cursor: int
     namespace: str
     documents: bytes
+    items: int
     token: bytes
 
 
@@ -163,7 +178,7 @@ def batch(reply: memoryview) -> Batch | None:
     outer = next((at for _, name, at, _ in _walk(reply, 4) if name == b"cursor"), None)
     if outer is None:
         return None
-    number, namespace, documents, token = 0, "", b"", b""
+    number, namespace, documents, count, token = 0, "", b"", 0, b""
     for kind, name, at, end in _walk(reply, outer + 4):
         if name == b"id":
             (number,) = _LONG.unpack_from(reply, at)
@@ -171,9 +186,24 @@ def batch(reply: memoryview) -> Batch | None:
             namespace = bytes(reply[at + 4 : end - 1]).decode()
         elif kind == ARRAY and name in (b"firstBatch", b"nextBatch"):
             documents = _joined(reply[at:end])
+            count = _items(end - at - _ARRAY_ENDS - len(documents))
         elif name == b"postBatchResumeToken":
             token = bytes(reply[at:end])
-    return Batch(number, namespace, documents, token)
+    return Batch(number, namespace, documents, count, token)
+
+
+def _items(keys: int) -> int:
+    """How many elements an array has of which all but the values takes so many bytes: their types, and their keys 0, 1, 2 ... in decimal.
+
+    Raises StoreError when that is no number of elements.
+    """
+    count, each, of_each = 0, 3, 10
+    while keys > each * of_each:
+        keys, count = keys - each * of_each, count + of_each
+        of_each, each = 9 * count, each + 1
+    if keys % each:
+        raise errors.StoreError("MongoDB answered with documents that are not numbered as BSON says.")
+    return count + keys // each
 
 
 def _walk(view: memoryview, at: int) -> Iterator[tuple[int, bytes, int, int]]:

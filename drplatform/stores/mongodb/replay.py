@@ -27,7 +27,8 @@ _ASIDE = "drplatform-aside-"
 class Replay:
     """`cuts`: by capped collection, up to where inserts are in the dump already. `made` is told of each collection before it is made.
 
-    `changing`: called before anything but documents is touched. `progress`: announces what is applied; what it says is done is passed over.
+    `changing`: called before anything but documents is touched; `touched` is told of each collection whose documents are, by the source's
+    UUID, also where an earlier attempt did it. `progress`: announces what is applied; what it says is done is passed over.
     """
 
     target: Target
@@ -36,6 +37,7 @@ class Replay:
     chosen: Chosen | None = None
     made: Callable[[str], None] = lambda namespace: None
     changing: Callable[[], None] = lambda: None
+    touched: Callable[[bytes], None] = lambda uuid: None
     progress: Progress | None = None
     _at: Stamp = (0, 0)
     _done: Stamp = (0, 0)
@@ -46,6 +48,9 @@ class Replay:
             self.target.before = self._announce
 
     def apply(self, unit: Unit) -> None:
+        for entry in unit.operations:
+            if entry.op in _DOCUMENTS or (entry.op == oplog.COMMAND and "emptycapped" in entry.command):
+                self.touched(entry.ui)
         if self.progress is None:
             self._apply(unit)
             return

@@ -5,7 +5,7 @@ follows, whose states are consistent. Documents do not expire (TTL) until the re
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,14 +15,28 @@ from typing import Any
 import bson
 
 from drplatform.model import errors
-from drplatform.model.backup import BackupKind
+from drplatform.model.backup import BackupKind, Digest
 from drplatform.model.ports import RestoreEnd
 from drplatform.model.position import Position
-from drplatform.stores.mongodb import catalogue, chosen, digest, dump, increment, loading, members, namespaces, oplog, progress, raw
+from drplatform.stores.mongodb import (
+    catalogue,
+    chosen,
+    contents,
+    digest,
+    dump,
+    increment,
+    loading,
+    members,
+    namespaces,
+    oplog,
+    progress,
+    raw,
+)
 from drplatform.stores.mongodb import lease as leases
 from drplatform.stores.mongodb import wire as wires
 from drplatform.stores.mongodb.catalogue import Collection
 from drplatform.stores.mongodb.chosen import Chosen
+from drplatform.stores.mongodb.contents import Tally
 from drplatform.stores.mongodb.lease import Lease
 from drplatform.stores.mongodb.members import Members, Stamp
 from drplatform.stores.mongodb.progress import Indexes
@@ -76,6 +90,9 @@ class MongoRestore:
         self._lock, self._entering = threading.Lock(), threading.Lock()
         self._stage = ""
         self._twice = loading.Twice()
+        self._loaded = dict(lease.tallies)
+        self._contents: dict[bytes, Digest] = {}
+        self._touched = set[bytes]()
         self._reached: Position | None = None
         self.settled = lease.found in (leases.INDEXING, leases.REPLAYING)
         if self.settled:
@@ -83,7 +100,7 @@ class MongoRestore:
 
     def _go_on(self, from_: progress.Settled) -> None:
         self._target.names, self._indexes = dict(from_.names), from_.indexes
-        self._transactions, self._reached = from_.transactions, from_.reached
+        self._transactions, self._reached, self._contents = from_.transactions, from_.reached, dict(from_.contents)
 
     def done(self, part: str) -> int:
         """How many blocks of a part of the full backup an earlier attempt loaded: `load` gets those that follow."""
@@ -101,7 +118,7 @@ class MongoRestore:
         if part == dump.CATALOGUE:
             self._create(blocks)
         elif part == dump.LOG:
-            self._settle(blocks)
+            self._settle(kind, blocks)
         elif part == increment.WINDOW:
             self._repeat_window(blocks)
         else:
@@ -117,9 +134,10 @@ class MongoRestore:
     def _load_documents(self, what: str, part: str, place: str, blocks: Iterator[bytes]) -> None:
         """Passes over, unread, what is not chosen."""
         if what == "data":
-            namespace, part = chosen.place(self._only, dump.namespace_of(part)), part if self._only is None else ""
+            namespace = chosen.place(self._only, dump.namespace_of(part))
         else:
-            namespace, part = self._target.names.get(bytes.fromhex(place)), ""
+            namespace = self._target.names.get(bytes.fromhex(place))
+            self._touched.add(bytes.fromhex(place))
         if namespace is None:
             if self._only is None:
                 raise errors.IntegrityError(
@@ -127,8 +145,11 @@ class MongoRestore:
                 )
         elif what == increment.TOUCHED:
             self._remove(namespace, blocks)
+        elif what == increment.DOCUMENTS:
+            with self._dial() as wire:
+                loading.Loader(wire, namespace).load(blocks)
         else:
-            self._load(namespace, blocks, part, full=what == "data")
+            self._load(namespace, part, blocks)
 
     def _create(self, blocks: Iterator[bytes]) -> None:
         with self._lock:
@@ -140,8 +161,15 @@ class MongoRestore:
                 self._made(collection.namespace)
                 self._make(collection)
                 self._indexes[collection.uuid] = {spec["name"]: spec for spec in collection.indexes}
+            self._lease.enter(leases.DATA, shared=self._shared())
 
-            self._lease.enter(leases.DATA)
+    def _shared(self) -> list[str]:
+        """Users and roles of the target's own stay, among those of the backup: which of the two collections hold some before the restore."""
+        noted: list[str] | None = self._lease.notes.get("shared")
+        if noted is not None:
+            return noted
+        places = [(name, *namespaces.split(name)) for name in sorted(namespaces.USERS)]
+        return [name for name, database, found in places if any(self._wire.documents(database, {"find": found, "limit": 1}))]
 
     def _made(self, namespace: str) -> None:
         if self._only and namespace not in self._lease.made:
@@ -157,20 +185,20 @@ class MongoRestore:
             database, name = namespaces.split(collection.namespace)
             self._target.command(database, {"drop": name})
             self._target.create(collection)
-            self._lease.blocks = {p: n for p, n in self._lease.blocks.items() if dump.namespace_of(p) != collection.namespace}
+            for part in [p for p in self._lease.blocks if dump.namespace_of(p) == collection.namespace]:
+                del self._lease.blocks[part], self._loaded[part]
 
-    def _load(self, namespace: str, blocks: Iterator[bytes], part: str, full: bool) -> None:
+    def _load(self, namespace: str, part: str, blocks: Iterator[bytes]) -> None:
         with self._dial() as wire:
-            loader = loading.Loader(wire, namespace, partial(self._twice.note, namespace) if full else None)
-            if not part:
-                loader.load(blocks)
-                return
+            loader, tally = loading.Loader(wire, namespace, partial(self._twice.note, namespace)), self._loaded.setdefault(part, Tally())
             before = self.done(part)
             for number, block in enumerate(blocks, before):
                 if self._lease.found and number == before:
                     self._remove(namespace, iter([block]))  # some of it may be in
                 loader.load(iter([block]))
-                self._lease.loaded(wire, part, number + 1)
+                tally.loaded(block)
+                if self._only is None:
+                    self._lease.loaded(wire, part, number + 1, tally)
 
     def _remove(self, namespace: str, blocks: Iterator[bytes]) -> None:
         """Remove the documents with the `_id`s of these, which are loaded again as far as they are still there."""
@@ -200,12 +228,14 @@ class MongoRestore:
         if reader.reached != _stamp(head["until"]):
             raise errors.IntegrityError("The operations of this MongoDB increment end before it does; do not trust it.")
 
-    def _settle(self, blocks: Iterator[bytes]) -> None:
+    def _settle(self, kind: BackupKind, blocks: Iterator[bytes]) -> None:
         """Apply the dump's own log, which makes the documents consistent as of its end."""
         if self._stage != leases.CHANGING:
             self._lease.enter(leases.SETTLING)
         head, frames = oplog.headed(blocks, "overlay")
         begin, end = _stamp(head["begin"]), _stamp(head["end"])
+        if kind is not BackupKind.INCREMENTAL:
+            self._tell_contents(head.get(contents.CONTENTS, ()))
         cuts = {bytes(cut["uuid"]): _stamp(cut["until"]) for cut in head["cuts"]}
         with self._lock:
             self._target.tolerant = True
@@ -213,6 +243,14 @@ class MongoRestore:
             self._repeat(self._replay(indexes=self._indexes, cuts=cuts, changing=self._changing), frames, begin, end)
             self._target.tolerant = False
             self._reached = members.at(head["timeline"], end)
+
+    def _tell_contents(self, dumped: Iterable[Mapping[str, Any]]) -> None:
+        """From here on collections may be changed and renamed. What was loaded of them must be what the dump says, as far as it does."""
+        uuids, loaded = {name: uuid for uuid, name in self._target.names.items()}, {uuid: Tally() for uuid in self._target.names}
+        for part, tally in self._loaded.items():
+            loaded[uuids[str(chosen.place(self._only, dump.namespace_of(part)))]].merge(tally)
+        contents.require(dumped, loaded, self._target.names)
+        self._contents = {uuid: tally.content.digest() for uuid, tally in loaded.items()}
 
     def _repeat(self, replay: Replay, frames: Iterator[bytes], begin: Stamp, end: Stamp) -> None:
         reader, names = oplog.Reader(), dict(self._target.names)
@@ -227,14 +265,15 @@ class MongoRestore:
             raise errors.IntegrityError("The log of this MongoDB backup ends before the backup does; do not trust it.")
 
     def _replay(self, **more: Any) -> Replay:
-        return Replay(self._target, chosen=self._only, made=self._made, **more)
+        return Replay(self._target, chosen=self._only, made=self._made, touched=self._touched.add, **more)
 
     def loaded(self) -> None:
         """Build the indexes, those of several collections at once."""
         if self._reached is None:
             raise errors.RecoveryFailed("The log of the MongoDB backup was not loaded; load all its parts before going on.")
         if self._only is None and not self.settled:
-            progress.keep(self._lease, progress.Settled(self._reached, self._target.names, self._indexes, self._transactions))
+            calm = {uuid: content for uuid, content in self._contents.items() if uuid not in self._touched}
+            progress.keep(self._lease, progress.Settled(self._reached, self._target.names, self._indexes, self._transactions, calm))
         if any(name in namespaces.USERS for name in self._target.names.values()):
             self._target.put_document("admin.system.version", bson.encode(_AUTH_SCHEMA))
         self._target.flush()
@@ -296,15 +335,21 @@ class MongoRestore:
         return until
 
     def finish(self) -> RestoreEnd:
-        """Wait until the majority has everything, and look at what is there."""
+        """Wait until the majority has everything, and look at what is there. Raises RecoveryFailed when that is not what was loaded."""
         reached = self._require_reached()
         note = {"appendOplogNote": 1, "data": {"drplatform": "restored"}, "writeConcern": {"w": "majority"}}
         self._target.call("admin", note)
         self._lease.require()
         found = digest.digests(self._members, self._restored_only())
+        expected = contents.expected(self._contents, self._target.names, self._touched, self._shared())
+        if wrong := contents.differing(expected, found):
+            self._lease.enter(leases.CHANGING)
+            raise errors.RecoveryFailed(
+                f"What was restored is not what was backed up: {'; '.join(wrong[:5])}. With --resume it begins anew."
+            )
         counts = {name: each.items for name, each in found.items() if "#" not in name}
         self._lease.release()
-        return RestoreEnd(reached, found, counts)
+        return RestoreEnd(reached, found, counts, compared=frozenset(expected))
 
     def _restored_only(self) -> frozenset[str] | None:
         """What was restored beside what is there. Raises RecoveryFailed when that is nothing."""

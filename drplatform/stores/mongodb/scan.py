@@ -11,7 +11,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import bson
 from bson.raw_bson import RawBSONDocument
@@ -25,6 +25,8 @@ from drplatform.stores.mongodb.wire import Wire
 PART_BYTES = 16 * 1024 * 1024
 """So that also collections of some dozens of MB are loaded again by several threads."""
 MOST_PARTS = 4
+READ_BYTES = 512 * 1024
+"""So much that the server sends it while it reads what follows, and so little that both sides keep it in the processor's caches."""
 KILLED = frozenset({175, 26, 43, 237, 11601})
 """QueryPlanKilled, NamespaceNotFound, CursorNotFound, CursorKilled, Interrupted: a drop or a rename does this to a reader."""
 _KEY_NOT_FOUND = 211
@@ -32,9 +34,16 @@ _RECORD_ID = b"\x12$recordId\0"
 _LONG = struct.Struct("<q")
 
 
+class Block(NamedTuple):
+    """Concatenated documents, and how many."""
+
+    documents: bytes
+    items: int
+
+
 @dataclass
 class Scan:
-    """`size` documents make about a block. `concern`: the read concern; `exists`: whether the collection is still there."""
+    """`size` documents are read at once. `concern`: the read concern; `exists`: whether the collection is still there."""
 
     collection: Collection
     parts: int
@@ -43,30 +52,30 @@ class Scan:
     concern: Mapping[str, Any]
     exists: Callable[[Wire], bool]
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _batches: Iterator[bytes] | None = None
+    _batches: Iterator[Block] | None = None
 
-    def blocks(self) -> Iterator[bytes]:
+    def blocks(self) -> Iterator[Block]:
         """Blocks that nobody else has got; from several threads."""
         while (block := self._next()) is not None:
             yield block
 
-    def _next(self) -> bytes | None:
+    def _next(self) -> Block | None:
         with self._lock:
             if self._batches is None:
-                self._batches = self._clustered() if self.collection.clustered else self._natural()
+                self._batches = _gathered(self._clustered() if self.collection.clustered else self._natural())
             return next(self._batches, None)
 
-    def _natural(self) -> Iterator[bytes]:
+    def _natural(self) -> Iterator[Block]:
         """Of a collection that is renamed meanwhile the rest is read on; one that is dropped has ended."""
         token, seek = b"", True
         while True:
             try:
                 with self.dial() as wire:
                     for batch in wire.stream(self._database, self._from(token, seek), self.size):
-                        documents = batch.documents if seek else _beyond(batch.documents, token)
-                        token = batch.token if documents else token
-                        if documents:
-                            yield documents
+                        block = Block(batch.documents, batch.items) if seek else _beyond(batch.documents, token)
+                        token = batch.token if block.items else token
+                        if block.items:
+                            yield block
                 return
             except wires.ServerError as error:
                 if error.code == _KEY_NOT_FOUND and token and seek:
@@ -83,7 +92,7 @@ class Scan:
             return {**command, "$_resumeAfter": RawBSONDocument(token)}
         return {**command, "showRecordId": not seek}
 
-    def _clustered(self) -> Iterator[bytes]:
+    def _clustered(self) -> Iterator[Block]:
         """The same where documents are kept in the order of `_id`, which is then where to read on."""
         last: bytes | None = None
         while True:
@@ -91,10 +100,10 @@ class Scan:
                 with self.dial() as wire:
                     low = {} if last is None else {"min": RawBSONDocument(raw.assemble([last]))}
                     for batch in wire.stream(self._database, {**self._command, "hint": {"_id": 1}, **low}, self.size):
-                        documents = _without(batch.documents, last) if low else batch.documents
-                        if documents:
-                            last = last_id(documents)
-                            yield documents
+                        block = _without(batch.documents, last) if low else Block(batch.documents, batch.items)
+                        if block.items:
+                            last = last_id(block.documents)
+                            yield block
                 return
             except wires.ServerError as error:
                 if self._ended(error):
@@ -117,9 +126,9 @@ class Scan:
 
 
 def measure(wire: Wire, collection: Collection) -> tuple[int, int]:
-    """Into how many parts a collection is cut (one that has an order of its own: one), and how many documents make a block."""
+    """Into how many parts a collection is cut (one that has an order of its own: one), and how many documents to read at once."""
     size, average = _size(wire, collection)
-    batch = max(1, min(1_000_000, BLOCK_BYTES // max(16, average)))
+    batch = max(1, min(READ_BYTES, BLOCK_BYTES) // max(16, average))
     return 1 if collection.capped else max(1, min(MOST_PARTS, size // PART_BYTES)), batch
 
 
@@ -138,12 +147,33 @@ def _size(wire: Wire, collection: Collection) -> tuple[int, int]:
     return int(stats.get("size", 0)), int(stats.get("avgObjSize", 0))
 
 
-def _without(block: bytes, seen: bytes | None) -> bytes:
+def _without(block: bytes, seen: bytes | None) -> Block:
     """Without the document that was read before (which may also be gone by now)."""
-    return b"".join(document for document in raw.documents(block) if raw.id_of(document) != seen)
+    return _block([document for document in raw.documents(block) if raw.id_of(document) != seen])
 
 
-def _beyond(block: bytes, token: bytes) -> bytes:
+def _gathered(batches: Iterator[Block]) -> Iterator[Block]:
+    """Batches joined to blocks."""
+    waiting, size = list[Block](), 0
+    for batch in batches:
+        if waiting and size + len(batch.documents) > BLOCK_BYTES:
+            yield _joined(waiting)
+            waiting, size = [], 0
+        waiting.append(batch)
+        size += len(batch.documents)
+    if waiting:
+        yield _joined(waiting)
+
+
+def _joined(batches: list[Block]) -> Block:
+    return Block(b"".join(batch.documents for batch in batches), sum(batch.items for batch in batches))
+
+
+def _block(documents: list[bytes]) -> Block:
+    return Block(b"".join(documents), len(documents))
+
+
+def _beyond(block: bytes, token: bytes) -> Block:
     """Of documents that end in where they are kept, those after the token's place, without that."""
     place = bson.decode(token)["$recordId"]
     kept = []
@@ -151,4 +181,4 @@ def _beyond(block: bytes, token: bytes) -> bytes:
         at = len(document) - len(_RECORD_ID) - _LONG.size - 1
         if _LONG.unpack_from(document, at + len(_RECORD_ID))[0] > place:
             kept.append(raw.assemble([document[4:at]]))
-    return b"".join(kept)
+    return _block(kept)

@@ -17,7 +17,7 @@ from drplatform.model import clock as clocks
 from drplatform.model.backup import BackupKind
 from drplatform.model.ports import DumpEnd, Endpoint, LogBatch, RestoreEnd
 from drplatform.model.position import Position
-from drplatform.stores.mongodb import scan, wire
+from drplatform.stores.mongodb import contents, dump, scan, wire
 from drplatform.stores.mongodb.store import MongoStore
 
 RAW = CodecOptions(document_class=RawBSONDocument)
@@ -88,6 +88,17 @@ def take(store: MongoStore, between: Callable[[], None] = lambda: None, since: P
         return parts, dump.finish()
 
 
+def of_an_earlier_version(parts: Parts) -> Parts:
+    """The dump as it was when it did not say what it had read of each collection."""
+
+    def head(block: bytes) -> bytes:
+        told = bson.decode(block)
+        assert told.pop(contents.CONTENTS)
+        return bson.encode(told)
+
+    return [(name, stage, [head(blocks[0]), *blocks[1:]] if name == dump.LOG else blocks) for name, stage, blocks in parts]
+
+
 @contextlib.contextmanager
 def captured(store: MongoStore, after: Position) -> Iterator[list[LogBatch]]:
     """Follow the log meanwhile; on leaving, everything done until then is in the list."""
@@ -132,6 +143,13 @@ def restore(
         if blocks is not None:
             target.replay(iter(blocks), until)
         return target.finish()
+
+
+def require_found(end: DumpEnd, reached: RestoreEnd) -> None:
+    """What the dump knows at its end is what the restore of it found, and of each such collection it has compared the content itself."""
+    assert {name: reached.digests.get(name) for name in end.digests} == dict(end.digests)
+    assert {name: reached.counts.get(name) for name in end.counts} == dict(end.counts)
+    assert set(end.counts) <= reached.compared
 
 
 # -- the workload -------------------------------------------------------------------------------------------------------------

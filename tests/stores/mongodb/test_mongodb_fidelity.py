@@ -30,7 +30,7 @@ def there_and_back(pair):
         reached = cases.restore(target, parts)
         assert cases.differences(cases.everything(source.endpoint), cases.everything(target.endpoint)) == []
         assert reached.refused == ()
-        assert {name: reached.digests[name] for name in end.digests} == dict(end.digests)  # of what changed meanwhile the dump has none
+        cases.require_found(end, reached)
         return end
 
     return run
@@ -203,7 +203,7 @@ def test_occupants_are_what_a_restore_would_meet(database, pair):
     assert any(re.search("things", name) for name in source.occupants())
 
 
-def test_a_collection_renamed_over_another_during_the_dump_has_no_digest(database, pair, there_and_back):
+def test_a_collection_renamed_over_another_during_the_dump_is_not_counted(database, pair, there_and_back):
     """What was read of the one that had the name before is not what is there at the end."""
     database.a.insert_many([{"_id": n} for n in range(5)])
     database.create_collection("b")
@@ -215,5 +215,4 @@ def test_a_collection_renamed_over_another_during_the_dump_has_no_digest(databas
             renamed.append(database.a.rename("b", dropTarget=True))
 
     end = there_and_back(rename)
-    assert renamed and "app.b" not in end.digests and "app.a" not in end.digests
-    assert end.digests["app.c"].items == 1
+    assert renamed and {name for name in end.counts if name.startswith("app.")} == {"app.c"} and end.counts["app.c"] == 1

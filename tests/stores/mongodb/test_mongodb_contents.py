@@ -1,0 +1,199 @@
+"""A restore finds in the server what it loaded, or fails: whatever was lost, changed, added or doubled on the way, and however it was cut off."""
+
+import bson
+import mongodb_cases as cases
+import pytest
+
+from drplatform.model import errors
+from drplatform.model.backup import BackupKind, Multiset
+from drplatform.stores.mongodb import contents, dump, raw
+from drplatform.stores.mongodb import lease as leases
+
+PLAN = "the plan"
+
+
+@pytest.fixture
+def backed_up(pair, monkeypatch):
+    """A full backup of two collections in several blocks, and a log that concerns one of them; what is there then."""
+    source, to = pair
+    cases.in_small_batches(monkeypatch)
+    monkeypatch.setattr(leases, "_STILL_SECONDS", 0.0)
+    with cases.client(source.endpoint) as client:
+        for name in ("calm", "busy"):
+            client.app[name].insert_many([{"_id": n, "x": "y" * 90} for n in range(30)])
+        client.app.calm.create_index("x")
+        parts, end = cases.take(source)
+        with cases.captured(source, end.end) as batches:
+            client.app.busy.update_many({}, {"$set": {"n": 1}})
+            client.app.busy.rename("renamed")
+    return source, to, parts, [batch.block for batch in batches]
+
+
+def restore(store, parts, blocks, meanwhile=lambda client: None, again=False):
+    """With something else done to the server when all is loaded, before the log."""
+    with store.resume(PLAN, again) as restoring:
+        if not restoring.settled:
+            for name, _, content in sorted(parts, key=lambda part: part[1]):
+                if left := content[restoring.done(name) :]:
+                    restoring.load(BackupKind.FULL, name, iter(left))
+        restoring.loaded()
+        with cases.client(store.endpoint) as client:
+            meanwhile(client)
+        restoring.replay(iter(blocks), None)
+        return restoring.finish()
+
+
+def apps(end):
+    """The collections of `app` whose content the restore has compared."""
+    return {name.removeprefix("app.") for name in end.compared if name.startswith("app.")}
+
+
+DAMAGE = {
+    "changed": lambda client: client.app.calm.update_one({"_id": 7}, {"$set": {"x": "z" * 90}}),
+    "lost": lambda client: client.app.calm.delete_one({"_id": 7}),
+    "added": lambda client: client.app.calm.insert_one({"_id": 30, "x": "y" * 90}),
+    "lost and another added": lambda client: (client.app.calm.delete_one({"_id": 7}), client.app.calm.insert_one({"_id": 30})),
+    "lost as a whole": lambda client: client.app.calm.drop(),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_what_is_not_in_the_server_as_it_was_loaded_fails_the_restore(backed_up, damage):
+    """Also when a log follows. It is then no finished restore, and to go on with it begins anew."""
+    source, to, parts, blocks = backed_up
+    with pytest.raises(errors.RecoveryFailed, match=r"app\.calm holds \d+ documents that are not the 30 of the backup"):
+        restore(to, parts, blocks, DAMAGE[damage])
+    assert to.unfinished() == PLAN
+    end = restore(to, parts, blocks, again=True)
+    assert cases.differences(cases.everything(source.endpoint), cases.everything(to.endpoint)) == []
+    assert apps(end) == {"calm"} and to.unfinished() == ""
+
+
+def test_what_the_log_leaves_alone_is_compared_and_what_it_changes_is_not(backed_up):
+    """A collection that is only renamed is, under its new name."""
+    source, to, parts, blocks = backed_up
+    assert apps(cases.restore(to, parts)) == {"calm", "busy"}
+    cases.empty(to.endpoint)
+    assert apps(cases.restore(to, parts, blocks)) == {"calm"}
+    with cases.client(source.endpoint) as client:
+        _, reached = cases.take(source)
+        with cases.captured(source, reached.end) as batches:
+            client.app.calm.rename("calm2")
+        parts, reached = cases.take(source)
+        with cases.captured(source, reached.end) as batches:
+            client.app.calm2.rename("calm3")
+    cases.empty(to.endpoint)
+    end = cases.restore(to, parts, [batch.block for batch in batches])
+    assert apps(end) == {"calm3", "renamed"} and end.digests["app.calm3"].items == 30
+
+
+def test_a_restore_that_was_cut_off_compares_also_what_the_attempt_before_loaded(backed_up):
+    """Cut off within the documents, and when all was loaded."""
+    _, to, parts, blocks = backed_up
+    for stage in (leases.DATA, leases.INDEXING):
+        cases.empty(to.endpoint)
+        with to.resume(PLAN, False) as restoring:
+            for name, _, content in sorted(parts, key=lambda part: part[1]):
+                if stage != leases.DATA or name != dump.LOG:
+                    whole = stage != leases.DATA or not name.startswith("data/app.calm")
+                    restoring.load(BackupKind.FULL, name, iter(content if whole else content[:2]))
+            if stage == leases.INDEXING:
+                restoring.loaded()
+        with cases.client(to.endpoint) as client:
+            assert client.drplatform.restoring.find_one({"_id": "restore"})["stage"] == stage
+            client.app.calm.update_one({"_id": 0}, {"$set": {"x": "z" * 90}})
+        with pytest.raises(errors.RecoveryFailed, match=r"app\.calm holds 30 documents that are not the 30"):
+            restore(to, parts, blocks, again=True)
+        assert apps(restore(to, parts, blocks, again=True)) == {"calm"}
+
+
+def test_an_attempt_that_did_not_note_what_it_loaded_is_begun_anew(backed_up):
+    """One of an earlier version: what it loaded could not be compared."""
+    source, to, parts, blocks = backed_up
+    for note in ({"tally": 1}, {"held": 1}):
+        cases.empty(to.endpoint)
+        with to.resume(PLAN, False) as restoring:
+            for name, _, content in sorted(parts, key=lambda part: part[1]):
+                restoring.load(BackupKind.FULL, name, iter(content))
+            restoring.loaded()
+        with cases.client(to.endpoint) as client:
+            client.drplatform.restoring.update_many({}, {"$unset": note})
+        end = restore(to, parts, blocks, again=True)
+        assert apps(end) == {"calm"}
+        assert cases.differences(cases.everything(source.endpoint), cases.everything(to.endpoint)) == []
+
+
+def _without_a_block(blocks):
+    return [*blocks[:1], *blocks[2:]]
+
+
+def _with_another_document(blocks):
+    first = list(raw.documents(blocks[0]))
+    return [b"".join([bson.encode({"_id": 1000, "x": "y" * 90}), *first[1:]]), *blocks[1:]]
+
+
+@pytest.mark.parametrize("spoil", [_without_a_block, _with_another_document])
+def test_what_comes_out_of_the_backup_must_be_what_the_dump_put_in(backed_up, spoil):
+    _, to, parts, _ = backed_up
+    spoiled = [(name, stage, spoil(blocks) if name.startswith("data/app.calm") else blocks) for name, stage, blocks in parts]
+    with pytest.raises(errors.IntegrityError, match=r"documents of app\.calm, and not the 30 that were dumped"):
+        cases.restore(to, spoiled)
+
+
+def test_a_backup_of_an_earlier_version_does_not_say_what_was_dumped_and_is_compared_with_what_was_loaded(backed_up):
+    _, to, parts, _ = backed_up
+    assert apps(cases.restore(to, cases.of_an_earlier_version(parts))) == {"calm", "busy"}
+
+
+def test_the_dump_counts_without_looking_at_documents(backed_up):
+    source, _, _, _ = backed_up
+    _, end = cases.take(source)
+    counted = {name: count for name, count in end.counts.items() if name.startswith("app.")}
+    assert counted == {"app.calm": 30, "app.renamed": 30}
+    assert {name for name in end.digests if name.startswith("app.")} == {
+        f"app.{name}#{what}" for name in ("calm", "renamed") for what in ("indexes", "options")
+    }
+
+
+@pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 99, 100, 101, 999, 1000, 1001, 12345])
+def test_an_array_tells_how_many_elements_it_has_by_its_size(count):
+    documents = [bson.encode({"n": n}) for n in range(count)]
+    reply = bson.encode({"cursor": {"firstBatch": [bson.decode(d) for d in documents], "id": bson.Int64(0), "ns": "a.b"}, "ok": 1})
+    found = raw.batch(memoryview(reply))
+    assert found is not None and (found.items, found.documents) == (count, b"".join(documents))
+
+
+def test_an_array_with_other_keys_is_refused():
+    cursor = bson.encode({"firstBatch": {"0": {}, "longer": {}}, "id": bson.Int64(0), "ns": "a.b"})
+    kind = cursor.index(b"\x03firstBatch")
+    reply = bson.encode({"cursor": bson.raw_bson.RawBSONDocument(cursor[:kind] + b"\x04" + cursor[kind + 1 :]), "ok": 1})
+    with pytest.raises(errors.StoreError, match="not numbered"):
+        raw.batch(memoryview(reply))
+
+
+@pytest.mark.parametrize("block", [b"\1", b"\5\0\0\0", bson.encode({}) + b"\1\0\0", b"\4\0\0\0\0", b"\xff\xff\xff\xff\0", b"\6\0\0\0\0"])
+def test_what_is_no_sequence_of_documents_is_refused(block):
+    with pytest.raises(errors.IntegrityError, match="not a sequence"):
+        raw.split(block)
+
+
+def test_users_are_compared_unless_the_target_has_some_of_its_own(pair):
+    source, to = pair
+    with cases.client(source.endpoint) as client, cases.client(to.endpoint) as there:
+        client.app.command("createUser", "ada", pwd="secret", roles=["read"])
+        parts, _ = cases.take(source)
+        assert "admin.system.users" in cases.restore(to, parts).compared
+        cases.empty(to.endpoint)
+        there.app.command("createUser", "admin", pwd="secret", roles=["read"])
+        assert "admin.system.users" not in cases.restore(to, parts).compared
+        assert {user["user"] for user in there.admin["system.users"].find()} == {"ada", "admin"}
+
+
+def test_tallies_go_into_notes_and_come_back():
+    tally, block = contents.Tally(), bson.encode({"a": 1}) + bson.encode({"b": 2})
+    tally.loaded(block)
+    again = contents.Tally.read(bson.decode(bson.encode(tally.told())))
+    again.loaded(block)
+    tally.loaded(block)
+    assert again.told() == tally.told() and tally.documents == 4
+    assert Multiset(tally.content.digest()).digest() == tally.content.digest()
