@@ -75,7 +75,8 @@ def require(told: Iterable[Mapping[str, Any]], loaded: Mapping[bytes, Tally], na
 
 
 def expected(loaded: Mapping[bytes, Digest], names: Mapping[bytes, str], touched: Set[bytes], shared: Collection[str]) -> dict[str, Digest]:
-    """By its name now, what a collection must hold that nothing has changed since it was loaded. `shared`: what held something before."""
+    """By its name now, what a collection must hold that nothing has changed since it was loaded. `shared`: what holds
+    something that was not loaded."""
     calm = {names[uuid]: each for uuid, each in loaded.items() if uuid in names and uuid not in touched}
     return {name: each for name, each in calm.items() if namespaces.content(name) and name not in shared}
 

@@ -161,15 +161,13 @@ class MongoRestore:
                 self._made(collection.namespace)
                 self._make(collection)
                 self._indexes[collection.uuid] = {spec["name"]: spec for spec in collection.indexes}
-            self._lease.enter(leases.DATA, shared=self._shared())
+            views = {f"{namespaces.split(c.namespace)[0]}.system.views" for c in placed if self._target.makes_view(c)}
+            self._lease.enter(leases.DATA, shared=self._lease.notes.get("shared", sorted(views | self._users_there())))
 
-    def _shared(self) -> list[str]:
+    def _users_there(self) -> set[str]:
         """Users and roles of the target's own stay, among those of the backup: which of the two collections hold some before the restore."""
-        noted: list[str] | None = self._lease.notes.get("shared")
-        if noted is not None:
-            return noted
-        places = [(name, *namespaces.split(name)) for name in sorted(namespaces.USERS)]
-        return [name for name, database, found in places if any(self._wire.documents(database, {"find": found, "limit": 1}))]
+        places = [(name, *namespaces.split(name)) for name in namespaces.USERS]
+        return {name for name, database, found in places if any(self._wire.documents(database, {"find": found, "limit": 1}))}
 
     def _made(self, namespace: str) -> None:
         if self._only and namespace not in self._lease.made:
@@ -341,7 +339,7 @@ class MongoRestore:
         self._target.call("admin", note)
         self._lease.require()
         found = digest.digests(self._members, self._restored_only())
-        expected = contents.expected(self._contents, self._target.names, self._touched, self._shared())
+        expected = contents.expected(self._contents, self._target.names, self._touched, self._lease.notes["shared"])
         if wrong := contents.differing(expected, found):
             self._lease.enter(leases.CHANGING)
             raise errors.RecoveryFailed(

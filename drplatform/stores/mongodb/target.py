@@ -116,7 +116,7 @@ class Target:
     def create(self, collection: Collection) -> None:
         """Make an empty collection with all its options. Users and roles may be there already."""
         database, name = namespaces.split(collection.namespace)
-        if "timeseries" in collection.options and (self.beside or "clusteredIndex" not in collection.options):
+        if self.makes_view(collection):
             self.flush()
             chosen.create_time_series(self.wire, collection.namespace, collection.options)
             self.names[collection.uuid] = collection.namespace
@@ -130,6 +130,10 @@ class Target:
             if error.code != _NAMESPACE_EXISTS or collection.namespace not in namespaces.USERS:
                 raise
         self.names[collection.uuid] = collection.namespace
+
+    def makes_view(self, collection: Collection) -> bool:
+        """Whether it is a time series that is made the way people do, which makes its view too."""
+        return "timeseries" in collection.options and (self.beside or "clusteredIndex" not in collection.options)
 
     def drop(self, namespace: str) -> None:
         if self.beside:

@@ -63,7 +63,7 @@ def test_a_document_that_does_not_load_is_an_error(database, pair):
         (name, stage, [b"".join([block, *list(raw.documents(block))[2:3]]) for block in blocks] if stage == 1 else blocks)
         for name, stage, blocks in parts
     ]
-    with pytest.raises(errors.IntegrityError, match="6 documents of app.things, and not the 5 that were dumped"):
+    with pytest.raises(errors.IntegrityError, match=r"6 documents of app\.things, and not the 5 that were dumped"):
         cases.restore(target, twice)
     cases.empty(target.endpoint)
     with pytest.raises(errors.RecoveryFailed, match="_id 2 could not be loaded"):
