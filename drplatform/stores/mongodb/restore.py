@@ -339,7 +339,7 @@ class MongoRestore:
         self._target.call("admin", note)
         self._lease.require()
         found = digest.digests(self._members, self._restored_only())
-        expected = contents.expected(self._contents, self._target.names, self._touched, self._lease.notes["shared"])
+        expected = contents.expected(self._contents, self._target.names, self._touched, self._lease.notes.get("shared", ()))
         if wrong := contents.differing(expected, found):
             self._lease.enter(leases.CHANGING)
             raise errors.RecoveryFailed(
