@@ -4,22 +4,21 @@ The journal lies with the platform, so that another process, also after this one
 """
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from drplatform import environment
 from drplatform.engine import capabilities, faulting, guardrails
-from drplatform.environment import Environment
+from drplatform.environment import Environment, StopCondition
 from drplatform.model import drill, errors, ports, powers
 from drplatform.model.timeline import Timeline
 
 JOURNAL = "faults.jsonl"
 PERIOD = 0.2
+PERIOD_OF_COMMANDS = 1.0
 DOWN = 3
 """A store counts as down after so many looks without an answer, one after another."""
 
@@ -84,9 +83,10 @@ def inject(env: Environment, found: ports.Fault, at: ports.Scene, guard: guardra
     return Injected(aimed, effect)
 
 
-def hold(env: Environment, at: ports.Scene, seconds: float, stop_when_down: tuple[str, ...]) -> str:
-    """Leave the fault in effect for so long, or until a stop condition, which is told: the kill switch, or a store that does not answer."""
+def hold(env: Environment, at: ports.Scene, seconds: float, stop_when_down: tuple[str, ...], fails: Iterable[StopCondition] = ()) -> str:
+    """Leave the fault in effect for so long, or until a stop condition, which is told: the kill switch, a store that does not answer, a command."""
     never, end, silent = threading.Event(), env.clock.monotonic() + seconds, dict.fromkeys(stop_when_down, 0)
+    conditions, looked = tuple(fails), env.clock.monotonic()
     while env.clock.monotonic() < end:
         if env.kill_switch().pulled():
             return "the kill switch was pulled"
@@ -94,6 +94,10 @@ def hold(env: Environment, at: ports.Scene, seconds: float, stop_when_down: tupl
             silent[store] = 0 if _answers(at, store) else silent[store] + 1
             if silent[store] >= DOWN:
                 return f"{store} does not answer any more"
+        if env.clock.monotonic() - looked >= PERIOD_OF_COMMANDS:
+            looked = env.clock.monotonic()
+            if broken := next(filter(None, (one.broken() for one in conditions)), ""):
+                return broken
         env.clock.wait(never, min(PERIOD, max(0.0, end - env.clock.monotonic())))
     return ""
 
@@ -126,21 +130,6 @@ def heal_everywhere(env: Environment) -> list[faulting.Entry]:
 
 def journal(at: ports.Scene) -> Path:
     return at.platform.directory / JOURNAL
-
-
-def guard(limits: guardrails.Limits, rules: Path | None, lease: Path | None) -> guardrails.Guard:
-    """The guardrails told on the command line, with those of the file, and the lease."""
-    document = _yaml(rules) if rules else {}
-    if not isinstance(document, dict):
-        raise errors.SettingsError(f"{rules} needs lists of patterns under `hosts` and `production`.")
-    return guardrails.Guard(guardrails.limits(document, limits), guardrails.Lease.parse(_yaml(lease)) if lease else None)
-
-
-def _yaml(path: Path) -> Any:
-    try:
-        return yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise errors.SettingsError(f"{path} cannot be read ({' '.join(str(error).split())}).") from error
 
 
 def _hosts(at: ports.Scene) -> Iterator[str]:

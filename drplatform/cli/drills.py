@@ -36,6 +36,11 @@ def group() -> None:
 @click.option(
     "--hang-recovery", "hung", type=click.Choice(drills.HANGS), help="Have the steps of this phase hang first, then begin them again."
 )
+@click.option(
+    "--stop-when-fails",
+    metavar="COMMAND",
+    help="Interrupt and heal when this command fails, looked at every second (DRPLATFORM_STOP_WHEN_FAILS).",
+)
 @options.AS_JSON
 @options.settings_options
 def run(

@@ -88,6 +88,13 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--dry-run", is_flag=True, help="Say what would be touched, and touch nothing. A dry run is no evidence.")
 @click.option("--for", "seconds", type=click.FloatRange(0), help="Heal after so many seconds.  [default: stays until `faults heal`]")
 @click.option("--stop-when-down", "watched", multiple=True, help="With --for: heal at once when this store does not answer.")
+@click.option(
+    "--stop-when-fails",
+    "commands",
+    multiple=True,
+    metavar="COMMAND",
+    help="With --for: heal at once when this command fails, looked at every second.",
+)
 @guarded
 def inject(
     kind: str,
@@ -95,6 +102,7 @@ def inject(
     dry_run: bool,
     seconds: float | None,
     watched: tuple[str, ...],
+    commands: tuple[str, ...],
     platform_id: str | None,
     **told: Any,
 ) -> int:
@@ -107,6 +115,9 @@ def inject(
     env = Environment.open(options.settings())
     found = injection.fault(kind, _parameters(kind, parameters))
     guard = _guard(**told)
+    conditions = [environment.StopCondition(command) for command in commands]
+    for condition in conditions:
+        condition.require_holds()
     with injection.scene(env, platform_id, found) as scene:
         if dry_run:
             _tell(kind, injection.aim(found, scene, guard))
@@ -119,7 +130,7 @@ def inject(
             click.echo("It stays in effect until: drplatform faults heal")
             return 0
         try:
-            if stopped := injection.hold(env, scene, seconds, watched):
+            if stopped := injection.hold(env, scene, seconds, watched, conditions):
                 click.secho(f"A stop condition: {stopped}; healing at once.", fg="yellow")
         finally:
             injection.heal(env, scene)
@@ -197,7 +208,7 @@ def stop(release: bool) -> int:
 def _guard(
     rules: Path | None, lease: Path | None, destroy: bool, regions: tuple[str, ...], max_share: float, max_targets: int
 ) -> guardrails.Guard:
-    return injection.guard(guardrails.Limits(max_targets, max_share, frozenset(regions), destroy), rules, lease)
+    return environment.guard(guardrails.Limits(max_targets, max_share, frozenset(regions), destroy), rules, lease)
 
 
 def _tell(kind: str, aim: powers.Aim) -> None:

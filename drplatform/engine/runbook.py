@@ -1,12 +1,16 @@
 """Follows a runbook: a tuple of steps, each done when its condition holds. The steps that run are the document that people read."""
 
+import threading
 from collections.abc import Callable, Iterable
+from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from drplatform.model import errors
 from drplatform.model.clock import Clock, wait_for
 from drplatform.model.timeline import Timeline
+
+SECONDS_TO_LET_GO = 15.0
 
 
 @dataclass(frozen=True)
@@ -41,11 +45,24 @@ def follow(runbook: Runbook, clock: Clock, timeline: Timeline) -> None:
 
 
 def _follow_together(entry: Together, clock: Clock, timeline: Timeline) -> None:
-    """All run to their end; then the first failure, in the order of the steps, is raised."""
+    """All run to their end; then the first failure, in the order of the steps, is raised.
+
+    Interrupted, none begins another step, and those at work have a while to end: what they make later nobody would clear.
+    """
     if not entry.steps:
         return
-    with ThreadPoolExecutor(len(entry.steps), thread_name_prefix="runbook") as pool:
-        running = [pool.submit(_follow_each, _sequence(step), clock, timeline) for step in entry.steps]
+    over, pool = threading.Event(), ThreadPoolExecutor(len(entry.steps), thread_name_prefix="runbook")
+    running = list[futures.Future[None]]()
+    try:
+        for step in entry.steps:
+            running.append(pool.submit(_follow_each, _sequence(step), clock, timeline, over))
+        futures.wait(running)
+    except BaseException:
+        over.set()
+        futures.wait(running, SECONDS_TO_LET_GO)
+        raise
+    finally:
+        pool.shutdown(wait=False)
     for future in running:
         future.result()
 
@@ -54,8 +71,10 @@ def _sequence(entry: "Step | tuple[Step, ...]") -> tuple[Step, ...]:
     return (entry,) if isinstance(entry, Step) else entry
 
 
-def _follow_each(steps: tuple[Step, ...], clock: Clock, timeline: Timeline) -> None:
+def _follow_each(steps: tuple[Step, ...], clock: Clock, timeline: Timeline, over: threading.Event) -> None:
     for step in steps:
+        if over.is_set():
+            return
         _follow_one(step, clock, timeline)
 
 

@@ -32,9 +32,11 @@ from drplatform.environment.edges import (
     traffic,
     versions,
 )
+from drplatform.environment.guarding import guard, require_clusters
 from drplatform.environment.places import Vault, Where
 from drplatform.environment.platforms import PlatformStatus
 from drplatform.environment.settings import IMAGE, PLATFORMS, Settings, SystemClock, load_policy
+from drplatform.environment.stopping import StopCondition
 from drplatform.model import drill as drills
 from drplatform.model import errors, ports, timeline
 from drplatform.model.evidence import Evidence
@@ -47,6 +49,7 @@ __all__ = [
     "Environment",
     "PlatformStatus",
     "Settings",
+    "StopCondition",
     "SystemClock",
     "Vault",
     "Where",
@@ -55,6 +58,7 @@ __all__ = [
     "drill_keys",
     "fault",
     "fault_kinds",
+    "guard",
     "kind_down",
     "kind_up",
     "load_policy",
@@ -107,9 +111,10 @@ class Environment(Daily):
     def drill(self, scenario: drills.Scenario, listener: timeline.Listener = lambda event: None) -> Iterator[drill.Drill]:
         """A drill of the scenario on a platform of its own, planned and ready to perform its activities.
 
-        On leaving, also by a polite kill, clients are stopped, faults healed, the platform removed.
+        On leaving, also by a polite kill or a stop condition, clients are stopped, faults healed, the platform removed.
         """
         prepared = self.platform(scenario.wanted)
+        require_clusters(self.settings, self.clock, scenario, prepared)
         self.require_records()
         if self.settings.config:
             self.log_archive(Where(config=self.settings.config))  # a configuration that is wrong is told before anything is touched
@@ -118,6 +123,7 @@ class Environment(Daily):
         run_id = f"{self.clock.utc():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
         with (
             interrupts.heard(),
+            StopCondition(self.settings.stop_when_fails).obeyed(self.clock, self.kill_switch().interrupt),
             self.kill_switch().obeyed(self.clock),
             prepared as platform,
             clusters.cluster(self.settings, self.clock, scenario, platform) as clustered,

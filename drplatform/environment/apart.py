@@ -21,7 +21,7 @@ class RestoreApart:
     """`drplatform backups restore` of the latest backup into the store at an endpoint. Secrets go by the environment and a pipe."""
 
     def __init__(self, endpoint: ports.Endpoint, vault: ports.Endpoint | Path, identities: Sequence[Secret], directory: Path) -> None:
-        directory.mkdir(parents=True)
+        directory.mkdir()  # never beside a run that is gone
         config, self._log = directory / "drplatform.yaml", directory / "log"
         places = {endpoint.kind: _place(endpoint, "STORE")}
         repository = {"directory": str(vault)} if isinstance(vault, Path) else {"s3": _place(vault, "VAULT")}

@@ -71,6 +71,12 @@ class Settings:
     """Of the kubeconfig; empty: its current one."""
     config: Path | None = None
     """A drplatform.yaml: its vault keeps the evidence of drills, too."""
+    guardrails: Path | None = None
+    """A file with the `hosts`, `contexts` and `production` of guardrails."""
+    lease: Path | None = None
+    """A file by which somebody allows faults in production."""
+    stop_when_fails: str = ""
+    """A command; when it fails, a drill is interrupted and heals."""
     in_cluster: bool = False
     """Whether this runs where addresses of services of the cluster are reached, as in a pod of it."""
     sign_off: Callable[[], str] = lambda: ""
@@ -88,12 +94,13 @@ class Settings:
             "operator": variables.get("DRPLATFORM_OPERATOR") or _user(),
             "image": variables.get("DRPLATFORM_IMAGE") or IMAGE,
             "network": variables.get("DRPLATFORM_NETWORK") or AUTOMATIC,
+            "stop_when_fails": variables.get("DRPLATFORM_STOP_WHEN_FAILS", ""),
             "context": variables.get("DRPLATFORM_CONTEXT", ""),
             "in_cluster": bool(variables.get("DRPLATFORM_IN_CLUSTER")),
         }
         if kubeconfig := variables.get("DRPLATFORM_KUBECONFIG") or variables.get("DRPLATFORM_TEST_KUBECONFIG"):
             found["kubeconfig"] = Path(kubeconfig)
-        for name in ("platform", "policy", "seed", "reports", "config"):
+        for name in ("platform", "policy", "seed", "reports", "config", "guardrails", "lease"):
             if value := variables.get(f"DRPLATFORM_{name.upper()}"):
                 found[name] = _converted(name, value)
         found.update({name: value for name, value in told.items() if value is not None})

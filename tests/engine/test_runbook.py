@@ -1,5 +1,7 @@
 """Runbooks: in order, what goes together at once, each step done when its condition holds and not before, stopping at a failure."""
 
+import os
+import signal
 import threading
 
 import pytest
@@ -126,3 +128,19 @@ def test_a_runbook_reads_as_a_document():
         "| 2. b | restore | 5 s | why b |",
         "| 2. c | restore | 90 s | why c |",
     ]
+
+
+def test_an_interruption_waits_for_the_steps_at_work_and_begins_no_other(clock, timeline):
+    """Ctrl-C or a stop condition while steps go on at once: what a step made after the run was cleared would be left behind."""
+    did, ended, other = [], [], threading.Event()
+
+    def at_work():
+        other.wait(30)
+        os.kill(os.getpid(), signal.SIGINT)  # heard by the main thread, which waits
+        clock.wait(threading.Event(), 0.3)
+        ended.append("work")
+
+    first = (step("at work", did, act=at_work), step("never", did))
+    with pytest.raises(KeyboardInterrupt):
+        runbook.follow([Together((first, step("other", did, act=other.set))), step("nor this", did)], clock, timeline)
+    assert ended == ["work"] and did == ["at work", "other"]

@@ -368,7 +368,7 @@ def test_a_replica_that_was_promoted_since_is_left_alone_when_its_replication_is
 
 def test_what_is_missing_for_a_wrong_clock_is_told_before_anything_is_touched(world, monkeypatch):
     monkeypatch.setattr(skewing, "library", lambda: None)
-    guard = injection.guard(guardrails.Limits(), None, None)
+    guard = environment.guard(guardrails.Limits(), None, None)
     with pytest.raises(errors.PlanError, match=r"skewable:primary \(install libfaketime"):
         injection.aim(environment.fault("clock-skewed")(), world.scene, guard)
 

@@ -103,6 +103,16 @@ def test_a_stop_condition_heals_before_the_time_is_over(shell):
     assert scan.left(before, shell.look()) == {}
 
 
+def test_a_command_that_fails_is_a_stop_condition(shell, tmp_path):
+    before, probe = shell.look(), tmp_path / "probe"
+    probe.write_text(f"#!/bin/sh\necho x >> {tmp_path}/looks\n[ $(wc -l < {tmp_path}/looks) -lt 2 ]\n")
+    probe.chmod(0o755)
+    told = shell("faults", "inject", "server-hung", "-p", "stores=redis", "--for", "600", "--stop-when-fails", probe)
+    assert "stop condition" in told and "ended with 1" in told and "Healed" in told
+    assert "before anything" in shell("faults", "inject", "server-hung", "--for", "1", "--stop-when-fails", "false", code=2)
+    assert scan.left(before, shell.look()) == {}
+
+
 def test_the_kill_switch_ends_an_injected_fault_and_lets_nothing_begin(shell):
     before = shell.look()
     with shell.begin("faults", "inject", "server-hung", "-p", "stores=redis", "--for", "600") as running:

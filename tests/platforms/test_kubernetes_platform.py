@@ -89,6 +89,17 @@ def test_no_kubectl_and_no_answer_are_told(tmp_path):
         Cluster("", "", os.environ, kubectl(tmp_path, "", 1)).nodes()
 
 
+def test_which_cluster_it_is_is_told_by_the_context_and_the_host_of_its_api_server(tmp_path):
+    view = {"contexts": [{"name": "live"}], "clusters": [{"name": "c", "cluster": {"server": "https://api.example.org:6443"}}]}
+    assert Cluster("", "", os.environ, kubectl(tmp_path, json.dumps(view))).place() == ("live", "api.example.org")
+    inside = {**os.environ, "KUBERNETES_SERVICE_HOST": "10.0.0.1"}
+    assert Cluster("", "", inside, kubectl(tmp_path, "", 1)).place() == ("in-cluster", "10.0.0.1")
+    outside = {name: value for name, value in os.environ.items() if name != "KUBERNETES_SERVICE_HOST"}
+    for answer, code in (("", 1), ("{}", 0), ('{"contexts": null}', 0)):
+        with pytest.raises(errors.SettingsError, match="which cluster"):
+            Cluster("", "", outside, kubectl(tmp_path, answer, code)).place()
+
+
 # -- manifests --------------------------------------------------------------------------------------------------------------------
 
 

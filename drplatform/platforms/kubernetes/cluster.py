@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
 from drplatform.model import errors
 
 SECONDS = 120
+IN_CLUSTER = "in-cluster"
 REGION_LABELS = ("drplatform.io/region", "topology.kubernetes.io/region", "topology.kubernetes.io/zone")
 _CONTROL = "node-role.kubernetes.io/control-plane"
 _KEPT_AWAY = ("NoSchedule", "NoExecute")
@@ -91,6 +93,16 @@ class Cluster:
     def rendered(self, directory: Path) -> list[Document]:
         """The objects of a kustomization."""
         return [found for found in yaml.safe_load_all(self.run("kustomize", str(directory))) if found]
+
+    def place(self) -> tuple[str, str]:
+        """The name of the context, and the host of the API server; `in-cluster` where kubectl uses the pod's own account. Raises SettingsError."""
+        try:
+            found = json.loads(self.run("config", "view", "--minify", "-o", "json"))
+            return str(found["contexts"][0]["name"]), urlsplit(found["clusters"][0]["cluster"]["server"]).hostname or ""
+        except (errors.StoreError, ValueError, LookupError, TypeError) as error:
+            if host := self._environment.get("KUBERNETES_SERVICE_HOST"):
+                return IN_CLUSTER, host
+            raise errors.SettingsError("kubectl does not tell which cluster it would use; name a kubeconfig and a context.") from error
 
     def nodes(self) -> list[Node]:
         """Those that take pods. Raises SettingsError when there is none."""

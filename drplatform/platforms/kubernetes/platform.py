@@ -35,7 +35,7 @@ _NEVER = ("ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName")
 
 
 class KubernetesPlatform(Placed, GroupedPlatform):
-    """ports.Platform, Scheduled, in a namespace of its own, which is gone when it is left. Make one with `open_cluster`."""
+    """ports.Platform, Scheduled, Clustered, in a namespace of its own, which is gone when it is left. Make one with `open_cluster`."""
 
     name = "kubernetes"
 
@@ -74,6 +74,10 @@ class KubernetesPlatform(Placed, GroupedPlatform):
         cluster = Cluster(kubeconfig, context, environment)
         cluster.nodes()
         return cls(clock, base, environment, wanted, cluster, image, direct)
+
+    def place(self) -> tuple[str, str]:
+        """See `powers.Clustered`."""
+        return self._cluster.place()
 
     @property
     def namespace(self) -> str:
