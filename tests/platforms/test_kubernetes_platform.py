@@ -16,8 +16,9 @@ import pytest
 import yaml
 from real_servers import CLOCK
 
+from drplatform.environment import Settings, guarding
 from drplatform.model import clock as clocks
-from drplatform.model import errors, powers
+from drplatform.model import drill, errors, powers
 from drplatform.model.ports import Address
 from drplatform.platforms.embedded import layout, links
 from drplatform.platforms.embedded.powers import ABSENT, RESOURCES
@@ -98,6 +99,25 @@ def test_which_cluster_it_is_is_told_by_the_context_and_the_host_of_its_api_serv
     for answer, code in (("", 1), ("{}", 0), ('{"contexts": null}', 0)):
         with pytest.raises(errors.SettingsError, match="which cluster"):
             Cluster("", "", outside, kubectl(tmp_path, answer, code)).place()
+
+
+def test_a_drill_is_in_the_cluster_that_was_chosen_unless_a_file_of_guardrails_says_where(tmp_path):
+    view = {"contexts": [{"name": "live"}], "clusters": [{"name": "c", "cluster": {"server": "https://api.example.org:6443"}}]}
+    cluster = Cluster("", "", os.environ, kubectl(tmp_path, json.dumps(view)))
+    platform = KubernetesPlatform(CLOCK, tmp_path, os.environ, frozenset(), cluster, "servers", direct=True)
+    fault = drill.Inflict("pod-killed", {}, text="a pod is killed")
+    scenario = drill.Scenario("of a test", "a pod is killed", (), (fault,))
+    rules = tmp_path / "guardrails.yaml"
+
+    def required(text):
+        rules.write_text(text)
+        guarding.require_clusters(Settings(guardrails=rules if text else None), CLOCK, scenario, platform)
+
+    required("")
+    required("contexts: [live]")
+    for text in ("contexts: [staging-*]", "production: [live]", "hosts: [db.example.org]"):
+        with pytest.raises(errors.PlanError, match="live"):
+            required(text)
 
 
 # -- manifests --------------------------------------------------------------------------------------------------------------------
