@@ -83,7 +83,8 @@ def test_a_drill_is_in_no_cluster_that_was_not_allowed(tmp_path):
     """Nothing is asked of the cluster: none is there."""
     lease = "{by: Ada, contexts: [live], faults: [namespace-deleted], until: 2999-01-01T00:00:00+00:00}"
     assert refused(settings(tmp_path, "127.0.0.1")) == ""
-    assert "not among those" in refused(settings(tmp_path, "api.example.org"))
+    assert refused(settings(tmp_path, "api.example.org")) == "", "without a file the choice of the cluster is the leave"
+    assert "not among those" in refused(settings(tmp_path, "api.example.org", guardrails="contexts: [staging-*]"))
     assert refused(settings(tmp_path, "api.example.org", guardrails="contexts: [live]")) == ""
     assert "production" in refused(settings(tmp_path, "127.0.0.1", guardrails="production: [live]"))
     assert refused(settings(tmp_path, "127.0.0.1", guardrails="production: [live]", lease=lease)) == ""
