@@ -4,10 +4,9 @@ For what is too large for the journal, or secret.
 """
 
 import hashlib
-import os
 from pathlib import Path
 
-from drplatform.model import ports
+from drplatform.model import ports, whole
 
 
 def place(scene: ports.Scene) -> Path:
@@ -25,7 +24,7 @@ def digest(data: bytes | None) -> str:
 def keep(scene: ports.Scene, data: bytes | None) -> str:
     """The digest of the content, by which `kept` finds it again."""
     if data is not None:
-        write(place(scene) / digest(data), data)
+        whole.write(place(scene) / digest(data), data)
     return digest(data)
 
 
@@ -38,19 +37,3 @@ def kept(scene: ports.Scene, name: str) -> bytes | None:
 def forget(scene: ports.Scene, name: str) -> None:
     if name:
         (place(scene) / name).unlink(missing_ok=True)
-
-
-def write(path: Path, data: bytes) -> None:
-    """Durably, and whole or not at all."""
-    new = path.with_name(f"{path.name}.new")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    new.rename(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from drplatform.faults import _aside
-from drplatform.model import errors, evidence, ports, powers
+from drplatform.model import errors, evidence, ports, powers, whole
 from drplatform.model.backup import BASES, BackupKind, Manifest
 
 MANIFEST, CHUNK = "manifest", "chunk"
@@ -68,7 +68,7 @@ class OnBackup:
         changed = self.change(seen)
         if not changed:
             raise errors.Inconclusive(f"Too few backups of {self.store} are in the vault for this fault; take another.")
-        _aside.write(self._considered(scene), json.dumps([m.id for m in seen.manifests]).encode())
+        whole.write(self._considered(scene), json.dumps([m.id for m in seen.manifests]))
         return {"objects": {key: _aside.keep(scene, seen.objects.get(key)) for key in changed}}
 
     def apply(self, scene: ports.Scene) -> None:

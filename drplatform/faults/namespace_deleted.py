@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from drplatform.faults import _aside
-from drplatform.model import errors, ports, powers
+from drplatform.model import errors, ports, powers, whole
 
 STORE = "kubernetes"
 
@@ -66,7 +66,7 @@ class NamespaceDeleted:
             content = _aside.kept(scene, before["kept"])
             if content is None:
                 raise errors.StoreError(f"The copy of {before['namespace']} is kept no more; restore it from a backup.")
-            _aside.write(begun, b"")
+            whole.write(begun, b"")
             if refused := store.put_back(content):
                 raise errors.StoreError(f"Not all of {before['namespace']} could be put back: {'; '.join(refused[:5])}")
         _aside.forget(scene, before["kept"])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
-from drplatform.model import errors
+from drplatform.model import errors, whole
 from drplatform.model.clock import Clock
 from drplatform.model.ports import ObjectInfo
 
@@ -63,7 +63,7 @@ class DirectoryRepository:
         except OSError as error:
             raise errors.StoreError(f"{key} cannot be deleted from {self.describe()} ({error.strerror}).") from error
         if path.parent.is_dir():
-            _sync(path.parent)
+            whole.sync_directory(path.parent)
 
     def describe(self) -> str:
         return f"directory {self._root}"
@@ -79,7 +79,7 @@ class DirectoryRepository:
             self._link(aside, path, key, data)
         finally:
             Path(aside).unlink()
-        _sync(path.parent)
+        whole.sync_directory(path.parent)
 
     def _link(self, aside: str, path: Path, key: str, data: bytes) -> None:
         """A hard link fails when the name is taken, whoever takes it: one winner."""
@@ -102,11 +102,3 @@ def _forget_killed_writers(aside: Path, clock: Clock) -> None:
         with contextlib.suppress(FileNotFoundError):  # its writer has ended meanwhile
             if left.stat().st_mtime < oldest:
                 left.unlink()
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

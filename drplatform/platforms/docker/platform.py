@@ -15,12 +15,11 @@ from drplatform.platforms.docker.network import Networks
 from drplatform.platforms.embedded import binaries, layout, lease, links
 from drplatform.platforms.embedded.platform import EmbeddedPlatform
 from drplatform.platforms.embedded.server import Recipe
-from drplatform.platforms.embedded.services import KIND, Process, Services
+from drplatform.platforms.embedded.services import KIND, PORTS
 
 _BIN = Path("/usr/local/bin")
 PROGRAMS = binaries.Programs(_BIN / "mongod", _BIN / "valkey-server", _BIN / "weed")
 """In the image."""
-_SERVICE_PORT = 8080
 
 
 class DockerPlatform(EmbeddedPlatform):
@@ -81,12 +80,8 @@ class DockerPlatform(EmbeddedPlatform):
     def _server(self, place: layout.Place, directory: Path, recipe: Recipe) -> ContainerServer:
         return ContainerServer(place, directory, recipe, self._engine, self._made, self._waits)
 
-    def _serving(self, directory: Path, drawn: layout.Layout) -> Services:
-        def place(region: str, service: str) -> layout.Place:
-            ports = {layout.PUBLIC: _SERVICE_PORT, layout.PRIVATE: _SERVICE_PORT}
-            return self._made.add(region, f"{service}-{region}", KIND, ports)
-
-        return Services(place, lambda service, at: self._server(at, directory, Process(service)), self.endpoint)
+    def _service_place(self, drawn: layout.Layout, region: str, service: str) -> layout.Place:
+        return self._made.add(region, f"{service}-{region}", KIND, PORTS)
 
     @property
     def _made(self) -> Networks:

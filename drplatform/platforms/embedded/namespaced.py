@@ -9,9 +9,8 @@ from drplatform.platforms.embedded import layout, links, namespaces
 from drplatform.platforms.embedded.namespaces import Namespaces
 from drplatform.platforms.embedded.platform import EmbeddedPlatform
 from drplatform.platforms.embedded.server import Recipe, Server
-from drplatform.platforms.embedded.services import KIND, Process, Services
+from drplatform.platforms.embedded.services import KIND, PORTS
 
-_SERVICE_PORT = 8080
 ATTEMPTS = 5
 
 
@@ -56,12 +55,8 @@ class NamespacedPlatform(EmbeddedPlatform):
     def _server(self, place: layout.Place, directory: Path, recipe: Recipe) -> Server:
         return Server(place, directory, recipe, self._environment, self._waits, self._made.within(place))
 
-    def _serving(self, directory: Path, drawn: layout.Layout) -> Services:
-        def place(region: str, service: str) -> layout.Place:
-            ports = {layout.PUBLIC: _SERVICE_PORT, layout.PRIVATE: _SERVICE_PORT}
-            return self._made.add(region, f"{service}-{region}", KIND, ports)
-
-        return Services(place, lambda service, at: self._server(at, directory, Process(service)), self.endpoint)
+    def _service_place(self, drawn: layout.Layout, region: str, service: str) -> layout.Place:
+        return self._made.add(region, f"{service}-{region}", KIND, PORTS)
 
     @property
     def _made(self) -> Namespaces:

@@ -196,7 +196,10 @@ class GroupedPlatform:
         def server(service: str, place: layout.Place) -> Server:
             return self._server(place, directory, Process(service))
 
-        return Services(functools.partial(free_place, drawn), server, self.endpoint)
+        return Services(functools.partial(self._service_place, drawn), server, self.endpoint)
+
+    def _service_place(self, drawn: layout.Layout, region: str, service: str) -> layout.Place:
+        return free_place(drawn, region, service)
 
     def close(self) -> None:
         """Kill everything and remove the directory: nothing of it is needed any more."""

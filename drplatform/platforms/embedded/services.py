@@ -19,6 +19,8 @@ from drplatform.platforms.embedded.server import Server
 
 KIND = "service"
 SETTINGS = "settings.json"
+PORTS = {layout.PUBLIC: 8080, layout.PRIVATE: 8080}
+"""Of a service that has an address of its own."""
 
 
 class Process:

@@ -17,7 +17,7 @@ from drplatform.platforms.embedded import binaries, layout, lease, links
 from drplatform.platforms.embedded.platform import GroupedPlatform
 from drplatform.platforms.embedded.process import ServerProcess
 from drplatform.platforms.embedded.server import Recipe, Server
-from drplatform.platforms.embedded.services import Process, Services, free_place
+from drplatform.platforms.embedded.services import free_place
 from drplatform.platforms.kubernetes import cluster as clusters
 from drplatform.platforms.kubernetes import forward, manifests, placed, remote
 from drplatform.platforms.kubernetes.cluster import Cluster
@@ -271,16 +271,13 @@ class KubernetesPlatform(Placed, GroupedPlatform):
             return Server(place, directory, recipe, self._environment, self._waits)
         return RemoteServer(place, directory, recipe, self._ask, self._delete_pod, self._waits)
 
-    def _serving(self, directory: Path, drawn: layout.Layout) -> Services:
-        def place(region: str, service: str) -> layout.Place:
-            found = free_place(drawn, region, service)
-            self._make_machines({found.name: region})
-            self._places[found.name] = found
-            self._write_routes(directory / "forward")
-            self._await_routes()
-            return found
-
-        return Services(place, lambda service, at: self._server(at, directory, Process(service)), self.endpoint)
+    def _service_place(self, drawn: layout.Layout, region: str, service: str) -> layout.Place:
+        found = free_place(drawn, region, service)
+        self._make_machines({found.name: region})
+        self._places[found.name] = found
+        self._write_routes(self.directory / "forward")
+        self._await_routes()
+        return found
 
 
 def _free_port() -> int:

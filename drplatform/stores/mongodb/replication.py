@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from bson import Timestamp
@@ -77,14 +78,16 @@ def hand_over(of: Members, to: tuple[Address, ...], within: float) -> Address:
 # -- looking
 
 
+def _serving(of: Members, among: Iterable[Address]) -> Address | None:
+    """Which of these is primary now; None when none is."""
+    return next((s.address for s in _all_seen(of, among) if s.role is Role.PRIMARY), None)
+
+
 def _primary(of: Members, among: tuple[Address, ...]) -> Address:
     """Raises RecoveryFailed when they elect none in a while."""
 
-    def look_for() -> Address | None:
-        return next((s.address for s in _all_seen(of, among) if s.role is Role.PRIMARY), None)
-
     try:
-        found = wait_for(of.clock, "MongoDB to have a primary", look_for, within=SECONDS_TO_AGREE)
+        found = wait_for(of.clock, "MongoDB to have a primary", partial(_serving, of, among), within=SECONDS_TO_AGREE)
     except errors.DeadlineExceeded as error:
         raise errors.RecoveryFailed("MongoDB has no primary that could hand over; fail over instead.") from error
     assert found
@@ -188,11 +191,10 @@ def _force(of: Members, survivors: tuple[Address, ...]) -> None:
 def _await_primary(of: Members, among: tuple[Address, ...]) -> Address:
     """The one of these that is primary and has a write of its own taken by the majority."""
 
-    def look_for() -> Address | None:
-        return next((s.address for s in _all_seen(of, among) if s.role is Role.PRIMARY), None)
-
     try:
-        found = wait_for(of.clock, f"a primary among {', '.join(map(str, among))}", look_for, within=SECONDS_TO_ELECT, every=0.05)
+        found = wait_for(
+            of.clock, f"a primary among {', '.join(map(str, among))}", partial(_serving, of, among), within=SECONDS_TO_ELECT, every=0.05
+        )
         note = {"appendOplogNote": 1, "data": {"drplatform": "serves"}, "writeConcern": {"w": "majority", "wtimeout": 20_000}}
         assert found
         with _at(of, found) as wire:
@@ -220,7 +222,7 @@ def reconfigure(of: Members, among: tuple[Address, ...], change: Callable[[dict[
     """Change the configuration through the primary among these. Raises RecoveryFailed when it takes none."""
 
     def attempt() -> bool:
-        primary = next((s.address for s in _all_seen(of, among) if s.role is Role.PRIMARY), None)
+        primary = _serving(of, among)
         if primary is None:
             return False
         config = _config(of, primary)

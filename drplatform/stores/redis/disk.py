@@ -14,7 +14,7 @@ from pathlib import Path
 
 import anycrc
 
-from drplatform.model import errors
+from drplatform.model import errors, whole
 from drplatform.model.ports import BLOCK_BYTES
 from drplatform.model.position import Position
 from drplatform.stores.redis import rdb, stream, users
@@ -133,7 +133,7 @@ class Writing:
         self._partial.rename(self._base)
         if not self._in_parts:
             (self._directory / PARTS_DIRECTORY).unlink()
-        _sync_directory(self._base.parent)
+        whole.sync_directory(self._base.parent)
         return reached
 
     def _block_start(self) -> None:
@@ -252,14 +252,6 @@ def _append(path: Path, blocks: Iterator[bytes | memoryview]) -> None:
             file.write(block)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _noted(pieces: Iterator[stream.Piece], reached: list[Position]) -> Iterator[memoryview]:
