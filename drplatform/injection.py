@@ -12,13 +12,12 @@ from typing import Any
 
 from drplatform import environment
 from drplatform.engine import capabilities, faulting, guardrails
-from drplatform.environment import Environment, StopCondition
+from drplatform.environment import Environment, StopCondition, stopping
 from drplatform.model import drill, errors, ports, powers
 from drplatform.model.timeline import Timeline
 
 JOURNAL = "faults.jsonl"
 PERIOD = 0.2
-PERIOD_OF_COMMANDS = 1.0
 DOWN = 3
 """A store counts as down after so many looks without an answer, one after another."""
 
@@ -73,7 +72,7 @@ def inject(env: Environment, found: ports.Fault, at: ports.Scene, guard: guardra
     env.kill_switch().require_released()
     aimed = aim(found, at, guard)
     with env.recorded("fault", fault=found.kind, targets=list(aimed.targets[:50]), platform=at.platform.id) as noted:
-        faults = faulting.Faulting(at, journal(at), env.clock, Timeline(env.clock))
+        faults = faulting.Faulting(at, journal(at), env.clock, Timeline(env.clock), env.bound())
         try:
             effect = faults.inflict(found)
         except BaseException:
@@ -94,7 +93,7 @@ def hold(env: Environment, at: ports.Scene, seconds: float, stop_when_down: tupl
             silent[store] = 0 if _answers(at, store) else silent[store] + 1
             if silent[store] >= DOWN:
                 return f"{store} does not answer any more"
-        if env.clock.monotonic() - looked >= PERIOD_OF_COMMANDS:
+        if env.clock.monotonic() - looked >= stopping.PERIOD:
             looked = env.clock.monotonic()
             if broken := next(filter(None, (one.broken() for one in conditions)), ""):
                 return broken
@@ -108,7 +107,7 @@ def heal(env: Environment, at: ports.Scene) -> list[faulting.Entry]:
     if not faulting.pending(journal(at)):
         return []
     with env.recorded("faults healed", platform=at.platform.id) as noted:
-        healed = faulting.replay(journal(at), at, environment.fault)
+        healed = faulting.replay(journal(at), at, environment.fault, env.bound())
         noted["faults"] = [entry.kind for entry in healed]
     return healed
 

@@ -47,11 +47,16 @@ def _of_servers(platform: ports.Platform) -> Iterator[str]:
                 yield f"{name}:{region.name}"
         if any(isinstance(server, powers.Skewable) and server.skews for server in region.instances):
             yield f"{drill.SKEWABLE}:{region.name}"
-        if isinstance(platform, powers.Severable):
-            yield f"hinderable:{region.name}"
-            yield from (f"{how}-network:{region.name}" for how in platform.hindrances)
-        elif region.instances and all(isinstance(server, powers.Hinderable) for server in region.instances):
-            yield from (f"{how}-network:{region.name}" for how in powers.HINDRANCES)
+        yield from (f"{how}:{region.name}" for how in _of_network(platform, region))
+
+
+def _of_network(platform: ports.Platform, region: ports.Region) -> Iterator[str]:
+    """How the network before the servers of the region can be hindered."""
+    if isinstance(platform, powers.Severable):
+        yield from ("hinderable", *(f"{how}-network" for how in platform.hindrances))
+        yield from (drill.ONE_WAY,) if platform.one_way_for_clients else ()
+    elif region.instances and all(isinstance(server, powers.Hinderable) for server in region.instances):
+        yield from (drill.ONE_WAY, *(f"{how}-network" for how in powers.HINDRANCES))
 
 
 def _of_platform(platform: ports.Platform) -> Iterator[str]:

@@ -72,7 +72,7 @@ class Drill:
         self.timeline.add("drill.begin", id=self.id, scenario=self.plan.scenario.name, seed=self.plan.seed)
         journal = self.kit.directory / "faults.jsonl"
         scene = ports.Scene(self.kit.platform, self.kit.stores, self.kit.clock, self.kit.repository)
-        self._faulting = self._stack.enter_context(Faulting(scene, journal, self.kit.clock, self.timeline))
+        self._faulting = self._stack.enter_context(Faulting(scene, journal, self.kit.clock, self.timeline, self.kit.bound))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -87,16 +87,32 @@ class Drill:
     # -- performing -------------------------------------------------------------------------------------------------------------
 
     def perform(self, activity: drill.Activity) -> None:
-        """Do what the activity asks for. Raises when it cannot be done or, for an expectation, when it is not met; either is recorded."""
+        """Do what the activity asks for. Raises when it cannot be done or, for an expectation, when it is not met; either is recorded.
+
+        What hangs is ended: of a disaster that is inconclusive, of a recovery a failure.
+        """
         self.timeline.add("activity.begin", text=activity.text)
         try:
-            self._perform(activity)
+            self._perform_in_time(activity)
         except BaseException as error:
             self.record.failed(activity.text, error)
             self.timeline.add("activity.failed", text=activity.text, error=records.sentence(error))
             raise
         self.record.ended()
         self.timeline.add("activity.end", text=activity.text)
+
+    def _perform_in_time(self, activity: drill.Activity) -> None:
+        try:
+            with self.kit.bound(f"{activity.text!r} to end", drill.patience(activity, self.plan.policy), self._at_work):
+                self._perform(activity)
+        except errors.DeadlineExceeded as error:
+            if isinstance(activity, drill.Inflict):
+                raise errors.FaultNotConfirmed(str(error)) from error
+            raise
+
+    def _at_work(self) -> str:
+        steps = ", ".join(map(repr, runbook.at_work(self.timeline)))
+        return f"at work on {steps}" if steps else ""
 
     @functools.singledispatchmethod
     def _perform(self, activity: drill.Activity) -> None:

@@ -14,11 +14,14 @@ from typing import Any, Self
 
 from drplatform.engine import scan
 from drplatform.model import errors, ports, powers
-from drplatform.model.clock import Clock, Interval, wait_for
+from drplatform.model.clock import Bound, Clock, Interval, unbounded, wait_for
 from drplatform.model.timeline import Timeline
 
+SECONDS_TO_APPLY = 1200.0
 SECONDS_TO_CONFIRM = 10.0
+SECONDS_TO_UNDO = 600.0
 SECONDS_TO_HEAL = 60.0
+"""How long a fault may take to be applied, then until it is seen; to be undone, then until that is seen."""
 
 Lookup = Callable[[str], Callable[..., ports.Fault]]
 
@@ -36,8 +39,8 @@ class Entry:
 class Faulting:
     """The faults of one run. A context manager: leaving it heals whatever is still in effect."""
 
-    def __init__(self, scene: ports.Scene, journal: Path, clock: Clock, timeline: Timeline) -> None:
-        self._scene, self._journal, self._clock, self._timeline = scene, journal, clock, timeline
+    def __init__(self, scene: ports.Scene, journal: Path, clock: Clock, timeline: Timeline, bound: Bound = unbounded) -> None:
+        self._scene, self._journal, self._clock, self._timeline, self._bound = scene, journal, clock, timeline, bound
         self._active: list[tuple[int, ports.Fault, Mapping[str, Any]]] = []
         self._count = max((row["number"] for row in _rows(journal)), default=0)
 
@@ -63,12 +66,21 @@ class Faulting:
         _append(self._journal, {"event": "fault", "number": number, "kind": fault.kind, "parameters": _parameters(fault), "before": before})
         self._active.append((number, fault, before))
         begin = self._timeline.add("fault.begin", fault=fault.kind, parameters=_parameters(fault)).at.monotonic
-        fault.apply(self._scene)
+        self._apply(fault)
         receipt = self._confirm(fault, before)
         confirmed = self._timeline.add("fault.confirmed", fault=fault.kind, targets=list(receipt.targets), seen=receipt.seen)
         if aim:
             scan.require_declared(looked, scan.look(self._scene.platform), aim, fault.kind)
         return ports.FaultEffect(fault.kind, fault.affects(), Interval(begin, confirmed.at.monotonic), receipt)
+
+    def _apply(self, fault: ports.Fault) -> None:
+        try:
+            with self._bound(f"{fault.kind} to be applied", SECONDS_TO_APPLY):
+                fault.apply(self._scene)
+        except errors.DeadlineExceeded as error:
+            raise errors.FaultNotConfirmed(
+                f"The fault {fault.kind} could not be caused in time, so the run proves nothing: {error}"
+            ) from error
 
     def _confirm(self, fault: ports.Fault, before: Mapping[str, Any]) -> ports.Receipt:
         try:
@@ -92,7 +104,7 @@ class Faulting:
         while self._active:
             number, fault, before = self._active.pop()
             try:
-                _heal(fault, self._scene, before, self._clock)
+                _heal(fault, self._scene, before, self._bound)
             except errors.DrplatformError as error:
                 self._timeline.add("fault.unhealed", fault=fault.kind, error=str(error))
                 remaining.append(f"{fault.kind}: {error}")
@@ -114,7 +126,7 @@ def pending(journal: Path) -> list[Entry]:
     return [entries[number] for number in sorted(entries, reverse=True)]
 
 
-def replay(journal: Path, scene: ports.Scene, lookup: Lookup) -> list[Entry]:
+def replay(journal: Path, scene: ports.Scene, lookup: Lookup, bound: Bound = unbounded) -> list[Entry]:
     """Heal what a killed run has left, from its journal; the faults that were healed. Raises FaultNotHealed."""
     healed = []
     for entry in pending(journal):
@@ -124,18 +136,20 @@ def replay(journal: Path, scene: ports.Scene, lookup: Lookup) -> list[Entry]:
             raise errors.FaultNotHealed(
                 f"The journal {journal} names {entry.kind} with parameters that it does not take: {error}."
             ) from error
-        _heal(fault, scene, entry.before, scene.clock)
+        _heal(fault, scene, entry.before, bound)
         _append(journal, {"event": "healed", "number": entry.number})
         healed.append(entry)
     return healed
 
 
-def _heal(fault: ports.Fault, scene: ports.Scene, before: Mapping[str, Any], clock: Clock) -> None:
-    fault.heal(scene, before)
+def _heal(fault: ports.Fault, scene: ports.Scene, before: Mapping[str, Any], bound: Bound) -> None:
+    def healed() -> bool:
+        return fault.healed(scene, before)
+
     try:
-        wait_for(
-            clock, f"{fault.kind} to be healed", lambda: fault.healed(scene, before), within=SECONDS_TO_HEAL, ignoring=(errors.StoreError,)
-        )
+        with bound(f"{fault.kind} to be undone", SECONDS_TO_UNDO):
+            fault.heal(scene, before)
+        wait_for(scene.clock, f"{fault.kind} to be healed", healed, within=SECONDS_TO_HEAL, ignoring=(errors.StoreError,))
     except errors.DeadlineExceeded as error:
         raise errors.FaultNotHealed(str(error)) from error
 

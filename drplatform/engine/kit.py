@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from drplatform.engine.phrases import FaultLookup
 from drplatform.model import ports, services, timeline
-from drplatform.model.clock import Clock
+from drplatform.model.clock import Bound, Clock, unbounded
 from drplatform.model.policy import Policy
 from drplatform.model.secret import Secret
 
@@ -60,6 +60,8 @@ class Kit:
     operator: str
     versions: Mapping[str, str]
     listener: timeline.Listener = lambda event: None
+    bound: Bound = unbounded
+    """Ends what hangs."""
     application: Callable[[Mapping[str, ports.Endpoint]], services.Application] | None = None
     """From the stores' endpoints, by kind, to the users of the services on them."""
     sign_off: Callable[[], str] = lambda: ""

@@ -1,9 +1,9 @@
 """Follows a runbook: a tuple of steps, each done when its condition holds. The steps that run are the document that people read."""
 
+import functools
 import threading
 from collections.abc import Callable, Iterable
 from concurrent import futures
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from drplatform.model import errors
@@ -11,6 +11,8 @@ from drplatform.model.clock import Clock, wait_for
 from drplatform.model.timeline import Timeline
 
 SECONDS_TO_LET_GO = 15.0
+SECONDS_TO_HEAR = 0.5
+"""A signal that comes just before the main thread waits is heard when the wait is over, so no wait is longer."""
 
 
 @dataclass(frozen=True)
@@ -51,20 +53,33 @@ def _follow_together(entry: Together, clock: Clock, timeline: Timeline) -> None:
     """
     if not entry.steps:
         return
-    over, pool = threading.Event(), ThreadPoolExecutor(len(entry.steps), thread_name_prefix="runbook")
-    running = list[futures.Future[None]]()
+    over, running = threading.Event(), list[futures.Future[None]]()
     try:
         for step in entry.steps:
-            running.append(pool.submit(_follow_each, _sequence(step), clock, timeline, over))
-        futures.wait(running)
+            running.append(_begun(functools.partial(_follow_each, _sequence(step), clock, timeline, over)))
+        while futures.wait(running, SECONDS_TO_HEAR).not_done:
+            pass
     except BaseException:
         over.set()
         futures.wait(running, SECONDS_TO_LET_GO)
         raise
-    finally:
-        pool.shutdown(wait=False)
     for future in running:
         future.result()
+
+
+def _begun(work: Callable[[], None]) -> futures.Future[None]:
+    """In a daemon thread, not in one of a pool: a step that hangs for ever must not keep the process from ending."""
+    future = futures.Future[None]()
+
+    def run() -> None:
+        try:
+            work()
+            future.set_result(None)
+        except BaseException as error:  # noqa: BLE001 -- a thread's body: raised again where the result is asked for
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="runbook", daemon=True).start()
+    return future
 
 
 def _sequence(entry: "Step | tuple[Step, ...]") -> tuple[Step, ...]:
@@ -90,6 +105,15 @@ def _follow_one(step: Step, clock: Clock, timeline: Timeline) -> None:
         timeline.add("step.failed", step=step.name, error=f"{type(error).__name__}: {error}")
         raise errors.RecoveryFailed(f"The step {step.name!r} of the recovery failed: {error}") from error
     timeline.add("step.end", step=step.name, phase=step.phase)
+
+
+def at_work(timeline: Timeline) -> list[str]:
+    """The names of the steps that were begun and have not ended."""
+    begun = dict[str, bool]()
+    for event in timeline:
+        if event.name in ("step.begin", "step.end", "step.failed"):
+            begun[event.detail["step"]] = event.name == "step.begin"
+    return [step for step, still in begun.items() if still]
 
 
 def render(runbook: Runbook) -> str:

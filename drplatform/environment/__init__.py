@@ -39,6 +39,7 @@ from drplatform.environment.settings import IMAGE, PLATFORMS, Settings, SystemCl
 from drplatform.environment.stopping import StopCondition
 from drplatform.model import drill as drills
 from drplatform.model import errors, ports, timeline
+from drplatform.model.clock import Bound
 from drplatform.model.evidence import Evidence
 from drplatform.platforms import embedded
 
@@ -97,6 +98,10 @@ class Environment(Daily):
             polite = signal.getsignal(signal.SIGTERM)
             signal.signal(signal.SIGINT, polite if callable(polite) else signal.default_int_handler)
         return KillSwitch(self.settings.state / "stop.json", lambda: os.kill(os.getpid(), signal.SIGINT))
+
+    def bound(self) -> Bound:
+        """Ends what hangs, in the main thread."""
+        return interrupts.Bounding(self.clock, self.settings.patience)
 
     def up(self, wanted: frozenset[str] = frozenset()) -> embedded.Status:
         """Start a platform that stays. `wanted`: see `drill.Steady`."""
@@ -203,6 +208,7 @@ class Environment(Daily):
             operator=self.settings.operator,
             versions=edges.versions(stores) if asked else {},
             listener=listener,
+            bound=self.bound(),
             application=lambda endpoints: application.connect(endpoints, self.clock),
             sign_off=self.settings.sign_off,
             apart=lambda endpoint: apart.RestoreApart(

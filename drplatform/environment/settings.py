@@ -77,6 +77,8 @@ class Settings:
     """A file by which somebody allows faults in production."""
     stop_when_fails: str = ""
     """A command; when it fails, a drill is interrupted and heals."""
+    patience: float = 0.0
+    """Seconds after which whatever a drill does counts as hanging; 0: as is right for each of its activities."""
     in_cluster: bool = False
     """Whether this runs where addresses of services of the cluster are reached, as in a pod of it."""
     sign_off: Callable[[], str] = lambda: ""
@@ -95,6 +97,7 @@ class Settings:
             "image": variables.get("DRPLATFORM_IMAGE") or IMAGE,
             "network": variables.get("DRPLATFORM_NETWORK") or AUTOMATIC,
             "stop_when_fails": variables.get("DRPLATFORM_STOP_WHEN_FAILS", ""),
+            "patience": _seconds("DRPLATFORM_PATIENCE", variables.get("DRPLATFORM_PATIENCE", "")),
             "context": variables.get("DRPLATFORM_CONTEXT", ""),
             "in_cluster": bool(variables.get("DRPLATFORM_IN_CLUSTER")),
         }
@@ -119,6 +122,16 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return str(os.getuid())
+
+
+def _seconds(name: str, value: str) -> float:
+    try:
+        seconds = float(value or 0)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= threading.TIMEOUT_MAX:
+        raise errors.SettingsError(f"{name} must be a number of seconds, not {value!r}.")
+    return seconds
 
 
 def _converted(name: str, value: str) -> object:

@@ -18,7 +18,9 @@ class OnLinks(_servers.OnServers):
     how = ""
 
     def needs(self) -> frozenset[str]:
-        return frozenset({f"hinderable:{self.region}", f"{self.how}-network:{self.region}"})
+        """Of the sources, too: what comes from nowhere could be cut for nobody to notice."""
+        ends = (self.region, *(source for source in self.sources if source != powers.CLIENTS))
+        return frozenset({f"{self.how}-network:{self.region}", *(f"hinderable:{end}" for end in ends)})
 
     def capture(self, scene: ports.Scene) -> Mapping[str, Any]:
         return {"servers": [s.name for s in self.servers(scene) if s.running()]}

@@ -35,7 +35,8 @@ class NamespaceDeleted:
         return frozenset({f"store:{self.store}", f"namespaced:{self.store}", f"copied:{self.store}"})
 
     def aim(self, scene: ports.Scene) -> powers.Aim:
-        return powers.Aim((self._name(scene),), len(_store(scene, self.store).namespaces()), destroys=True)
+        """Of all namespaces of the cluster: the scene knows the one alone."""
+        return powers.Aim((self._name(scene),), _store(scene, self.store).population(), destroys=True)
 
     def capture(self, scene: ports.Scene) -> Mapping[str, Any]:
         """Which namespace of which cluster it is. The objects, secrets among them, are kept aside and not in the journal."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from drplatform.faults import _links
-from drplatform.model import powers
+from drplatform.model import drill, powers
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,10 @@ class NetworkCut(_links.OnLinks):
 
     kind = "network-cut"
     how = powers.CUT
+
+    def needs(self) -> frozenset[str]:
+        of_clients = self.one_way and (not self.sources or powers.CLIENTS in self.sources)
+        return super().needs() | (frozenset({f"{drill.ONE_WAY}:{self.region}"}) if of_clients else frozenset())
 
     def more(self) -> Mapping[str, Any]:
         return {"one_way": self.one_way}

@@ -5,7 +5,7 @@ Durations come from `Clock.monotonic` alone; UTC is for records. The system cloc
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol, TypeVar
@@ -111,6 +111,18 @@ def wait_for(
         if remaining <= 0:
             raise errors.DeadlineExceeded(what, within, last)
         clock.wait(never, min(every, remaining))
+
+
+class Bound(Protocol):
+    """Ends what is done within it when that takes longer, wherever it hangs."""
+
+    def __call__(self, what: str, seconds: float, seen: Callable[[], str] = str) -> AbstractContextManager[object]:
+        """On leaving raises DeadlineExceeded when it was ended. `what` is waited for, in words; `seen` tells then what was going on."""
+
+
+def unbounded(what: str, seconds: float, seen: Callable[[], str] = str) -> AbstractContextManager[object]:
+    """The `Bound` that never ends anything."""
+    return nullcontext()
 
 
 @contextmanager

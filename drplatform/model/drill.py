@@ -19,9 +19,12 @@ CLUSTER = "kubernetes"
 NAMES = "names"
 NAME_SERVER = "name-server"
 SKEWABLE = "skewable"
+ONE_WAY = "one-way-for-clients"
+"""What clients send can be lost on the way, while answers pass."""
 REMEDIES = {
     "copied": "name the cluster by its kubeconfig: DRPLATFORM_KUBECONFIG",
-    SKEWABLE: "install libfaketime, with pip install 'drplatform[embedded]'",
+    SKEWABLE: "install libfaketime, with pip install 'drplatform[embedded]'; on Docker into the image: drplatform platform images build",
+    ONE_WAY: "let `sources` be other regions, or cut it both ways",
     NAMES: "make it with `platform up --names`, or begin a scenario with: Given the platform runs in two regions behind public names",
     NAME_SERVER: "make it with `platform up --names`, or begin a scenario with: Given the platform runs in two regions behind public names",
 }
@@ -316,6 +319,21 @@ JUDGEMENTS = (
     "fenced",
     "failback",
 )
+
+
+PATIENCE = 1800.0
+"""Seconds after which an activity that does not end counts as hanging."""
+
+
+def patience(activity: Activity, policy: Policy) -> float:
+    """Seconds that the activity may take. What moves data, or brings it back: twice the recovery time target, where that is more.
+
+    After so long it has missed the target, whatever comes of it.
+    """
+    if isinstance(activity, Steady | Write | Stay | GoOnWriting | Inflict | Heal | Restart):
+        return PATIENCE
+    stores = activity.targets if isinstance(activity, Recover) else policy.stores
+    return max([PATIENCE, *(2 * policy.rto(store) for store in stores if store in policy.stores)])
 
 
 @dataclass(frozen=True)

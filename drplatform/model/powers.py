@@ -58,6 +58,9 @@ class Clustered(Protocol):
 class Copied(Protocol):
     """A store of which one namespace can be copied as it is, and put back when it is gone (see also `ports.Namespaced`)."""
 
+    def population(self) -> int:
+        """How many namespaces there are, chosen or not, beside the server's own."""
+
     def copied(self, namespace: str) -> bytes:
         """Everything in it that a backup would hold. With secrets: for no log and no journal."""
 
@@ -211,11 +214,13 @@ class Hinderable(Protocol):
 class Severable(Protocol):
     """A platform that can hinder the network between its servers, and between clients and servers. Sides are regions, or CLIENTS.
 
-    `hindrances`: in which ways. `carrier`: what carries the connections, in words.
+    `hindrances`: in which ways. `carrier`: what carries the connections, in words. `one_way_for_clients`: whether what clients send can be lost
+    on the way while answers pass.
     """
 
     hindrances: frozenset[str]
     carrier: str
+    one_way_for_clients: bool
 
     def hinder(self, hindrance: "Hindrance") -> None:
         """From now on, for connections that are there and for new ones. Replaces what was before."""

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -130,14 +131,21 @@ def test_a_runbook_reads_as_a_document():
     ]
 
 
-def test_an_interruption_waits_for_the_steps_at_work_and_begins_no_other(clock, timeline):
+def test_an_interruption_waits_for_the_steps_at_work_and_begins_no_other(clock, timeline, monkeypatch):
     """Ctrl-C or a stop condition while steps go on at once: what a step made after the run was cleared would be left behind."""
-    did, ended, other = [], [], threading.Event()
+    did, ended, other, heard = [], [], threading.Event(), threading.Event()
+
+    class Over(threading.Event):
+        def set(self):
+            super().set()
+            heard.set()
+
+    monkeypatch.setattr(runbook, "threading", SimpleNamespace(Event=Over, Thread=threading.Thread))
 
     def at_work():
         other.wait(30)
         os.kill(os.getpid(), signal.SIGINT)  # heard by the main thread, which waits
-        clock.wait(threading.Event(), 0.3)
+        assert heard.wait(30)
         ended.append("work")
 
     first = (step("at work", did, act=at_work), step("never", did))

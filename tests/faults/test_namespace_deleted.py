@@ -34,6 +34,9 @@ class Spaces:
     def namespaces(self):
         return {name: uid for name, (uid, _) in self.held.items()}
 
+    def population(self):
+        return len(self.held)
+
     def drop(self, namespace):
         del self.held[namespace]
 
@@ -171,3 +174,9 @@ def test_a_backup_whose_copy_is_gone_is_left_as_it_is(scene):
     with pytest.raises(errors.StoreError, match="kept no more"):
         _backups.OnBackup().heal(dataclasses.replace(scene, repository=repository), {"objects": {"key": _aside.digest(b"well")}})
     assert vault == {"key": b"hurt"}
+
+
+def test_its_share_is_of_all_namespaces_of_the_cluster(scene, spaces, monkeypatch):
+    """The store is made for the one that was named; that it were all there is would refuse it by any limit."""
+    monkeypatch.setattr(spaces, "namespaces", lambda: {"shop": "uid-0"})
+    assert NamespaceDeleted().aim(scene).share == 0.5

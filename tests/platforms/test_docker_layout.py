@@ -3,12 +3,15 @@
 import ipaddress
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from drplatform.model import errors
+from drplatform import environment
+from drplatform.engine import capabilities
+from drplatform.model import drill, errors
 from drplatform.model.powers import CLIENTS, Hindrance
-from drplatform.platforms.docker import images, network
+from drplatform.platforms.docker import DockerPlatform, images, network
 from drplatform.platforms.docker.network import Networks
 
 DIRECTORY = Path("/tmp/0a1b2c3d")
@@ -92,6 +95,12 @@ def test_servers_that_are_cut_from_their_clients_leave_their_own_network_too(mad
     assert legs.on == before and networks.hindered(containers) is None
 
 
+def test_a_cut_from_where_nobody_is_counts_as_none(made):
+    networks, _, containers = made
+    networks.hinder(Hindrance("cut", ("elsewhere",), ("primary",), ("redis",)), containers)
+    assert networks.hindered(containers) is None
+
+
 @pytest.mark.parametrize(
     "hindrance", [Hindrance("slow", ("primary",), ("secondary",), seconds=1), Hindrance("cut", (CLIENTS,), ("primary",), one_way=True)]
 )
@@ -101,6 +110,34 @@ def test_what_networks_cannot_do_is_refused(made, hindrance):
     with pytest.raises(errors.SettingsError, match="use the embedded platform"):
         networks.hinder(hindrance, containers)
     assert legs.on == before
+
+
+class Cutting:
+    """What a plan sees of the Docker platform without an engine."""
+
+    hindrances, carrier = DockerPlatform.hindrances, DockerPlatform.carrier
+    one_way_for_clients = DockerPlatform.one_way_for_clients
+    regions = tuple(SimpleNamespace(name=name, instances=[]) for name in ("primary", "secondary"))
+    hinder = unhinder = hindered = Networks.hindered
+
+
+@pytest.mark.parametrize(
+    ("parameters", "lacking"),
+    [
+        ({}, ""),
+        ({"one_way": True, "sources": ("secondary",)}, ""),
+        ({"one_way": True}, f"{drill.ONE_WAY}:primary"),
+        ({"one_way": True, "sources": ("secondary", CLIENTS)}, f"{drill.ONE_WAY}:primary"),
+        ({"sources": ("elsewhere", CLIENTS)}, "hinderable:elsewhere"),
+    ],
+)
+def test_what_networks_cannot_do_is_refused_when_it_is_planned(parameters, lacking):
+    found = environment.fault("network-cut")(**parameters).needs() - capabilities.offered(Cutting(), {}, ())
+    assert found == ({lacking} if lacking else set())
+
+
+def test_the_plan_says_what_to_do_instead_of_a_cut_that_cannot_be():
+    assert "cut it both ways" in drill.told({f"{drill.ONE_WAY}:primary"})
 
 
 def test_a_taken_subnet_keeps_nothing(drawn):

@@ -13,11 +13,15 @@ import pymongo
 import pytest
 import redis
 
+from drplatform import environment
+from drplatform.engine import capabilities, faulting
 from drplatform.model import clock as clocks
-from drplatform.model import errors, powers
+from drplatform.model import drill, errors, ports, powers
 from drplatform.model.powers import Hindrance
 from drplatform.model.services import Serving
+from drplatform.model.timeline import Timeline
 from drplatform.platforms import docker
+from drplatform.platforms.docker import container
 from drplatform.platforms.docker import engine as engines
 
 RUNNER = Path(__file__).with_name("docker_runner.py")
@@ -89,6 +93,41 @@ def test_a_partition_cuts_regions_apart_but_not_from_clients(platform, clock):
         platform.unhinder()
     assert platform.hindered() is None
     clocks.wait_for(clock, "all to be well", lambda: set(health_seen_by(primary).values()) == {1}, within=60)
+
+
+def test_one_way_a_region_dials_the_other_no_more_and_is_dialled_by_it(platform):
+    here, there = one(platform, "redis"), one(platform, "redis", "secondary")
+    platform.hinder(Hindrance("cut", ("secondary",), ("primary",), ("redis",), one_way=True))
+    try:
+        assert platform.hindered() is not None
+        assert not dials(there, here.address) and dials(here, there.address)
+    finally:
+        platform.unhinder()
+    assert dials(there, here.address)
+
+
+def dials(server, address):
+    """Whether a program in the server's container gets a connection to the address."""
+    program = f"import socket; socket.create_connection(({address.host!r}, {address.port}), 2)"
+    done = subprocess.run(["docker", "exec", server.container, "python3", "-c", program], capture_output=True, timeout=60, check=False)
+    return done.returncode == 0
+
+
+@pytest.mark.parametrize("kind", ["mongodb", "redis"])
+def test_the_clock_of_a_server_is_wrong_and_right_again(platform, clock, kind):
+    fault = environment.fault("clock-skewed")(region="secondary", stores=(kind,), seconds=-90.0)
+    assert not fault.needs() - capabilities.offered(platform, {}, ())
+    scene = ports.Scene(platform, {}, clock)
+    with faulting.Faulting(scene, platform.directory / f"{kind}.jsonl", clock, Timeline(clock)) as faults:
+        receipt = faults.inflict(fault).receipt
+        assert len(receipt.targets) == 1, receipt
+
+
+def test_an_image_without_what_skews_clocks_is_told_when_it_is_planned(platform, engine, clock, monkeypatch):
+    assert not engine.loads(Path("/usr/local/lib/no-such-library.so.1"), platform.directory)
+    monkeypatch.setattr(container, "FAKETIME", Path("/usr/local/lib/no-such-library.so.1"))
+    missing = environment.fault("clock-skewed")().needs() - capabilities.offered(platform, {}, ())
+    assert "platform images build" in drill.told(missing)
 
 
 def test_lost_servers_are_provisioned_privately_and_published(platform, clock):

@@ -175,7 +175,7 @@ def test_what_only_processes_of_this_machine_can_do_is_not_offered(tmp_path):
     found = KubernetesPlatform(CLOCK, tmp_path, os.environ, frozenset({links.LINKS}), Cluster("", "", os.environ), "servers", direct=True)
     server = remote.RemoteServer(PLACE, tmp_path, None, None, None, found._waits)
     assert links.LINKS not in found._wanted, "no proxy is put before a server: its pod carries its connections"
-    missing = (powers.OnDisk,)
+    missing = (powers.OnDisk, powers.Skewable)
     assert not [power.__name__ for power in missing if isinstance(server, power)]
     assert isinstance(found, powers.NameServed) and found.name_server is None, "made without public names"
     assert not isinstance(found, powers.Pressurable) and not isinstance(found, powers.Severable)

@@ -13,7 +13,8 @@ from drplatform.platforms.embedded.process import LOG_TAIL_LINES, TAG, Pid, Serv
 from drplatform.platforms.embedded.server import Recipe, Server
 
 PYTHON = "/opt/drplatform/bin/python3"
-"""In the image."""
+FAKETIME = Path("/usr/local/lib/libfaketime.so.1")
+"""Both in the image; the second in ours, and in another perhaps."""
 
 
 class ContainerProcess(ServerProcess):
@@ -79,6 +80,10 @@ class ContainerServer(Server):
         self._beside = ContainerProcess(place, self.directory, directory, engine, networks, waits, door=True)
         self._main.pid, self._beside.pid = self._process.pid, self._door.pid
         self._process, self._door = self._main, self._beside
+        self._engine, self._platform = engine, directory
+
+    def faketime(self) -> Path | None:
+        return FAKETIME if self._engine.loads(FAKETIME, self._platform) else None
 
     @property
     def container(self) -> str:

@@ -16,6 +16,7 @@ import docker.types  # type: ignore[import-not-found, import-untyped, unused-ign
 import requests.exceptions
 
 from drplatform.model import errors
+from drplatform.platforms.embedded import skewing
 
 LABEL = "drplatform.directory"
 IMAGE = "drplatform-servers"
@@ -51,6 +52,7 @@ class Engine:
 
     def __init__(self, client: Any, image: str) -> None:
         self._client, self.image = client, image
+        self._loads: dict[Path, bool] = {}
 
     # -- containers ------------------------------------------------------------------------------------------------------------------
 
@@ -81,6 +83,31 @@ class Engine:
             return {"network_mode": f"container:{wanted.beside}"}
         network, address = next(iter(wanted.addresses.items()))
         return {"network": network, "networking_config": {network: docker.types.EndpointConfig("1.41", ipv4_address=address)}}
+
+    def loads(self, library: Path, platform: Path) -> bool:
+        """Whether programs of the image start with it. Asked once: an image does not change."""
+        if library not in self._loads:
+            with doing(f"start a program of the image {self.image} with {library}"):
+                self._loads[library] = not self._said_with(library, platform)
+        return self._loads[library]
+
+    def _said_with(self, library: Path, platform: Path) -> bytes:
+        """What a program complains of that does nothing; also when the image has no such program."""
+        try:
+            return bytes(
+                self._client.containers.run(
+                    self.image,
+                    list(skewing.NOTHING),
+                    entrypoint=[],
+                    environment={skewing.PRELOAD: str(library)},
+                    labels={LABEL: str(platform)},
+                    network_mode="none",
+                    remove=True,
+                    stderr=True,
+                )
+            )
+        except (docker.errors.APIError, docker.errors.ContainerError) as error:
+            return str(error).encode()
 
     def signal(self, name: str, signal: str) -> None:
         """Nothing when it does not run. One that is paused is woken first: it could not die."""

@@ -102,8 +102,8 @@ class Networks:
                         self._engine.join(self._name(region), containers[place.name], address)
 
     def hindered(self, containers: Mapping[str, str]) -> Hindrance | None:
-        """As the engine tells: in force when every running server that it concerns has lost its leg."""
-        if self._hindrance is None:
+        """As the engine tells: in force when every running server that it concerns, and it concerns some, has lost its leg."""
+        if self._hindrance is None or not any(self._is_cut(place, r) for place in self._places for r in self._ways(place)):
             return None
         for place in self._places:
             there = self._engine.networks_of(containers[place.name]) if place.name in containers else frozenset()

@@ -27,6 +27,7 @@ class DockerPlatform(EmbeddedPlatform):
 
     name = "docker"
     hindrances = network.HINDRANCES
+    one_way_for_clients = False
     carrier = "the engine, of the networks that servers are on,"
 
     def __init__(self, clock: Clock, base: Path, environment: Mapping[str, str], wanted: frozenset[str], engine: Engine) -> None:

@@ -18,6 +18,7 @@ class NamespacedPlatform(EmbeddedPlatform):
     """All powers of the embedded one, and Severable. For one run."""
 
     hindrances = namespaces.HINDRANCES
+    one_way_for_clients = True
     carrier = "the router between the servers' network namespaces"
 
     def __init__(self, *arguments: Any) -> None:

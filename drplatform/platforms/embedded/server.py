@@ -172,16 +172,7 @@ class Serving:
 
     def surroundings(self) -> Mapping[str, str]:
         """What the server's environment holds beside the ordinary."""
-        return {**self._recipe.environment(), **skewing.environment(self._state.skew)}
-
-    @property
-    def skews(self) -> bool:
-        return self.kind in skewing.KINDS and skewing.library() is not None
-
-    def skew(self, seconds: float) -> None:
-        self.stop()
-        self._set(skew=seconds)
-        self.start()
+        return self._recipe.environment()
 
     def alive(self) -> bool:
         self._door.alive()  # takes its remains away
@@ -228,6 +219,23 @@ class Serving:
 
 class Server(Serving, Hurtable, Linked):
     """One whose processes are on this machine, so that more can be done to it."""
+
+    def surroundings(self) -> Mapping[str, str]:
+        skew = self._state.skew
+        return {**super().surroundings(), **(skewing.environment(skew, self.faketime()) if skew else {})}
+
+    @property
+    def skews(self) -> bool:
+        return self.kind in skewing.KINDS and self.faketime() is not None
+
+    def skew(self, seconds: float) -> None:
+        self.stop()
+        self._set(skew=seconds)
+        self.start()
+
+    def faketime(self) -> Path | None:
+        """The library by which its clock can be wrong, where it runs; None: there is none."""
+        return skewing.library()
 
     def _may_listen(self) -> bool:
         return free(self.listens_at)

@@ -16,7 +16,9 @@ KINDS = frozenset({layout.MONGODB, layout.REDIS})
 _PACKAGE = ("libfaketime", "libfaketime.so.1")
 _SYSTEM = ("lib*/faketime/libfaketimeMT.so.1", "lib/*/faketime/libfaketimeMT.so.1")
 """Below /usr, as distributions install it."""
-_PRELOAD = "LD_PRELOAD"
+PRELOAD = "LD_PRELOAD"
+NOTHING = ("/bin/sh", "-c", ":")
+"""A program that says nothing, unless the loader has something to say."""
 
 
 def library() -> Path | None:
@@ -27,19 +29,16 @@ def library() -> Path | None:
     return next((path for path in found if _loads(path)), None)
 
 
-def environment(seconds: float) -> Mapping[str, str]:
+def environment(seconds: float, found: Path | None) -> Mapping[str, str]:
     """What a server is started with so that its clock differs by so much. Raises SettingsError when the library is gone."""
-    if not seconds:
-        return {}
-    if (found := library()) is None:
+    if found is None:
         raise errors.SettingsError(f"This server's clock was set wrong, and libfaketime is not there any more; {binaries.INSTALL}")
-    return {_PRELOAD: str(found), "FAKETIME": f"{seconds:+.3f}", "DONT_FAKE_MONOTONIC": "1", "FAKETIME_DISABLE_SHM": "1"}
+    return {PRELOAD: str(found), "FAKETIME": f"{seconds:+.3f}", "DONT_FAKE_MONOTONIC": "1", "FAKETIME_DISABLE_SHM": "1"}
 
 
 def _loads(path: Path) -> bool:
     """The loader says so when it cannot, and starts the program all the same."""
-    command = ["/bin/sh", "-c", ":"]
     done = subprocess.run(
-        command, env={"PATH": os.defpath, _PRELOAD: str(path)}, capture_output=True, timeout=binaries.SECONDS_TO_ANSWER, check=False
+        NOTHING, env={"PATH": os.defpath, PRELOAD: str(path)}, capture_output=True, timeout=binaries.SECONDS_TO_ANSWER, check=False
     )
     return done.returncode == 0 and not done.stderr

@@ -93,6 +93,9 @@ class KubernetesStore:
             raise errors.StoreError(f"The namespace {namespace} is not one that this store was made for, so it is not deleted.")
         spaces.delete(self._cluster, self._clock, namespace)
 
+    def population(self) -> int:
+        return sum(not found.going for found in spaces.listed(self._cluster, Selection()))
+
     def copied(self, namespace: str) -> bytes:
         """See `powers.Copied`. What it needs of the cluster as a whole does not go with it, and is left out."""
         of_it = replace(self._chosen, namespaces=frozenset({namespace}), kinds=frozenset(), labels="")
