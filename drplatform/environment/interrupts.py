@@ -51,7 +51,8 @@ def heard() -> Iterator[None]:
             signal.signal(number, usual)
 
 
-OVERDUE = signal.SIGRTMIN
+OVERDUE: int = getattr(signal, "SIGRTMIN", signal.SIGUSR2)
+"""Nobody else uses it where there are real-time signals."""
 SECONDS_BETWEEN = 30.0
 """So long what was ended has to clear up before it is ended again."""
 

@@ -19,6 +19,7 @@ import yaml
 from chaoslib.experiment import ensure_experiment_is_valid, run_experiment
 from chaoslib.loader import load_experiment
 from chaoslib.types import Dry
+from hanging import WhenSomethingHangs
 
 import drplatform
 from drplatform import environment
@@ -138,6 +139,26 @@ def test_a_fault_that_did_not_happen_is_never_green(experiment, on_memory, monke
     assert journal["drplatform"]["verdict"] == verdict
     assert journal["run"][-1]["status"] == "failed", "the method stopped at the disaster"
     assert "recover" not in journal["run"][-1]["activity"]["name"]
+
+
+def test_an_action_that_hangs_is_ended_and_never_green(experiment, on_memory, monkeypatch):
+    """Chaos Toolkit has a time-out for processes and none for actions."""
+    hanging, bounding = WhenSomethingHangs(), environment.interrupts.Bounding
+
+    class Hangs(ServersLost):
+        def apply(self, scene):
+            hanging.hang()
+
+    monkeypatch.setattr(environment.interrupts, "Bounding", lambda *_: bounding(hanging))
+    in_place_of_all_faults(monkeypatch, Hangs)
+    try:
+        journal = run_experiment(experiment)
+    finally:
+        hanging.release()
+    assert not green(journal)
+    assert journal["drplatform"]["verdict"] == "INCONCLUSIVE"
+    assert "Waited" in journal["drplatform"]["summary"]
+    assert journal["run"][-1]["status"] == "failed", "the method stopped at the disaster"
 
 
 def test_nothing_recovered_is_never_green(experiment, on_memory):
