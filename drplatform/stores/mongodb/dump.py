@@ -15,7 +15,9 @@ parts are read, as long as they are begun in order.
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import bson
@@ -76,10 +78,10 @@ class MongoDump:
     def parts(self) -> Iterator[Part]:
         yield self.counted(CATALOGUE, STAGE_CATALOGUE, self._catalogue_blocks)
         for number, collection in enumerate(self.collections):
-            reading, self._tallies[collection.uuid] = self._scan(collection), Tally()
-            for piece in range(reading.parts):
+            self._tallies[collection.uuid] = Tally()
+            for piece, stretch in enumerate(self._stretches(collection)):
                 name = f"data/{collection.namespace}/{number:05}-{piece:05}"
-                yield self.counted(name, STAGE_DATA, partial(self._read, reading))
+                yield self.counted(name, STAGE_DATA, partial(self._read, stretch))
         yield Part(LOG, STAGE_LOG, self.log_blocks)
 
     def finish(self) -> DumpEnd:
@@ -116,15 +118,15 @@ class MongoDump:
     def dial(self) -> Wire:
         return self._wire.another().within(wires.LONG)
 
-    def _scan(self, collection: Collection) -> Scan:
+    def _stretches(self, collection: Collection) -> list[Scan]:
         with self.dial() as wire:
-            parts, size = scan.measure(wire, collection)
-        return Scan(collection, parts, size, self.dial, self.concern(), partial(self.exists, collection=collection))
+            size, places = scan.batch_size(wire, collection), scan.places(wire, collection)
+        whole = Scan(collection, size, self.dial, self.concern(), partial(self.exists, collection=collection))
+        return [replace(whole, low=low, high=high) for low, high in pairwise((b"", *places, b""))]
 
-    def _read(self, reading: Scan) -> Iterator[bytes]:
-        """What is left of a collection, as far as no other part of it has got it."""
-        tally, collection = Tally(), reading.collection
-        for block, items in reading.blocks():
+    def _read(self, stretch: Scan) -> Iterator[bytes]:
+        tally, collection = Tally(), stretch.collection
+        for block, items in stretch.blocks():
             tally.dumped(block, items)
             if collection.capped:
                 self._last_blocks[collection.uuid] = block

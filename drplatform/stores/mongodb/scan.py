@@ -1,16 +1,16 @@
-"""One reading of a collection, in the order in which the server keeps it, whose batches go to whoever asks next.
+"""The reading of a collection, cut into stretches that are read at the same time, each in the order in which the server keeps the documents.
 
 That order costs the server least (an index is walked three times as slowly, and leads all over the disk where `_id`s are random), and it
 does not depend on `_id`s, of whatever types they are. A document keeps its place when it is updated. One that is deleted and inserted again
 while its collection is read may be read twice, once as each; the log of the dump holds both operations, so either will do.
 
-Parts of a large collection share its reading: as many threads digest and seal what one cursor yields, and a restore loads them in parallel.
+A large collection is cut where a random sample of its documents says that it has about equal parts. Any places would do: what was inserted
+or deleted since only makes stretches longer or shorter.
 """
 
 import struct
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import bson
@@ -23,12 +23,15 @@ from drplatform.stores.mongodb.catalogue import Collection
 from drplatform.stores.mongodb.wire import Wire
 
 PART_BYTES = 16 * 1024 * 1024
-"""So that also collections of some dozens of MB are loaded again by several threads."""
+"""So that also collections of some dozens of MB are read, and loaded again, by several threads."""
 MOST_PARTS = 4
 READ_BYTES = 2 * 1024 * 1024
 """A quarter of a block: the server reads on while one is on its way. At 100 MB on a busy machine best or near it of 0.5, 1, 2 and 8 MiB; not so at 400."""
 KILLED = frozenset({175, 26, 43, 237, 11601})
 """QueryPlanKilled, NamespaceNotFound, CursorNotFound, CursorKilled, Interrupted: a drop or a rename does this to a reader."""
+_MOST_SAMPLED = 100
+_SAMPLED_OF = 20
+"""The server takes a sample without reading the whole collection when it is at most so small a part of it."""
 _KEY_NOT_FOUND = 211
 _RECORD_ID = b"\x12$recordId\0"
 _LONG = struct.Struct("<q")
@@ -41,66 +44,70 @@ class Block(NamedTuple):
     items: int
 
 
-@dataclass
+@dataclass(frozen=True)
 class Scan:
-    """`size` documents are read at once. `concern`: the read concern; `exists`: whether the collection is still there."""
+    """What of a collection is kept after `low` (where it is kept in the order of `_id`: from it on) and up to `high`; empty: all there is.
+
+    `size` documents are read at once. `concern`: the read concern; `exists`: whether the collection is still there.
+    """
 
     collection: Collection
-    parts: int
     size: int
     dial: Callable[[], Wire]
     concern: Mapping[str, Any]
     exists: Callable[[Wire], bool]
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _batches: Iterator[Block] | None = None
+    low: bytes = b""
+    high: bytes = b""
 
     def blocks(self) -> Iterator[Block]:
-        """Blocks that nobody else has got; from several threads."""
-        while (block := self._next()) is not None:
-            yield block
-
-    def _next(self) -> Block | None:
-        with self._lock:
-            if self._batches is None:
-                self._batches = _gathered(self._clustered() if self.collection.clustered else self._natural())
-            return next(self._batches, None)
+        return _gathered(self._clustered() if self.collection.clustered else self._natural())
 
     def _natural(self) -> Iterator[Block]:
-        """Of a collection that is renamed meanwhile the rest is read on; one that is dropped has ended."""
-        token, seek = b"", True
+        """Of a collection that is renamed meanwhile the rest is read on; one that is dropped has ended.
+
+        Where documents have to be told apart by their places (`shown`), the server tells these too: after a document that is gone by
+        now, and in the batch that goes beyond `high`, which is read once more.
+        """
+        token, seek, shown = self.low, True, False
         while True:
             try:
                 with self.dial() as wire:
-                    for batch in wire.stream(self._database, self._from(token, seek), self.size):
-                        block = Block(batch.documents, batch.items) if seek else _beyond(batch.documents, token)
+                    for batch in wire.stream(self._database, self._from(token, seek, shown), self.size):
+                        reached = bool(self.high and batch.items) and _place(batch.token) >= _place(self.high)
+                        if reached and not shown and _place(batch.token) > _place(self.high):
+                            shown = True
+                            break
+                        block = _between(batch.documents, token, self.high) if shown else Block(batch.documents, batch.items)
                         token = batch.token if block.items else token
                         if block.items:
                             yield block
-                return
+                        if reached:
+                            return
+                    else:
+                        return
             except wires.ServerError as error:
                 if error.code == _KEY_NOT_FOUND and token and seek:
-                    seek = False  # the last document read is gone meanwhile
+                    seek, shown = False, True  # the last document read is gone meanwhile
                 elif self._ended(error):
                     return
                 else:
                     seek = True
 
-    def _from(self, token: bytes, seek: bool) -> dict[str, Any]:
+    def _from(self, token: bytes, seek: bool, shown: bool) -> dict[str, Any]:
         """How to read on after what the token stands for: the server finds the place, or tells of all documents where they are."""
-        command = {**self._command, "hint": {"$natural": 1}, "$_requestResumeToken": True}
-        if token and seek:
-            return {**command, "$_resumeAfter": RawBSONDocument(token)}
-        return {**command, "showRecordId": not seek}
+        command = {**self._command, "hint": {"$natural": 1}, "$_requestResumeToken": True, "showRecordId": shown}
+        return {**command, "$_resumeAfter": RawBSONDocument(token)} if token and seek else command
 
     def _clustered(self) -> Iterator[Block]:
         """The same where documents are kept in the order of `_id`, which is then where to read on."""
         last: bytes | None = None
         while True:
+            low = self.low if last is None else raw.assemble([last])
+            bounds = {name: RawBSONDocument(place) for name, place in (("min", low), ("max", self.high)) if place}
             try:
                 with self.dial() as wire:
-                    low = {} if last is None else {"min": RawBSONDocument(raw.assemble([last]))}
-                    for batch in wire.stream(self._database, {**self._command, "hint": {"_id": 1}, **low}, self.size):
-                        block = _without(batch.documents, last) if low else Block(batch.documents, batch.items)
+                    for batch in wire.stream(self._database, {**self._command, "hint": {"_id": 1}, **bounds}, self.size):
+                        block = Block(batch.documents, batch.items) if last is None else _without(batch.documents, last)
                         if block.items:
                             last = last_id(block.documents)
                             yield block
@@ -125,26 +132,51 @@ class Scan:
             return not self.exists(wire)
 
 
-def measure(wire: Wire, collection: Collection) -> tuple[int, int]:
-    """Into how many parts a collection is cut (one that has an order of its own: one), and how many documents to read at once."""
-    size, average = _size(wire, collection)
-    batch = max(1, min(READ_BYTES, BLOCK_BYTES) // max(16, average))
-    return 1 if collection.capped else max(1, min(MOST_PARTS, size // PART_BYTES)), batch
+def batch_size(wire: Wire, collection: Collection) -> int:
+    """How many documents to read at once."""
+    return max(1, min(READ_BYTES, BLOCK_BYTES) // max(16, int(_stats(wire, collection).get("avgObjSize", 0))))
+
+
+def places(wire: Wire, collection: Collection) -> tuple[bytes, ...]:
+    """Where to cut a large collection, each an encoded document: an `_id` where it is kept in their order, else a resume token.
+
+    One that has an order of its own is not cut, nor one of which the server takes no sample.
+    """
+    stats = _stats(wire, collection)
+    parts = min(MOST_PARTS, int(stats.get("size", 0)) // PART_BYTES)
+    return () if collection.capped or parts < 2 else _sampled(wire, collection, parts, int(stats.get("count", 0)))
+
+
+def _stats(wire: Wire, collection: Collection) -> Mapping[str, Any]:
+    """Nothing of a collection that is gone."""
+    database, name = namespaces.split(collection.namespace)
+    try:
+        return wire.call(database, {"collStats": name})
+    except wires.ServerError:
+        return {}
+
+
+def _sampled(wire: Wire, collection: Collection, parts: int, count: int) -> tuple[bytes, ...]:
+    database, name = namespaces.split(collection.namespace)
+    sample = [{"$sample": {"size": max(1, min(_MOST_SAMPLED, count // _SAMPLED_OF))}}, {"$project": {"_id": 1}}, {"$sort": {"_id": 1}}]
+    try:
+        found = _documents(wire, database, {"aggregate": name, "pipeline": sample, "cursor": {}})
+        if not collection.clustered:
+            wanted = {"_id": {"$in": [RawBSONDocument(document)["_id"] for document in found]}}
+            kept = _documents(wire, database, {"find": name, "filter": wanted, "projection": {"_id": 1}, "showRecordId": True})
+            found = [bson.encode({"$recordId": bson.Int64(at)}) for at in sorted(map(_place, kept))]
+    except wires.ServerError:
+        return ()
+    return tuple(dict.fromkeys(found[len(found) * number // parts] for number in range(1, parts) if found))
+
+
+def _documents(wire: Wire, database: str, command: Mapping[str, Any]) -> list[bytes]:
+    return [document for batch in wire.batches(database, command) for document in raw.documents(batch)]
 
 
 def last_id(block: bytes) -> bytes | None:
     documents = list(raw.documents(block))
     return raw.id_of(documents[-1]) if documents else None
-
-
-def _size(wire: Wire, collection: Collection) -> tuple[int, int]:
-    """Bytes of documents, and bytes of one on average. A collection that is gone has none."""
-    database, name = namespaces.split(collection.namespace)
-    try:
-        stats = wire.call(database, {"collStats": name})
-    except wires.ServerError:
-        return 0, 0
-    return int(stats.get("size", 0)), int(stats.get("avgObjSize", 0))
 
 
 def _without(block: bytes, seen: bytes | None) -> Block:
@@ -173,12 +205,18 @@ def _block(documents: list[bytes]) -> Block:
     return Block(b"".join(documents), len(documents))
 
 
-def _beyond(block: bytes, token: bytes) -> Block:
-    """Of documents that end in where they are kept, those after the token's place, without that."""
-    place = bson.decode(token)["$recordId"]
+def _place(document: bytes) -> int:
+    """Where it is kept: of a resume token, or of a document shown with it."""
+    return int(bson.decode(document)["$recordId"])
+
+
+def _between(block: bytes, low: bytes, high: bytes) -> Block:
+    """Of documents that end in where they are kept, those after the one place and up to the other, without that."""
+    after, until = _place(low) if low else None, _place(high) if high else None
     kept = []
     for document in raw.documents(block):
         at = len(document) - len(_RECORD_ID) - _LONG.size - 1
-        if _LONG.unpack_from(document, at + len(_RECORD_ID))[0] > place:
+        place = _LONG.unpack_from(document, at + len(_RECORD_ID))[0]
+        if (after is None or place > after) and (until is None or place <= until):
             kept.append(raw.assemble([document[4:at]]))
     return _block(kept)

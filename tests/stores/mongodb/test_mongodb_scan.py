@@ -1,8 +1,10 @@
 """Collections that change while they are read: what is deleted and inserted again, renamed, dropped, and shared by several readers."""
 
+import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import bson
 import mongodb_cases as cases
 import pytest
 
@@ -62,8 +64,8 @@ def test_a_document_that_is_there_twice_for_no_reason_is_an_error(database, pair
 @pytest.mark.parametrize("options", [{}, {"clusteredIndex": {"key": {"_id": 1}, "unique": True}}], ids=["ordinary", "clustered"])
 def test_a_collection_renamed_while_it_is_read_is_read_on(database, pair, options, last_is_gone, monkeypatch):
     """Also when the document read last is deleted before: its place is not found again."""
-    beyond, sought = scan._beyond, []
-    monkeypatch.setattr(scan, "_beyond", lambda block, token: sought.append(token) or beyond(block, token))
+    between, sought = scan._between, []
+    monkeypatch.setattr(scan, "_between", lambda block, low, high: sought.append(low) or between(block, low, high))
     database.create_collection("things", **options)
     database.things.insert_many([{"_id": n, "x": FILLER} for n in range(60)])
     read = []
@@ -88,23 +90,73 @@ def test_a_collection_dropped_while_it_is_read_has_ended(database, pair):
     same(pair, parts, end)
 
 
-def test_several_readers_share_a_collection_and_none_gets_what_another_has(database, pair, monkeypatch):
+@pytest.fixture
+def stretched(database, monkeypatch):
+    """Any collection is in as many stretches as may be."""
     monkeypatch.undo()
     monkeypatch.setattr(scan, "BLOCK_BYTES", 700)
     monkeypatch.setattr(scan, "PART_BYTES", 800)
-    database.things.insert_many([{"_id": n, "x": FILLER} for n in range(500)])
+    return database
+
+
+CLUSTERED = {"clusteredIndex": {"key": {"_id": 1}, "unique": True}}
+KINDS = pytest.mark.parametrize("options", [{}, CLUSTERED], ids=["ordinary", "clustered"])
+
+
+@KINDS
+def test_a_large_collection_is_read_in_stretches_at_the_same_time_each_document_once(stretched, pair, options):
+    stretched.create_collection("things", **options)
+    stretched.things.insert_many([{"_id": n, "x": FILLER} for n in random.Random(1).sample(range(500), 500)])
     with pair[0].dump() as dump, ThreadPoolExecutor(scan.MOST_PARTS) as readers:
         parts = [part for part in dump.parts() if part.name.startswith("data/app.")]
         assert len(parts) == scan.MOST_PARTS
         together = threading.Barrier(scan.MOST_PARTS)
 
         def read(part):
-            together.wait()
-            return list(part.blocks())
+            together.wait(30)
+            return [d for block in part.blocks() for d in raw.documents(block)]
 
-        found = [d for blocks in readers.map(read, parts) for block in blocks for d in raw.documents(block)]
-    assert len(found) == 500
-    assert len({raw.id_of(document) for document in found}) == 500
+        found = list(readers.map(read, parts))
+    assert all(found), "a stretch without documents"
+    assert sorted(raw.value(d, raw.fields(d)[b"_id"]) for documents in found for d in documents) == list(range(500))
+
+
+@KINDS
+def test_where_a_collection_is_cut_may_be_gone_when_it_is_read(stretched, pair, options, monkeypatch):
+    """Places of any kind are cut at: documents that are deleted before, between and after the stretches are begun."""
+    seed = random.randrange(10**6)
+    print("seed", seed)
+    generator = random.Random(seed)
+    stretched.create_collection("things", **options)
+    stretched.things.insert_many([{"_id": n, "x": FILLER} for n in range(300)])
+    places, gone = scan.places, set()
+
+    def then_deleted(*asked):
+        found = places(*asked)
+        cut_at = [n for n in range(300) if generator.random() < 0.3]
+        stretched.things.delete_many({"_id": {"$in": cut_at}})
+        gone.update(cut_at)
+        kept = bson.encode({"_id": cut_at[0]} if options else {"$recordId": bson.Int64(cut_at[0] + 1)})
+        return tuple(sorted({*found, kept}, key=lambda place: next(iter(bson.decode(place).values()))))
+
+    monkeypatch.setattr(scan, "places", then_deleted)
+    parts, end = cases.take(pair[0])
+    assert gone
+    assert sorted(ids(parts)) == sorted(set(range(300)) - gone)
+    same(pair, parts, end)
+
+
+def test_a_collection_that_the_server_takes_no_sample_of_is_read_in_one(stretched, pair, monkeypatch):
+    stretched.things.insert_many([{"_id": n, "x": FILLER} for n in range(100)])
+    exchange = wire.Wire.exchange
+
+    def refused(self, database, command, *beside):
+        return exchange(self, database, {**command, "unheard of": 1} if "aggregate" in command else command, *beside)
+
+    monkeypatch.setattr(wire.Wire, "exchange", refused)
+    parts, end = cases.take(pair[0])
+    assert len([name for name, _, _ in parts if name.startswith("data/app.")]) == 1
+    same(pair, parts, end)
 
 
 def test_a_stream_that_is_left_early_closes_its_connection_and_one_that_is_read_to_its_end_does_not(database, pair):
