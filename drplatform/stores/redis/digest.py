@@ -85,7 +85,7 @@ def _pages(wire: Wire) -> Iterator[list[bytes]]:
     """Every key once: SCAN may name one twice while the server resizes its table."""
     cursor, seen = b"0", set[int]()
     while True:
-        cursor, page = wire.within(PAGE_SECONDS).call("SCAN", cursor, "COUNT", PAGE)
+        cursor, page = wires.checked(_pipeline(wire, [("SCAN", cursor, "COUNT", PAGE)])[0])
         fresh = [key for key in dict.fromkeys(page) if hash(key) not in seen and not key.startswith(content.PRIVATE)]
         seen.update(map(hash, fresh))
         if fresh:
@@ -181,6 +181,9 @@ _FORMS: Mapping[bytes, Callable[[Any], Any]] = {
 def _canonical(value: Any) -> bytes:
     """One byte form for nested answers, unambiguous."""
     if isinstance(value, list):
-        return b"*%d\n" % len(value) + b"".join(map(_canonical, value))
-    data = value if isinstance(value, bytes) else repr(value).encode() if not isinstance(value, str) else value.encode()
+        return b"*%d\n" % len(value) + b"".join([_text(each) if type(each) is bytes else _canonical(each) for each in value])
+    return _text(value if isinstance(value, bytes) else repr(value).encode() if not isinstance(value, str) else value.encode())
+
+
+def _text(data: bytes) -> bytes:
     return b"$%d\n%b" % (len(data), data)

@@ -1,7 +1,8 @@
 """One connection to a Redis or Valkey server: RESP 2 over TCP or TLS, every answer by a deadline.
 
 Written here rather than taken from a client library, because replication (PSYNC) leaves request and answer behind, and because
-the ledger must know exactly whether a command had left when the connection failed. Never retries. Knows nothing of backups.
+the ledger must know exactly whether a command had left when the connection failed. hiredis writes commands, and reads the answers to many.
+Never retries. Knows nothing of backups.
 Format: https://redis.io/docs/latest/develop/reference/protocol-spec/
 """
 
@@ -10,6 +11,8 @@ import ssl
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import hiredis
+
 from drplatform.model import errors
 from drplatform.model.clock import Clock
 from drplatform.model.ports import Address, Endpoint
@@ -17,6 +20,8 @@ from drplatform.model.ports import Address, Endpoint
 RECEIVE_BYTES = 256 * 1024
 COMMAND_SECONDS = 30.0
 """How long one command of ours may take, where nothing else is said: they are all short."""
+
+_MORE = object()
 
 Argument = bytes | str | int
 Command = Sequence[Argument]
@@ -62,7 +67,23 @@ class Wire:
         """Send commands in one go; their answers, where an error is an ErrorReply among them."""
         batch = list(commands)
         self.send(b"".join(map(encode, batch)))
-        return [self.answer() for _ in batch]
+        reader = hiredis.Reader(replyError=ErrorReply, errors="replace", notEnoughData=_MORE)
+        answers = list[Any]()
+        while len(answers) < len(batch):
+            if self._buffer:
+                reader.feed(bytes(self._buffer))
+                self._buffer.clear()
+            try:
+                answer = reader.gets()
+            except hiredis.ProtocolError as error:
+                raise ConnectionLost(f"{self.name} does not speak the Redis protocol ({error}).") from error
+            if answer is _MORE:
+                self._fill()
+            else:
+                answers.append(answer)
+        if reader.has_data():
+            raise ConnectionLost(f"{self.name} said more than it was asked.")
+        return answers
 
     def send(self, data: bytes | memoryview) -> None:
         try:
@@ -193,11 +214,9 @@ def address_of(endpoint: Endpoint) -> Address:
 
 def encode(arguments: Command) -> bytes:
     """A command as the protocol's array of bulk strings."""
-    pieces = [b"*%d\r\n" % len(arguments)]
-    for argument in arguments:
-        data = argument if isinstance(argument, bytes) else str(argument).encode()
-        pieces.append(b"$%d\r\n%b\r\n" % (len(data), data))
-    return b"".join(pieces)
+    words: Any = tuple(arguments)
+    packed: bytes = hiredis.pack_command(words)
+    return packed
 
 
 def info(wire: Wire, section: str) -> dict[str, str]:
