@@ -6,7 +6,7 @@ its key, its type, its value and the absolute time at which it expires (in milli
 whether it expires counts, and their digests are comparable among themselves alone). A key that expires in between is in one digest and
 not in the other. Left out: keys of the ledger, and of streams the times at which consumers were last seen. Users count with their rights
 and passwords; a digest is no secret, so the hash of a password goes into it by a function that is slow to try (scrypt).
-Memory: one page of values, and a number for each key.
+Memory: some 16 MiB of values (or one, where it is larger) and as much again as is made of them, and a number for each key.
 """
 
 import hashlib
@@ -24,6 +24,8 @@ from drplatform.stores.redis import wire as wires
 from drplatform.stores.redis.wire import Command, ErrorReply, Wire
 
 PAGE = 200
+VALUES_BYTES = 16 * 1024 * 1024
+"""About so much of values is asked for at once."""
 PAGE_SECONDS = 120.0
 _STREAM_FIELDS = (b"length", b"last-generated-id", b"max-deleted-entry-id", b"entries-added", b"recorded-first-entry-id", b"entries")
 _GROUP_FIELDS = (b"name", b"last-delivered-id", b"entries-read")
@@ -72,13 +74,34 @@ def _items(wire: Wire, database: str) -> Iterator[bytes]:
     wire.call("SELECT", database.removeprefix("db"))
     exact = wires.supports(wire, "PEXPIRETIME")
     fields_expire = wires.supports(wire, "HPEXPIRETIME")
-    for keys in _pages(wire):
+    pace = _Pace()
+    for keys in pace.batches(_pages(wire)):
         entries = _entries(wire, keys, exact)
         entries, values = _values(wire, entries)
         extras = _field_expiries(wire, entries, values) if fields_expire else {}
         for entry, value in zip(entries, values, strict=True):
             form = _FORMS.get(entry.kind, _opaque)(value)
-            yield _canonical([entry.key, entry.kind, entry.expires, form, extras.get(entry.key, [])])
+            item = _canonical([entry.key, entry.kind, entry.expires, form, extras.get(entry.key, [])])
+            pace.read += len(item)
+            yield item
+
+
+class _Pace:
+    """How many values to ask for at once, by how large the last ones were: neither side is to hold many large ones."""
+
+    def __init__(self) -> None:
+        self.read = 0
+        self._keys = 1
+
+    def batches(self, pages: Iterable[list[bytes]]) -> Iterator[list[bytes]]:
+        """The keys of pages in batches. What is read of the values is added to `read`, before the next batch is taken."""
+        for page in pages:
+            at = 0
+            while at < len(page):
+                yield page[at : at + self._keys]
+                at += self._keys
+                fitting = self._keys * VALUES_BYTES // max(1, self.read)
+                self._keys, self.read = max(1, min(2 * self._keys, fitting, PAGE)), 0
 
 
 def _pages(wire: Wire) -> Iterator[list[bytes]]:

@@ -1,11 +1,14 @@
 """The digest: equal for equal content however it is kept, different for any difference a client could see."""
 
 import threading
+import tracemalloc
 
 import pytest
 import redis_cases as cases
 
 from drplatform.stores import redis as store_redis
+
+MIB = 1024 * 1024
 
 
 @pytest.fixture
@@ -119,3 +122,20 @@ def test_the_ledger_is_left_out(pair):
     before = store.digest()
     cases.write(store, "c", range(5))
     assert store.digest() == before
+
+
+def test_of_many_large_values_few_are_held_at_once(redis_digest_server, clock):
+    store = store_redis.connect(redis_digest_server, clock)
+    with cases.client(redis_digest_server) as r:
+        r.flushall()
+        for number in range(60):
+            r.set(f"large:{number}", b"%d" % number + bytes(4 * MIB))
+        tracemalloc.start()
+        try:
+            found = store.digest()["db0"]
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        r.flushall()
+    assert found.items == 60
+    assert 4 * MIB < peak < 100 * MIB
