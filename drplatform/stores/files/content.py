@@ -22,6 +22,9 @@ STANDARD = "STANDARD"
 _BROKEN = (HTTPClientError, IncompleteReadError, ResponseStreamingError, OSError)
 
 
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
+
 @dataclass(frozen=True)
 class Header:
     """An object without its content. `etag`, `modified` (ISO 8601) and `version` are those of the source; a restored object has its own.
@@ -47,7 +50,7 @@ class Header:
         kept = [self.key, self.size, self.content_type, self.properties, self.metadata, self.tags]
         special = {"class": self.storage_class if self.storage_class != STANDARD else "", "grants": self.grants, "age": self.age}
         kept += [{name: value for name, value in special.items() if value}] if any(special.values()) else []
-        return json.dumps(kept, sort_keys=True, separators=(",", ":")).encode()
+        return _canonical(kept).encode()
 
     def to_json(self) -> dict[str, Any]:
         return dict(vars(self))

@@ -17,6 +17,7 @@ from drplatform.stores.files.content import End, Event, Header, Void
 
 BLOCK_BYTES = ports.BLOCK_BYTES // 2
 """Half of what others take: at both ends several packs are on their way at once, and a large object is held in parts as well."""
+_encoded = json.JSONEncoder(separators=(",", ":")).encode
 _HEAD = struct.Struct(">cI")
 
 
@@ -24,7 +25,7 @@ def encode(event: Event) -> bytes:
     """One frame."""
     match event:
         case Header():
-            kind, payload = b"H", json.dumps(event.to_json(), separators=(",", ":")).encode()
+            kind, payload = b"H", _encoded(event.to_json()).encode()
         case End():
             kind, payload = b"E", bytes.fromhex(event.sha256)
         case Void():

@@ -22,6 +22,8 @@ from drplatform.stores.files.listing import Entry
 
 PREFIX = "index/"
 VERSIONS = "versions/"
+_encoded = json.JSONEncoder(separators=(",", ":")).encode
+"""Made once: `json.dumps` makes an encoder for each call that has other separators, which takes longer than encoding."""
 RACY_SECONDS = 2.0
 """What was written so shortly before a backup began may have been written again in the same tick of the server's clock."""
 
@@ -35,14 +37,13 @@ class Record:
     part: str
 
     def line(self) -> bytes:
-        document = {**self.header.to_json(), "sha256": self.sha256, "part": self.part}
-        return json.dumps(document, separators=(",", ":")).encode() + b"\n"
+        return _encoded({**self.header.to_json(), "sha256": self.sha256, "part": self.part}).encode() + b"\n"
 
     @classmethod
     def of(cls, line: bytes) -> "Record":
         """Raises IntegrityError when it is none."""
         try:
-            document: Any = json.loads(line)
+            document: Any = json.loads(line.decode("ascii"))
             return cls(Header.from_json(document), str(document["sha256"]), str(document["part"]))
         except (KeyError, TypeError, ValueError) as error:
             raise _unreadable(error) from error
@@ -65,12 +66,16 @@ def seconds(modified: str) -> int:
 
 def read(blocks: Iterable[bytes]) -> tuple[Position, Iterator[Record]]:
     """The position of the backup, and its records. Raises IntegrityError."""
+    position, lines = _opened(blocks)
+    return position, map(Record.of, lines)
+
+
+def _opened(blocks: Iterable[bytes]) -> tuple[Position, Iterator[bytes]]:
     lines = _lines(blocks)
     try:
-        position = Position.from_json(json.loads(next(lines)))
+        return Position.from_json(json.loads(next(lines))), lines
     except (StopIteration, KeyError, TypeError, ValueError) as error:
         raise _unreadable(error) from error
-    return position, map(Record.of, lines)
 
 
 def bucket_of(part: str) -> str:
@@ -90,9 +95,15 @@ class Known:
         )
 
     def add(self, bucket: str, records: Iterable[Record]) -> None:
-        rows = ((bucket, r.place, r.line()) for r in records)
+        self._put(bucket, ((record.place, record.line()) for record in records))
+
+    def add_lines(self, bucket: str, lines: Iterable[bytes]) -> None:
+        """Records as an index holds them. Raises IntegrityError."""
+        self._put(bucket, ((Record.of(line).place, line) for line in lines))
+
+    def _put(self, bucket: str, rows: Iterable[tuple[bytes, bytes]]) -> None:
         with self._lock:
-            self._database.executemany("INSERT OR REPLACE INTO object VALUES (?, ?, ?)", rows)
+            self._database.executemany("INSERT OR REPLACE INTO object VALUES (?, ?, ?)", ((bucket, *row) for row in rows))
 
     def note(self, bucket: str, key: str) -> None:
         """Hold a name, without a record: for names that are only asked for."""
@@ -158,8 +169,8 @@ def remember(parts: BackupParts, known: Known) -> Position:
     position: Position | None = None
     for name, blocks in parts:
         if name.startswith((PREFIX, VERSIONS)):
-            position, records = read(blocks)
-            known.add(bucket_of(name), records)
+            position, lines = _opened(blocks)
+            known.add_lines(bucket_of(name), lines)
     if position is None:
         raise errors.IntegrityError("This backup of files has no index; do not trust it, use another one.")
     return position
