@@ -16,7 +16,7 @@ from test_fault_conformance import Case, answers_ping, conform, narrow, slow, st
 from drplatform import environment
 from drplatform.engine import capabilities
 from drplatform.model import drill, errors, ports
-from drplatform.platforms.kubernetes import Cluster, KubernetesPlatform, placed, platform, sweep
+from drplatform.platforms.kubernetes import Cluster, KubernetesPlatform, actions, placed, platform, sweep
 from drplatform.platforms.memory import MemoryPlatform
 
 VARIABLE = "DRPLATFORM_TEST_KUBECONFIG"
@@ -129,11 +129,12 @@ def test_namespaces_of_the_cluster_itself_are_never_deleted(kubeconfig):
 
 def test_a_node_that_a_killed_run_has_cordoned_takes_pods_again_and_others_stay_as_they_are(world, tmp_path):
     cluster, (node, *_) = world.platform._cluster, world.platform.nodes("secondary")
-    cluster.close_node(node, {placed.CORDONED: "another machine:/tmp/x"})
+    cluster.note_on_node(node, {placed.CORDONED: "another machine:/tmp/x"})
+    cluster.act([actions.cordon(node)], tmp_path)
     try:
         sweep(world.directory / "base", CLOCK, cluster)
         assert node in closed_nodes(world), "another machine's is nobody's business here"
-        cluster.close_node(node, {placed.CORDONED: platform.owner(world.directory / "base" / "gone")})
+        cluster.note_on_node(node, {placed.CORDONED: platform.owner(world.directory / "base" / "gone")})
         sweep(world.directory / "base", CLOCK, cluster)
         assert node not in closed_nodes(world) and node not in placed.cordoned(cluster)
     finally:

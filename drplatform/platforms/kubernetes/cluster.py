@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from drplatform.model import errors
+from drplatform.platforms.kubernetes.actions import Action, act
 
 SECONDS = 120
 IN_CLUSTER = "in-cluster"
@@ -66,12 +67,25 @@ class Cluster:
         """Nothing when it is not there. Does not wait for its end."""
         self.run("delete", *words, "--ignore-not-found", "--wait=false")
 
+    def act(self, actions: Sequence[Action], directory: Path) -> None:
+        """Do these of chaostoolkit-kubernetes there; see `actions.act`. Raises StoreError."""
+        act(actions, self._chosen(), self._environment, directory)
+
+    def _chosen(self) -> str:
+        """A kubeconfig of the chosen context alone, with its keys; empty where kubectl uses the pod's own account."""
+        if self.place()[0] == IN_CLUSTER:
+            return ""
+        return self.run("config", "view", "--minify", "--flatten", "--raw", "-o", "json")
+
     def remove_pod(self, namespace: str, name: str) -> None:
         """At once, also when its node does not answer."""
         self.delete("pod", name, "-n", namespace, "--grace-period=0", "--force")
 
     def evict(self, namespace: str, pod: str) -> None:
-        """As `kubectl drain` does for each pod of a node. Nothing when there is none; raises StoreError when a budget forbids it."""
+        """As `kubectl drain` does for each pod of a node. Nothing when there is none; raises StoreError when a budget forbids it.
+
+        By ourselves: the action of chaostoolkit-kubernetes drains nodes as a whole, whoever's pods are on them.
+        """
         order = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": namespace}}
         try:
             self.run("create", "--raw", f"/api/v1/namespaces/{namespace}/pods/{pod}/eviction", "-f", "-", given=json.dumps(order))
@@ -79,12 +93,11 @@ class Cluster:
             if "not found" not in str(error).lower():
                 raise
 
-    def close_node(self, name: str, annotations: Mapping[str, str]) -> None:
-        """It takes no new pods."""
-        self._patch_node(name, {"metadata": {"annotations": annotations}, "spec": {"unschedulable": True}})
+    def note_on_node(self, name: str, annotations: Mapping[str, str]) -> None:
+        self._patch_node(name, {"metadata": {"annotations": annotations}})
 
     def open_node(self, name: str, annotation: str) -> None:
-        """It takes pods again, and the annotation goes. Nothing when the node is gone."""
+        """It takes pods again, and the annotation goes, both at once."""
         self._patch_node(name, {"metadata": {"annotations": {annotation: None}}, "spec": {"unschedulable": None}})
 
     def _patch_node(self, name: str, change: Document) -> None:

@@ -1,10 +1,13 @@
-"""powers.Scheduled: the pods of the platform's servers, and the nodes that they are on. Touches no pod but those of the platform's namespace."""
+"""powers.Scheduled: the pods of the platform's servers, and the nodes that they are on. Touches no pod but those of the platform's namespace.
+
+Pods are killed and nodes cordoned by actions of chaostoolkit-kubernetes; evictions, and all that is undone, by ourselves (see `actions`).
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from drplatform.model.powers import Pod
-from drplatform.platforms.kubernetes import manifests
+from drplatform.platforms.kubernetes import actions, manifests
 from drplatform.platforms.kubernetes.cluster import Cluster
 
 CORDONED = "drplatform.io/cordoned-by"
@@ -28,6 +31,9 @@ class Placed:
         """Whom a node is said to be cordoned by."""
         raise NotImplementedError
 
+    def _act(self, wanted: Sequence[actions.Action]) -> None:
+        raise NotImplementedError
+
     def pods(self, region: str) -> Mapping[str, Pod]:
         listed = self._cluster.get("pods", "-n", self.namespace, "-l", manifests.SERVER)["items"]
         there = {p["metadata"]["labels"][manifests.SERVER]: p for p in listed if "deletionTimestamp" not in p["metadata"]}
@@ -38,8 +44,8 @@ class Placed:
         }
 
     def delete_pods(self, region: str, servers: Sequence[str]) -> None:
-        for name in self._leaving(region, servers):
-            self._cluster.remove_pod(self.namespace, f"{name}-0")
+        if leaving := self._leaving(region, servers):
+            self._act([actions.terminate_pods(self.namespace, [f"{name}-0" for name in leaving])])
 
     def evict_pods(self, region: str, servers: Sequence[str]) -> None:
         for name in self._leaving(region, servers):
@@ -51,10 +57,13 @@ class Placed:
         return {name: not listed[name]["spec"].get("unschedulable", False) for name in wanted if name in listed}
 
     def cordon(self, nodes: Sequence[str]) -> None:
+        """Whose it is, is noted on each first, so that whoever finds it later can tell."""
         found = {n["metadata"]["name"]: n for n in self._cluster.get("nodes")["items"]}
-        for name in nodes:
-            if not found[name]["spec"].get("unschedulable"):
-                self._cluster.close_node(name, {CORDONED: self.owner})
+        still_open = [name for name in nodes if not found[name]["spec"].get("unschedulable")]
+        for name in still_open:
+            self._cluster.note_on_node(name, {CORDONED: self.owner})
+        if still_open:
+            self._act(list(map(actions.cordon, still_open)))
 
     def uncordon(self, nodes: Sequence[str]) -> None:
         mine = cordoned(self._cluster)

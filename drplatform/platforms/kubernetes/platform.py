@@ -18,8 +18,8 @@ from drplatform.platforms.embedded.platform import GroupedPlatform
 from drplatform.platforms.embedded.process import ServerProcess
 from drplatform.platforms.embedded.server import Recipe, Server
 from drplatform.platforms.embedded.services import free_place
+from drplatform.platforms.kubernetes import actions, forward, manifests, placed, remote
 from drplatform.platforms.kubernetes import cluster as clusters
-from drplatform.platforms.kubernetes import forward, manifests, placed, remote
 from drplatform.platforms.kubernetes.cluster import Cluster
 from drplatform.platforms.kubernetes.placed import Placed
 from drplatform.platforms.kubernetes.remote import RemoteServer
@@ -168,6 +168,9 @@ class KubernetesPlatform(Placed, GroupedPlatform):
         """Another one comes in its place. The one that goes is noted, so that nobody takes it for the new one."""
         self._gone[name] = self._pod_id(name)
         self._cluster.remove_pod(self.namespace, f"{name}-0")
+
+    def _act(self, wanted: Sequence[actions.Action]) -> None:
+        self._cluster.act(wanted, self.directory)
 
     def _pod_id(self, name: str) -> str:
         listed = self._cluster.get("pods", "-n", self.namespace, "-l", f"{manifests.SERVER}={name}")["items"]
