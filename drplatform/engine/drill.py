@@ -137,7 +137,9 @@ class Drill:
 
     @_perform.register
     def _(self, activity: drill.Write) -> None:
-        self._users.start(activity.stores, self.plan.seed, self.plan.unreplicated, weakly=activity.weakly)
+        slower = self._users.start(activity.stores, self.plan.seed, self.plan.unreplicated, weakly=activity.weakly)
+        if slower > 1:
+            self.timeline.add("users.slowed", times=slower)
 
     @_perform.register
     def _(self, activity: drill.Stay) -> None:

@@ -16,6 +16,8 @@ KEPT = 100_000
 """So many samples are kept singly (half an hour at 50 a second); of older ones, the ends of each run of equal ones."""
 EDGE = 100
 NOTE_LENGTH = 200
+SELDOM = 10
+"""One in so many is hardly any."""
 
 
 class Probing:
@@ -62,6 +64,16 @@ class Probing:
                 thread.join(self.timeout * 4 + 5)
         if self._error:
             raise errors.Inconclusive(f"A prober of {self._store.name} died: {type(self._error).__name__}: {self._error}") from self._error
+
+    def slow_down(self, times: float) -> None:
+        """From now on probes begin so many times less often, and may take so many times longer."""
+        self.period, self.timeout = self.period * times, self.timeout * times
+
+    def at_ease(self, after: float) -> bool:
+        """Whether what was seen since `after` (monotonic seconds) leaves time to spare: no probe failed, and hardly any took half its time-out."""
+        recent = self._since(after)
+        slow = sum(s.end - s.start > self.timeout / 2 for s in recent)
+        return all(s.ok for s in recent) and slow * SELDOM <= len(recent)
 
     def samples(self) -> Sequence[Sample]:
         """The samples so far, in the order in which they ended; old ones condensed."""

@@ -20,6 +20,14 @@ FOLLOWED_PERIOD = 0.1
 """Seconds between a client's writes to a store that a follower of ours replicates from this very process: more, and it would fall behind."""
 OTHER_PERIOD = 0.2
 """Of further kinds of clients, which connect for every probe."""
+SLOWER, STEPS = 2.0, 3
+"""Where answers do not come with ease, everybody uses the stores half as often, and waits twice as long for an answer; at the most three times so."""
+SECONDS_AT_A_PACE, SECONDS_AT_THE_LAST = 6.0, 30.0
+"""How long users may take, at a pace, until answers come with ease; and at the slowest, until they come at all."""
+SECONDS_OF_ANSWERS = 0.3
+"""For which users are to be served without a failure before a drill goes on."""
+SECONDS_TO_WRITE = 60.0
+"""How long a store may take to acknowledge some dozens of writes."""
 SECONDS_TO_SEE_ALL = 120.0
 """How long, after a move, until every kind of client is seen served for a second at once. It is generous: recovery times are told by the samples."""
 SECONDS_TO_SETTLE = 30.0
@@ -39,8 +47,11 @@ class Users:
         self.remembering: dict[str, naming.PublicName] = {}
         """The names of stores for clients that believe an answer as long as the name server allowed."""
 
-    def start(self, stores: tuple[str, ...], seed: int, followed: tuple[str, ...], *, weakly: bool) -> None:
-        """Returns when they are served. `followed` stores are replicated from this process; `weakly`: see `drill.Write`."""
+    def start(self, stores: tuple[str, ...], seed: int, followed: tuple[str, ...], *, weakly: bool) -> float:
+        """Returns when they are served: how many times slower than usual everybody goes about it (see `_find_pace`).
+
+        `followed` stores are replicated from this process; `weakly`: see `drill.Write`.
+        """
         clock = self._kit.clock
         self._point_names(stores)
         users = {name: self._user(name, weakly=weakly) for name in stores}
@@ -56,7 +67,7 @@ class Users:
                 self.remembering[name] = names[Client.CACHED]
         for probing in self._all():
             probing.start()
-        self.await_answers(stores, 20.0)
+        return self._find_pace(stores)
 
     def stay(self, stores: tuple[str, ...], region: str) -> None:
         """Clients that know nothing but the region's servers."""
@@ -86,9 +97,9 @@ class Users:
         """So many more are acknowledged by each. Raises DeadlineExceeded."""
         assert self.workload
         for name in stores:
-            self.workload.wait_for_acks(name, writes, within=30.0)
+            self.workload.wait_for_acks(name, writes, within=SECONDS_TO_WRITE)
 
-    def await_answers(self, stores: tuple[str, ...], within: float, throughout: float = 0.3) -> None:
+    def await_answers(self, stores: tuple[str, ...], within: float, throughout: float = SECONDS_OF_ANSWERS) -> None:
         """Users are served for so many seconds without a failure, from now on. Raises DeadlineExceeded."""
         after = self._kit.clock.monotonic()
         for name in stores:
@@ -105,7 +116,7 @@ class Users:
         after, probers = self._kit.clock.monotonic(), self._all()
 
         def served() -> bool:
-            return all(p.sustained(after, 2 * records.SUSTAIN) for p in probers)
+            return all(p.sustained(after, lasting(p)) for p in probers)
 
         wait_for(self._kit.clock, "every kind of client to be served", served, within=SECONDS_TO_SEE_ALL, every=0.1)
 
@@ -114,7 +125,7 @@ class Users:
         found, after = {}, self._kit.clock.monotonic()
         for name in self.probing:
             left = max(0.0, after + SECONDS_TO_SETTLE - self._kit.clock.monotonic())
-            if self.served(name, left, 2 * records.SUSTAIN, after):
+            if self.served(name, left, lasting(self.probing[name]), after):
                 found[name] = self._kit.clock.monotonic()
         return found
 
@@ -132,6 +143,38 @@ class Users:
     def _await_answers(self, store: str, after: float, within: float, throughout: float) -> None:
         served = functools.partial(self.probing[store].sustained, after, throughout)
         wait_for(self._kit.clock, f"{store} to answer users", served, within=within)
+
+    def _find_pace(self, stores: tuple[str, ...]) -> float:
+        """Slow everybody down until answers come with time to spare, for as long as the drill lasts.
+
+        On a slow machine, or over a long way, more users than it can bear would only see each other's load: answers come late, users
+        connect anew, and answers come later still. What is measured has wider bounds then, and is not the better for it.
+        """
+        assert self.workload
+        times = 1.0
+        for _ in range(STEPS):
+            if self._at_ease(stores):
+                return times
+            times *= SLOWER
+            self.workload.slow_down(SLOWER)
+            for probing in self._all():
+                probing.slow_down(SLOWER)
+        self.await_answers(stores, SECONDS_AT_THE_LAST)
+        return times
+
+    def _at_ease(self, stores: tuple[str, ...]) -> bool:
+        """Whether, soon, all are served for a while with ease, further kinds of clients included as far as they have been seen."""
+        clock = self._kit.clock
+        deadline = clock.monotonic() + SECONDS_AT_A_PACE
+        while (after := clock.monotonic()) < deadline:
+            try:
+                for name in stores:
+                    self._await_answers(name, after, deadline - clock.monotonic(), SECONDS_OF_ANSWERS)
+            except errors.DeadlineExceeded:
+                return False
+            if all(p.at_ease(clock.monotonic() - SECONDS_OF_ANSWERS) for p in self._all()):
+                return True
+        return False
 
     def _point_names(self, stores: tuple[str, ...]) -> None:
         """The public names point to where the stores are served."""
@@ -156,6 +199,11 @@ class Users:
 
     def _all(self) -> list[Probing]:
         return [*self.probing.values(), *(p for kinds in self.others.values() for p in kinds.values())]
+
+
+def lasting(probing: Probing) -> float:
+    """For how many seconds a prober is to see service without a failure, so that what it saw has an end beyond doubt (see `outage.outage`)."""
+    return records.SUSTAIN + max(records.SUSTAIN, probing.timeout)
 
 
 def _weakly(endpoint: ports.Endpoint) -> ports.Endpoint:

@@ -16,6 +16,8 @@ from drplatform.model.ledger import Entry, Mark, Outcome
 
 PERIOD = 0.01
 PAUSE_AFTER_REFUSAL = 0.05
+LONGEST_PAUSE = 0.25
+"""Seconds between a client's writes, however slow it is to be: a loss is told by writes from right before a disaster."""
 ANCHOR = "anchor"
 STAYING = "staying"
 """Who writes the anchor of a store, and who stays where the store was served first."""
@@ -58,6 +60,7 @@ class Workload:
         self._threads = [self._thread(store, client, stores[store], self._stop) for store, client in clients]
         self._gone = threading.Event()
         self._turned_away: dict[str, float] = {}
+        self._times = 1.0
 
     def start(self) -> None:
         """Write the anchor of each store, then let the clients begin. Raises StoreError when a store takes no anchor."""
@@ -66,6 +69,10 @@ class Workload:
             self._write_anchor(name)
         for thread in self._threads:
             thread.start()
+
+    def slow_down(self, times: float) -> None:
+        """From now on clients pause so many times longer after each write, up to LONGEST_PAUSE."""
+        self._times *= times
 
     def stay(self, store: str, user: User) -> None:
         """One more client of the store, which reaches it by a way of its own until `leave`. Begins at once."""
@@ -143,7 +150,6 @@ class Workload:
         marker: ports.Marker | None = None
         number = 0
         try:
-            period = self._slower.get(store, self._period)
             while not stop.is_set():
                 number += 1
                 mark, payload = self._mark(client, number)
@@ -154,7 +160,8 @@ class Workload:
                     marker = None
                 if outcome is not Outcome.ACKED and client == STAYING:
                     self._turned_away[store] = self._clock.monotonic()
-                self._clock.wait(stop, period if outcome is Outcome.ACKED else PAUSE_AFTER_REFUSAL)
+                pause = self._slower.get(store, self._period) if outcome is Outcome.ACKED else PAUSE_AFTER_REFUSAL
+                self._clock.wait(stop, min(pause * self._times, max(pause, LONGEST_PAUSE)))
         except Exception as error:  # noqa: BLE001  the body of a thread: kept, and raised by stop()
             self._errors.append(error)
         finally:

@@ -224,3 +224,53 @@ def test_a_store_that_stumbles_at_the_end_is_waited_for_and_one_that_lies_down_i
     assert evidence.verdict is verdict, evidence.summary
     failed = [check["name"] for check in by(evidence.checks, verdict="FAILED")]
     assert ("files answers at the end" in failed) == (verdict is Verdict.FAILED)
+
+
+class Slow:
+    """A store that leaves users unanswered who do not give it so many seconds."""
+
+    def __init__(self, store, needs):
+        self._store, self._needs = store, needs
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    def prober(self, anchor, payload):
+        return SlowProber(self._store.prober(anchor, payload), self._needs)
+
+
+class SlowProber:
+    def __init__(self, prober, needs):
+        self._prober, self._needs = prober, needs
+
+    def attempt(self, number, timeout):
+        if timeout < self._needs:
+            raise errors.StoreError("not answered in time")
+        self._prober.attempt(number, timeout)
+
+    def close(self):
+        self._prober.close()
+
+
+def on_a_slow_machine(kit, monkeypatch, needs):
+    monkeypatch.setattr("drplatform.engine.users.SECONDS_AT_A_PACE", 0.5)
+    monkeypatch.setattr("drplatform.engine.users.SECONDS_AT_THE_LAST", 10.0)
+    stores = {**kit.stores, "redis": Slow(kit.stores["redis"], needs)}
+    return dataclasses.replace(
+        kit, stores=stores, connect=lambda endpoint: Slow(kit.connect(endpoint), needs if endpoint.kind == "redis" else 0)
+    )
+
+
+def test_where_answers_take_long_everybody_slows_down_and_the_bounds_are_as_wide_as_the_probes(memory_kit, run_drill, monkeypatch):
+    evidence, _ = run_drill(on_a_slow_machine(memory_kit, monkeypatch, 0.4), WHOLE)
+    assert evidence.verdict is Verdict.PASSED, (evidence.summary, evidence.doubts)
+    (times,) = [e["detail"]["times"] for e in evidence.timeline if e["name"] == "users.slowed"]
+    assert times >= 2 and {(p["period"], p["timeout"]) for p in evidence.probes.values()} == {(0.02 * times, 0.25 * times)}
+
+
+def test_users_who_are_never_answered_are_no_drill(memory_kit, run_drill, monkeypatch):
+    monkeypatch.setattr("drplatform.engine.users.SECONDS_AT_THE_LAST", 0.5)
+    kit = on_a_slow_machine(memory_kit, monkeypatch, 1e9)
+    monkeypatch.setattr("drplatform.engine.users.SECONDS_AT_THE_LAST", 0.5)
+    evidence, _ = run_drill(kit, WHOLE)
+    assert evidence.verdict is Verdict.INCONCLUSIVE and "to answer users" in evidence.summary

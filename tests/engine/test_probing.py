@@ -234,3 +234,45 @@ def test_what_comes_and_goes_for_ever_is_not_kept_for_ever(clock):
     )
     with pytest.raises(errors.Inconclusive, match="came and went too often"):
         probing.stop()
+
+
+class Given:
+    """A store whose probes tell how much time they are given."""
+
+    name = "given"
+
+    def __init__(self):
+        self.times = []
+
+    def prober(self, anchor, payload):
+        return self
+
+    def attempt(self, number, timeout):
+        self.times.append(timeout)
+
+    def close(self): ...
+
+
+def test_probes_that_slow_down_begin_less_often_and_are_given_more_time(clock):
+    store = Given()
+    probing = Probing(store, ANCHOR, PAYLOAD, clock, period=0.002, timeout=0.1)
+    probing.start()
+    seen(probing, clock, True, 3)
+    probing.slow_down(4)
+    clocks.wait_for(clock, "a probe with more time", lambda: store.times[-1] == 0.4, within=20)
+    probing.stop()
+    assert probing.period == 0.008
+
+
+@pytest.mark.parametrize(
+    ("durations", "failed", "expected"),
+    [([0.01] * 20, False, True), ([0.01] * 19 + [0.2], False, True), ([0.01] * 17 + [0.2] * 3, False, False), ([0.01] * 20, True, False)],
+)
+def test_answers_come_with_ease_when_none_fails_and_hardly_any_takes_half_its_time(clock, durations, failed, expected):
+    probing = Probing(Given(), ANCHOR, PAYLOAD, clock, timeout=0.25)
+    ends = [100 + i for i in range(len(durations))]
+    earlier = outage.Sample(0.0, 50.0, False)
+    probing._samples = [earlier, *(outage.Sample(end - took, end, True) for end, took in zip(ends, durations, strict=True))]
+    if failed:
+        probing._samples.append(outage.Sample(200, 200, False))
+    assert probing.at_ease(60.0) is expected
