@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -444,19 +445,96 @@ def test_a_way_into_the_cluster_that_hangs_is_ended_and_opened_again(pods, tmp_p
     monkeypatch.setattr(forward, "SECONDS_BETWEEN", 0.05)
 
     async def run():
-        routes = machine.Routes(TOKEN)
-        keeper = asyncio.ensure_future(forward.keep([sys.executable, "-c", code], routes, TOKEN, tmp_path))
+        forwarding = forward.Forwarding([sys.executable, "-c", code], TOKEN, tmp_path)
+        keeper = asyncio.ensure_future(forwarding.keep())
         async with asyncio.timeout(60):
-            while routes.gateway != str(gateway):
+            while not (tmp_path / forward.PORT).exists():
                 await asyncio.sleep(0.05)
-        assert await forward.answers(routes.gateway, TOKEN), "and this one is left alone"
+        assert await forwarding.answers(), "and this one is left alone"
         keeper.cancel()
         await asyncio.gather(keeper, return_exceptions=True)
 
     asyncio.run(run())
     started = [int(line) for line in pids.read_text().split()]
     assert not any(Path(f"/proc/{pid}").exists() for pid in started), "none is left"
-    assert (tmp_path / forward.PORT).read_text() == str(gateway.port) and len(started) == 2
+    assert len(started) == 2
+
+
+COUNTING = """
+import socket, sys, threading
+
+def pump(one, other):
+    while data := one.recv(65536):
+        other.sendall(data)
+    other.shutdown(socket.SHUT_WR)
+
+with socket.create_server(("127.0.0.1", 0)) as server:
+    print(f"Forwarding from 127.0.0.1:{server.getsockname()[1]} -> 9999", flush=True)
+    while True:
+        there, _ = server.accept()
+        open(sys.argv[2], "a").write("one more\\n")
+        gateway = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+        for ways in ((there, gateway), (gateway, there)):
+            threading.Thread(target=pump, args=ways, daemon=True).start()
+"""
+
+
+def uppered(connection, data):
+    """What the echo makes of it, sent and read at once."""
+    sender = threading.Thread(target=connection.sendall, args=(data,))
+    sender.start()
+    found = bytearray()
+    while len(found) < len(data) and (more := connection.recv(1 << 20)):
+        found += more
+    sender.join()
+    return bytes(found)
+
+
+@pytest.fixture
+def counted(pods, forwarder, tmp_path):
+    """A server that echoes, reached through a port-forward of the test's own, whose connections are counted."""
+    gateway, at, port = pods("gateway"), pods("server"), free_port()
+    launched(gateway, at, tmp_path / "disk" / "redis-1", port)
+    command = [sys.executable, "-c", COUNTING, str(gateway.port), str(tmp_path / "counted")]
+    forwarder(routes=[], command=command)
+    entrance = Address("127.0.0.1", int((tmp_path / forward.PORT).read_text()))
+
+    def connect():
+        made = socket.create_connection((entrance.host, entrance.port), timeout=60)
+        for hop in (at, f"127.0.0.1:{port}"):
+            made.sendall(json.dumps({"token": TOKEN, "to": str(hop), "from": "clients"}).encode() + b"\n")
+        return made
+
+    return connect, entrance, at
+
+
+def test_one_connection_of_a_port_forward_carries_all_and_none_holds_up_another(counted, tmp_path):
+    connect, *_ = counted
+    connections = [connect() for _ in range(20)]
+    unread = connections[0]
+    unread.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while unread.send(b"x" * 65536):
+            """Until nothing more is taken: nobody reads what comes back."""
+    large = os.urandom(1_500_000)
+    assert uppered(connections[1], large) == large.upper(), "more than a window of it, both ways"
+    assert [uppered(one, b"word") for one in connections[2:]] == [b"WORD"] * 18
+    for one in connections:
+        one.close()
+    with connect() as late:
+        late.sendall(b"half")
+        late.shutdown(socket.SHUT_WR)
+        assert late.makefile("rb").read() == b"HALF", "one way ends before the other"
+    assert (tmp_path / "counted").read_text().splitlines() == ["one more"]
+
+
+def test_orders_of_any_length_go_the_same_way(counted, tmp_path):
+    _, entrance, at = counted
+    order = {"directory": str(tmp_path / "other"), "directories": [], "files": {"large": "x" * 1_000_000}, "environment": {}}
+    assert say(entrance, at, do="launch", key="another", command=["true"], **order)
+    assert (tmp_path / "other" / "large").stat().st_size == 1_000_000
+    with pytest.raises(remote.Away):
+        say(entrance, at, token="another", do="alive", key="x")
 
 
 def test_pods_listen_where_servers_of_other_pods_are_known_and_stop_when_told(pods):

@@ -9,6 +9,7 @@ that pod reaches the same address here), and how the gateway is reached: `gatewa
 
 import asyncio
 import contextlib
+import functools
 import json
 import re
 import sys
@@ -16,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from drplatform.model.powers import CLIENTS
-from drplatform.platforms.kubernetes.machine import Routes, Stream, dialled, joined
+from drplatform.platforms.kubernetes.machine import Routes, Stream, Way, dialled, joined
+from drplatform.platforms.kubernetes.trunk import Trunk
 
 FILE, SEEN, PORT = "forward.json", "forward.seen", "forward.port"
 PERIOD = 0.1
@@ -28,31 +30,35 @@ _LISTENS = re.compile(rb"Forwarding from (127\.0\.0\.1:\d+)")
 async def follow(directory: Path) -> None:
     """Set the routes of the file, again and again; SEEN then holds its number."""
     told = read(directory)
-    routes = Routes(told["token"], told.get("gateway", ""), origin=CLIENTS)
-    if not routes.gateway:
-        keeper = asyncio.ensure_future(keep(told["command"], routes, told["token"], directory))
+    keeper = None
+    if gateway := told.get("gateway"):
+        way: Way = functools.partial(dialled, gateway)
+    else:
+        way = (forwarding := Forwarding(told["command"], told["token"], directory)).open
+        keeper = asyncio.ensure_future(forwarding.keep())
+    routes = Routes(told["token"], way, origin=CLIENTS)
     number, returns = -1, dict[tuple[str, str], asyncio.Future[None]]()
     while True:
         told = read(directory)
         for back in ((entry, address) for entry, address in told["back"]):
             if back not in returns:
-                returns[back] = asyncio.ensure_future(carry_back(routes, told["token"], *back))
-        if told["number"] != number and routes.gateway:
+                returns[back] = asyncio.ensure_future(carry_back(way, told["token"], *back))
+        if told["number"] != number and (keeper is None or (directory / PORT).exists()):
             await routes.set([tuple(route) for route in told["routes"]])
             number = told["number"]
             (directory / SEEN).write_text(str(number))
-        if not told.get("gateway") and keeper.done():
+        if keeper and keeper.done():
             keeper.result()
         await asyncio.sleep(PERIOD)
 
 
-async def carry_back(routes: Routes, token: str, entry: str, address: str) -> None:
+async def carry_back(way: Way, token: str, entry: str, address: str) -> None:
     """What connects to the address in a pod reaches the same address here. For ever: one connection is waited for at a time."""
     lines = [{"token": token, "to": entry}, {"token": token, "do": "accept", "address": address}]
     carried = set[asyncio.Future[None]]()
     while True:
         try:
-            reader, writer = await dialled(routes.gateway)
+            reader, writer = await way()
             writer.write(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
             if await reader.readline():
                 carried.add(task := asyncio.ensure_future(meet((reader, writer), address)))
@@ -73,50 +79,96 @@ async def meet(stream: Stream, address: str) -> None:
     await joined(stream, found)
 
 
-async def keep(command: list[str], routes: Routes, token: str, directory: Path) -> None:
-    """Run the command for ever, and note where it listens, also in PORT. One that hangs is ended: with it all connections, so that users notice."""
-    while True:
-        process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE)
-        assert process.stdout
-        watching = None
-        try:
-            async for line in process.stdout:
-                if found := _LISTENS.match(line):
-                    routes.gateway = found[1].decode()
-                    (directory / PORT).write_text(routes.gateway.rpartition(":")[2])
-                    watching = watching or asyncio.ensure_future(end_when_stuck(process, routes.gateway, token))
-        finally:
-            if watching:
-                watching.cancel()
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()  # it has ended, or is not wanted any more
-            await process.wait()
-        await asyncio.sleep(PERIOD)
+class Forwarding:
+    """A command like `kubectl port-forward`, which runs for ever, and the one connection through it that carries all others."""
 
+    def __init__(self, command: list[str], token: str, directory: Path) -> None:
+        self._command, self._token, self._directory = command, token, directory
+        self._trunk: Trunk | None = None
+        self._listener: asyncio.Server | None = None
 
-async def end_when_stuck(process: asyncio.subprocess.Process, gateway: str, token: str) -> None:
-    """Kill the process when the gateway is not heard through it any more."""
-    while await answers(gateway, token):
-        await asyncio.sleep(SECONDS_BETWEEN)
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()
+    async def open(self) -> Stream:
+        """A connection to the gateway. Raises OSError while there is no way to it."""
+        if self._trunk is None:
+            raise ConnectionRefusedError("the way into the cluster is not open")
+        return self._trunk.open()
 
-
-async def answers(gateway: str, token: str) -> bool:
-    """Whether the machine at the other end answers in time. A connection that is refused or ended is an answer, too: nothing hangs."""
-    try:
-        async with asyncio.timeout(SECONDS_TO_ANSWER):
-            reader, writer = await dialled(gateway)
+    async def keep(self) -> None:
+        """Run the command for ever. One that hangs is ended: with it all connections, so that users notice."""
+        while True:
+            process = await asyncio.create_subprocess_exec(*self._command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE)
+            assert process.stdout
+            carrying = None
             try:
-                writer.write(json.dumps({"token": token, "do": "hindered"}).encode() + b"\n")
-                await reader.readline()
+                async for line in process.stdout:
+                    if found := _LISTENS.match(line):
+                        carrying = carrying or asyncio.ensure_future(self._carry(process, found[1].decode()))
             finally:
-                writer.close()
-    except TimeoutError:
-        return False
-    except OSError:
+                if carrying:
+                    carrying.cancel()
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()  # it has ended, or is not wanted any more
+                await process.wait()
+            await asyncio.sleep(PERIOD)
+
+    async def _carry(self, process: asyncio.subprocess.Process, address: str) -> None:
+        """Until it carries nothing any more; then the command is ended."""
+        try:
+            async with asyncio.timeout(SECONDS_TO_ANSWER):
+                reader, writer = await self._joined(address)
+            self._trunk = made = Trunk(reader, writer)
+            running = asyncio.ensure_future(made.run())
+            try:
+                await self._listen()
+                while not running.done() and await self.answers():
+                    await asyncio.wait((running,), timeout=SECONDS_BETWEEN)
+            finally:
+                self._trunk = None
+                running.cancel()
+        except (OSError, TimeoutError):
+            pass
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+
+    async def _joined(self, address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        host, _, port = address.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(json.dumps({"token": self._token, "do": "trunk"}).encode() + b"\n")
+        if not await reader.readline():
+            writer.close()
+            raise ConnectionResetError("nobody is there")
+        return reader, writer
+
+    async def _listen(self) -> None:
+        """Whoever of the runner has something to say to the gateway connects at PORT."""
+        if self._listener is None:
+            self._listener = await asyncio.start_server(self._pass_on, "127.0.0.1", 0)
+            (self._directory / PORT).write_text(str(self._listener.sockets[0].getsockname()[1]))
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            found = await self.open()
+        except OSError:
+            writer.close()
+            return
+        await joined((reader, writer), found)
+
+    async def answers(self) -> bool:
+        """Whether the machine at the other end answers in time. A connection that is refused or ended is an answer, too: nothing hangs."""
+        try:
+            async with asyncio.timeout(SECONDS_TO_ANSWER):
+                reader, writer = await self.open()
+                try:
+                    writer.write(json.dumps({"token": self._token, "do": "hindered"}).encode() + b"\n")
+                    await reader.readline()
+                finally:
+                    writer.close()
+        except TimeoutError:
+            return False
+        except OSError:
+            return True
         return True
-    return True
 
 
 def read(directory: Path) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
     python3 machine.py        (DRPLATFORM_TOKEN, DRPLATFORM_ENTRY in its environment)
 
-The standard library only, in one file: it is put into pods as text, whatever the image holds. A connection begins with a line of JSON:
-`token`, and either `to` (host:port, to which the rest is passed both ways) or `do` (see `Machine`), answered by a line of JSON.
+The standard library only: it is put into pods as text, with `trunk.py` beside it, whatever the image holds. A connection begins with a line of JSON:
+`token`, and either `to` (host:port, to which the rest is passed both ways) or `do` (see `Machine`), answered by a line of JSON; after that to
+`trunk`, more such connections come within it.
 Servers keep the loopback addresses that they have on one machine. `routes` tell where in the cluster those of other pods are.
 """
 
@@ -22,8 +23,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+if __package__:
+    from drplatform.platforms.kubernetes import trunk
+else:  # in a pod
+    import trunk  # type: ignore[import-not-found,no-redef]
+
 CHUNK = 64 * 1024
-PREAMBLE_BYTES = 16 * 1024 * 1024
 SECONDS_TO_CONNECT = 2.0
 SECONDS_TO_END = 5.0
 CUT, RESET, SLOW, LOSSY, NARROW = "cut", "reset", "slow", "lossy", "narrow"
@@ -34,7 +39,10 @@ Route = tuple[str, int, str]
 """Host and port at which servers of other pods are known, and the entry (host:port) of the machine that they are on."""
 
 
-Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Outlet = asyncio.StreamWriter | trunk.Writer
+Stream = tuple[asyncio.StreamReader, Outlet]
+Way = Callable[[], Awaitable[Stream]]
+"""Opens a connection to a gateway. Raises OSError."""
 
 
 SECONDS_TO_SEND_AGAIN, MOST_SECONDS = 0.2, 120.0
@@ -44,7 +52,7 @@ Gate = Callable[[int], Awaitable[None]]
 """Waits before each piece, of so many bytes, is passed on, and raises OSError when nothing may be passed on any more."""
 
 
-async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate: Gate | None = None) -> None:
+async def pump(reader: asyncio.StreamReader, writer: Outlet, gate: Gate | None = None) -> None:
     """One way, until it ends; then the other end is told that nothing more comes.
 
     What cannot be passed on any more is still read: a connection that is closed with bytes unread is reset, and a reset ends all of what
@@ -80,10 +88,10 @@ async def dialled(address: str) -> Stream:
 
 
 class Routes:
-    """Listeners at the addresses of servers elsewhere. `path` gives the preamble lines and the first address for a route."""
+    """Listeners at the addresses of servers elsewhere. With a `way` all go through the gateway that it leads to."""
 
-    def __init__(self, token: str, gateway: str = "", origin: str = "") -> None:
-        self._token, self.gateway, self.origin = token, gateway, origin
+    def __init__(self, token: str, way: Way | None = None, origin: str = "") -> None:
+        self._token, self.way, self.origin = token, way, origin
         self._listeners: dict[tuple[str, int], asyncio.Server] = {}
         self._entries: dict[tuple[str, int], str] = {}
 
@@ -100,8 +108,8 @@ class Routes:
         async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             try:
                 entry = self._entries[host, port]
-                hops = [entry, f"{host}:{port}"] if self.gateway else [f"{host}:{port}"]
-                found = await dialled(self.gateway or entry)
+                hops = [entry, f"{host}:{port}"] if self.way else [f"{host}:{port}"]
+                found = await (self.way() if self.way else dialled(entry))
             except (OSError, KeyError):
                 writer.close()
                 return
@@ -192,7 +200,7 @@ class Machine:
         self._pod = os.environ.get("DRPLATFORM_POD", "")
         self._waiting: dict[str, asyncio.Queue[Stream]] = {}
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: Outlet) -> None:
         try:
             order: dict[str, Any] = json.loads(await reader.readline())
             if not hmac.compare_digest(str(order.get("token", "")), self._token):
@@ -202,6 +210,10 @@ class Machine:
                 return
             if order["do"] == "accept":
                 await self._accept(order["address"], (reader, writer))
+                return
+            if order["do"] == "trunk" and isinstance(writer, asyncio.StreamWriter):
+                writer.write(b"{}\n")
+                await trunk.Trunk(reader, writer, self.serve).run()
                 return
             writer.write(json.dumps(await self._answer(order)).encode() + b"\n")
             await writer.drain()
@@ -341,7 +353,7 @@ async def main() -> None:
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     machine = Machine(token)
-    await asyncio.start_server(machine.serve, os.environ.get("DRPLATFORM_LISTEN", "0.0.0.0"), entry, limit=PREAMBLE_BYTES)
+    await asyncio.start_server(machine.serve, os.environ.get("DRPLATFORM_LISTEN", "0.0.0.0"), entry, limit=trunk.LINE_BYTES)
     await stopped.wait()
 
 

@@ -10,7 +10,7 @@ import yaml
 
 import drplatform
 from drplatform.model import errors
-from drplatform.platforms.kubernetes import machine
+from drplatform.platforms.kubernetes import machine, trunk
 
 DEPLOY = Path(drplatform.__file__).parents[1] / "deploy" / "platform"
 IMAGE = "drplatform-servers"
@@ -19,6 +19,7 @@ SHARED = "drplatform-platform"
 """The names of the Secret with the token and of the ConfigMap with what runs in pods."""
 OWNER, SERVER, PLATFORM = "drplatform.io/owner", "drplatform.io/server", "drplatform.io/platform"
 ENTRY = 9999
+IN_PODS = (Path(machine.__file__), Path(trunk.__file__))
 
 Document = dict[str, Any]
 
@@ -45,7 +46,7 @@ def shared(rendered: Sequence[Document], namespace: str, owner: str, token: str)
     return [
         *common,
         {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"token": token}},
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"machine.py": Path(machine.__file__).read_text()}},
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {f.name: f.read_text() for f in IN_PODS}},
     ]
 
 
