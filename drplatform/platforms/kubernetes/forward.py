@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from drplatform.model.powers import CLIENTS
-from drplatform.platforms.kubernetes.machine import Routes, Stream, Way, dialled, joined
+from drplatform.platforms.kubernetes.machine import Routes, Stream, Way, dialled, joined, take_all_descriptors
 from drplatform.platforms.kubernetes.trunk import Trunk
 
 FILE, SEEN, PORT = "forward.json", "forward.seen", "forward.port"
@@ -177,4 +177,5 @@ def read(directory: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    take_all_descriptors()
     asyncio.run(follow(Path(sys.argv[1])))

@@ -348,7 +348,14 @@ class Machine:
             process.wait()
 
 
+def take_all_descriptors() -> None:
+    """Of those that this process may have: while a network is cut, users connect again and again, and each connection is kept for a while."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 async def main() -> None:
+    take_all_descriptors()
     token, entry = os.environ["DRPLATFORM_TOKEN"], int(os.environ["DRPLATFORM_ENTRY"])
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
