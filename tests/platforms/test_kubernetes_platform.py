@@ -23,7 +23,7 @@ from drplatform.model import drill, errors, powers
 from drplatform.model.ports import Address
 from drplatform.platforms.embedded import layout, links
 from drplatform.platforms.embedded.powers import ABSENT, RESOURCES
-from drplatform.platforms.kubernetes import Cluster, KubernetesPlatform, cluster, forward, machine, manifests, remote
+from drplatform.platforms.kubernetes import Cluster, KubernetesPlatform, carrying, cluster, forward, machine, manifests, remote
 
 TOKEN = "a-token"
 FORWARD = "drplatform.platforms.kubernetes.forward"
@@ -378,9 +378,9 @@ def test_connections_to_a_server_are_reset_or_slow_or_lost_one_way(carried):
 
 def test_a_lossy_way_waits_as_tcp_does_and_a_narrow_one_carries_so_many_bytes_a_second_each_way(monkeypatch):
     async def run():
-        lossy, narrow = machine.Hindrance(), machine.Hindrance()
-        lossy.set(machine.LOSSY, frozenset(), False, share=0.5)
-        narrow.set(machine.NARROW, frozenset(), False, rate=1000.0)
+        lossy, narrow = carrying.Hindrance(), carrying.Hindrance()
+        lossy.set(carrying.LOSSY, frozenset(), False, share=0.5)
+        narrow.set(carrying.NARROW, frozenset(), False, rate=1000.0)
         monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: 7.0)
         return {lossy.late(1, True) for _ in range(1000)}, [narrow.late(500, True), narrow.late(500, True), narrow.late(500, False)]
 
@@ -393,7 +393,7 @@ def test_every_server_of_a_cluster_can_be_hindered_in_every_way_that_a_plan_may_
     """`capabilities` offers them all where servers are Hinderable, so each must be taken."""
     wanted = inspect.signature(powers.Hinderable.hinder).parameters
     assert list(inspect.signature(remote.RemoteServer.hinder).parameters) == list(wanted)
-    assert {machine.CUT, machine.RESET, machine.SLOW, machine.LOSSY, machine.NARROW} == powers.HINDRANCES
+    assert {carrying.CUT, carrying.RESET, carrying.SLOW, carrying.LOSSY, carrying.NARROW} == powers.HINDRANCES
 
 
 def test_nobody_without_the_token_is_answered_and_a_pod_that_goes_is_away(pods):
@@ -571,7 +571,7 @@ def test_a_way_that_ends_ends_for_the_client_too_without_a_reset(tmp_path):
             writer.transport.abort()
 
         async def carry(reader, writer):
-            await machine.joined((reader, writer), await machine.dialled(f"127.0.0.1:{dead}"))
+            await carrying.joined((reader, writer), await carrying.dialled(f"127.0.0.1:{dead}"))
 
         server = await asyncio.start_server(dying, "127.0.0.1", 0)
         dead = server.sockets[0].getsockname()[1]

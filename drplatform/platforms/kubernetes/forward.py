@@ -2,7 +2,7 @@
 
     python -m drplatform.platforms.kubernetes.forward DIRECTORY
 
-DIRECTORY/forward.json, read again when it changes: `token`, `routes` (see `machine.Routes`), `back` (entry and address: who connects there in
+DIRECTORY/forward.json, read again when it changes: `token`, `routes` (see `carrying.Routes`), `back` (entry and address: who connects there in
 that pod reaches the same address here), and how the gateway is reached: `gateway`
 (host:port), or `command` (a `kubectl port-forward` that says at which port it listens; started again when it ends, or carries nothing any more).
 """
@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from drplatform.model.powers import CLIENTS
-from drplatform.platforms.kubernetes.machine import Routes, Stream, Way, dialled, joined, take_all_descriptors
+from drplatform.platforms.kubernetes.carrying import Routes, Stream, Way, dialled, joined
+from drplatform.platforms.kubernetes.machine import take_all_descriptors
 from drplatform.platforms.kubernetes.trunk import Trunk
 
 FILE, SEEN, PORT = "forward.json", "forward.seen", "forward.port"

@@ -10,7 +10,7 @@ import yaml
 
 import drplatform
 from drplatform.model import errors
-from drplatform.platforms.kubernetes import machine, trunk
+from drplatform.platforms.kubernetes import carrying, machine, trunk
 
 DEPLOY = Path(drplatform.__file__).parents[1] / "deploy" / "platform"
 IMAGE = "drplatform-servers"
@@ -19,7 +19,7 @@ SHARED = "drplatform-platform"
 """The names of the Secret with the token and of the ConfigMap with what runs in pods."""
 OWNER, SERVER, PLATFORM = "drplatform.io/owner", "drplatform.io/server", "drplatform.io/platform"
 ENTRY = 9999
-IN_PODS = (Path(machine.__file__), Path(trunk.__file__))
+IN_PODS = tuple(Path(str(module.__file__)) for module in (machine, carrying, trunk))
 
 Document = dict[str, Any]
 

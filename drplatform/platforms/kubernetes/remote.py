@@ -14,7 +14,7 @@ from drplatform.platforms.embedded import layout
 from drplatform.platforms.embedded.powers import ABSENT, RESOURCES, shown
 from drplatform.platforms.embedded.process import LOG_TAIL_LINES, Pid, ServerProcess, Waits
 from drplatform.platforms.embedded.server import Recipe, Serving
-from drplatform.platforms.kubernetes import machine
+from drplatform.platforms.kubernetes import carrying, machine
 
 SECONDS_TO_ANSWER = 20.0
 SECONDS_TO_COME = 300.0
@@ -81,7 +81,7 @@ class RemoteProcess(ServerProcess):
 
     def kill(self) -> None:
         self.signal(signal.SIGKILL)
-        self._gone(machine.SECONDS_TO_CONNECT + SECONDS_TO_ANSWER)
+        self._gone(carrying.SECONDS_TO_CONNECT + SECONDS_TO_ANSWER)
 
     def signal(self, number: int) -> None:
         try:
