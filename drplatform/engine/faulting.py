@@ -6,7 +6,8 @@ Written once for all faults. Undo is data: the journal holds what another proces
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +22,7 @@ SECONDS_TO_APPLY = 1200.0
 SECONDS_TO_CONFIRM = 10.0
 SECONDS_TO_UNDO = 600.0
 SECONDS_TO_HEAL = 60.0
-"""How long a fault may take to be applied, then until it is seen; to be undone, then until that is seen."""
+"""How long a fault may take to be captured, or applied (beside its pace), then until it is seen; to be undone, then until that is seen."""
 
 Lookup = Callable[[str], Callable[..., ports.Fault]]
 
@@ -59,28 +60,29 @@ class Faulting:
 
         Raises Inconclusive when it has touched more servers than it had declared.
         """
-        aim = fault.aim(self._scene) if isinstance(fault, powers.Aimed) else None
-        before, looked = fault.capture(self._scene), scan.look(self._scene.platform)
+        with self._within(fault, "captured", SECONDS_TO_APPLY):
+            aim = fault.aim(self._scene) if isinstance(fault, powers.Aimed) else None
+            before, looked = fault.capture(self._scene), scan.look(self._scene.platform)
         self._count += 1
         number = self._count
         _append(self._journal, {"event": "fault", "number": number, "kind": fault.kind, "parameters": _parameters(fault), "before": before})
         self._active.append((number, fault, before))
         begin = self._timeline.add("fault.begin", fault=fault.kind, parameters=_parameters(fault)).at.monotonic
-        self._apply(fault)
+        with self._within(fault, "applied", SECONDS_TO_APPLY + _paced(fault, aim)):
+            fault.apply(self._scene)
         receipt = self._confirm(fault, before)
         confirmed = self._timeline.add("fault.confirmed", fault=fault.kind, targets=list(receipt.targets), seen=receipt.seen)
         if aim:
             scan.require_declared(looked, scan.look(self._scene.platform), aim, fault.kind)
         return ports.FaultEffect(fault.kind, fault.affects(), Interval(begin, confirmed.at.monotonic), receipt)
 
-    def _apply(self, fault: ports.Fault) -> None:
+    @contextmanager
+    def _within(self, fault: ports.Fault, done: str, seconds: float) -> Iterator[None]:
         try:
-            with self._bound(f"{fault.kind} to be applied", SECONDS_TO_APPLY):
-                fault.apply(self._scene)
+            with self._bound(f"{fault.kind} to be {done}", seconds):
+                yield
         except errors.DeadlineExceeded as error:
-            raise errors.FaultNotConfirmed(
-                f"The fault {fault.kind} could not be caused in time, so the run proves nothing: {error}"
-            ) from error
+            raise errors.FaultNotConfirmed(f"The fault {fault.kind} was not caused in time, so the run proves nothing: {error}") from error
 
     def _confirm(self, fault: ports.Fault, before: Mapping[str, Any]) -> ports.Receipt:
         try:
@@ -152,6 +154,11 @@ def _heal(fault: ports.Fault, scene: ports.Scene, before: Mapping[str, Any], bou
         wait_for(scene.clock, f"{fault.kind} to be healed", healed, within=SECONDS_TO_HEAL, ignoring=(errors.StoreError,))
     except errors.DeadlineExceeded as error:
         raise errors.FaultNotHealed(str(error)) from error
+
+
+def _paced(fault: ports.Fault, aim: powers.Aim | None) -> float:
+    """Seconds that it takes its time for."""
+    return fault.pace * len(aim.targets) if aim and isinstance(fault, powers.Paced) else 0.0
 
 
 def _parameters(fault: ports.Fault) -> dict[str, Any]:

@@ -57,6 +57,9 @@ SECONDS_BETWEEN = 30.0
 """So long what was ended has to clear up before it is ended again."""
 
 
+LONGER = "DRPLATFORM_PATIENCE allows more seconds"
+
+
 class _Late(BaseException):
     """Raised where something hangs, in the main thread; nothing but `Bounded` catches it."""
 
@@ -90,7 +93,7 @@ class Bounded:
         while not self._settled():
             pass
         if self._late and isinstance(error, _Late):
-            raise errors.DeadlineExceeded(self._what, self._seconds, self._told) from None
+            raise errors.DeadlineExceeded(self._what, self._seconds, f"{self._told or 'nothing'} ({LONGER})") from None
 
     def _settled(self) -> bool:
         """A signal that comes in the last moment is heard here, and disturbs nothing any more."""

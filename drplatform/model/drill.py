@@ -330,7 +330,7 @@ def patience(activity: Activity, policy: Policy) -> float:
 
     After so long it has missed the target, whatever comes of it.
     """
-    if isinstance(activity, Steady | Write | Stay | GoOnWriting | Inflict | Heal | Restart):
+    if isinstance(activity, Steady | Write | Stay | GoOnWriting | Heal | Restart):
         return PATIENCE
     stores = activity.targets if isinstance(activity, Recover) else policy.stores
     return max([PATIENCE, *(2 * policy.rto(store) for store in stores if store in policy.stores)])

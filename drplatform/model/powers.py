@@ -40,6 +40,14 @@ class Aimed(Protocol):
 
 
 @runtime_checkable
+class Paced(Protocol):
+    """A fault that takes its time."""
+
+    pace: float
+    """Seconds that it waits after each target."""
+
+
+@runtime_checkable
 class Reached(Protocol):
     """A store that tells where it is reached."""
 
