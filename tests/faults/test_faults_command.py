@@ -10,11 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from hanging import WhenSomethingHangs
 from real_servers import CLOCK
 
 from drplatform import cli, environment
 from drplatform.engine import faulting, scan
-from drplatform.environment import Environment, Settings
+from drplatform.environment import Environment, Settings, interrupts
+from drplatform.faults.server_hung import ServerHung
 from drplatform.model import clock as clocks
 from drplatform.model import errors
 
@@ -60,6 +62,19 @@ def shell(tmp_path_factory):
     made("platform", "up")
     yield made
     made("platform", "down")
+
+
+def test_a_fault_that_hangs_is_ended_healed_and_inconclusive(shell, monkeypatch):
+    hanging, bounding = WhenSomethingHangs(), interrupts.Bounding
+    monkeypatch.setattr(interrupts, "Bounding", lambda *_: bounding(hanging))
+    monkeypatch.setattr(ServerHung, "apply", hanging.hang)
+    before = shell.look()
+    try:
+        told = shell("faults", "inject", "server-hung", "-p", "stores=redis", code=2)
+    finally:
+        hanging.release()
+    assert "was not caused in time" in told and "DRPLATFORM_PATIENCE" in told
+    assert faulting.pending(shell.journal()) == [] and scan.left(before, shell.look()) == {}
 
 
 def test_a_dry_run_says_what_it_would_touch_and_touches_nothing(shell):
