@@ -139,7 +139,7 @@ def _hosts(at: ports.Scene) -> Iterator[str]:
 
 
 def _clusters(at: ports.Scene) -> Iterator[guardrails.Place]:
-    yield from (guardrails.Place(*store.place()) for store in at.stores.values() if isinstance(store, powers.Clustered))
+    yield from (guardrails.Place(*place) for store in at.stores.values() if isinstance(store, powers.Clustered) for place in store.places())
 
 
 def _answers(at: ports.Scene, store: str) -> bool:

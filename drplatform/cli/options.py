@@ -7,11 +7,15 @@ from typing import Any
 
 import click
 
-from drplatform.environment import Settings
+from drplatform.environment import Settings, by_region
 from drplatform.model import errors
 
 PATH = click.Path(path_type=Path)
 
+CONTEXT = (
+    "Of the kubeconfig, for the platform kubernetes; for two clusters given twice, as primary=CONTEXT and secondary=CONTEXT.  "
+    "[default: its current one]"
+)
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -38,7 +42,7 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--reports", type=PATH, help="Where reports go.  [default: reports]"),
         click.option("--seed", type=click.IntRange(min=0), help="Repeats a run with the same data.  [default: random, printed]"),
         click.option("--policy", type=PATH, help="A policy in YAML.  [default: the one that comes with drplatform]"),
-        click.option("--context", help="Of the kubeconfig, for the platform kubernetes.  [default: its current one]"),
+        click.option("--context", "contexts", multiple=True, metavar="[REGION=]CONTEXT", help=CONTEXT),
         click.option("--image", help="Of the servers, for platforms that run containers.  [default: drplatform-servers]"),
         click.option("--platform", help="Where to drill: embedded, docker or kubernetes.  [default: embedded]"),
     ):
@@ -47,4 +51,6 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def settings(**told: Any) -> Settings:
-    return Settings.read(**told)
+    """With `contexts` as they were told, none to leave them to the process environment. Raises SettingsError."""
+    contexts = told.pop("contexts", ())
+    return Settings.read(**told, contexts=by_region(contexts) if contexts else None)

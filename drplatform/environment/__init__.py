@@ -35,7 +35,7 @@ from drplatform.environment.edges import (
 from drplatform.environment.guarding import guard, require_clusters
 from drplatform.environment.places import Vault, Where
 from drplatform.environment.platforms import PlatformStatus
-from drplatform.environment.settings import IMAGE, PLATFORMS, Settings, SystemClock, load_policy
+from drplatform.environment.settings import IMAGE, PLATFORMS, Settings, SystemClock, by_region, load_policy
 from drplatform.environment.stopping import StopCondition
 from drplatform.model import drill as drills
 from drplatform.model import errors, ports, timeline
@@ -55,6 +55,7 @@ __all__ = [
     "Vault",
     "Where",
     "build_image",
+    "by_region",
     "connect",
     "drill_keys",
     "fault",

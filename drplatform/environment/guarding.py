@@ -36,11 +36,11 @@ def require_clusters(settings: Settings, clock: Clock, scenario: drills.Scenario
 
 def _places(settings: Settings, clock: Clock, scenario: drills.Scenario, platform: ports.Platform) -> Iterator[guardrails.Place]:
     if isinstance(platform, powers.Clustered):
-        yield guardrails.Place(*platform.place())
+        yield from (guardrails.Place(*place) for place in platform.places())
     if any(f"store:{drills.CLUSTER}" in a.needs() for a in scenario.activities):
         for store in clusters.store(settings, clock, "").values():
             assert isinstance(store, powers.Clustered)  # the store of clusters is
-            yield guardrails.Place(*store.place())
+            yield from (guardrails.Place(*place) for place in store.places())
 
 
 def _yaml(path: Path) -> Any:

@@ -34,7 +34,7 @@ class Platforms(Records):
                 wanted,
                 settings.image,
                 str(settings.kubeconfig or ""),
-                settings.context,
+                settings.contexts,
                 settings.in_cluster,
             )
             return in_cluster
@@ -59,8 +59,9 @@ class Platforms(Records):
             return int(edges.docker().sweep(self.settings.scratch, self.clock))
         if self.settings.platform == "kubernetes":
             kubernetes = edges.kubernetes()
-            cluster = kubernetes.Cluster(str(self.settings.kubeconfig or ""), self.settings.context, os.environ)
-            return int(kubernetes.sweep(self.settings.scratch, self.clock, cluster))
+            kubeconfig = str(self.settings.kubeconfig or "")
+            found = [kubernetes.Cluster(kubeconfig, context, os.environ) for context in self.settings.contexts.values()]
+            return int(kubernetes.sweep(self.settings.scratch, self.clock, found))
         return embedded.sweep(self.settings.scratch, self.clock)
 
     def statuses(self) -> list[embedded.Status]:

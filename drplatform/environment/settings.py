@@ -5,7 +5,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import resources
@@ -17,6 +17,7 @@ import yaml
 import drplatform
 from drplatform.model import errors, policy
 
+REGIONS = ("primary", "secondary")
 PLATFORMS = ("embedded", "docker", "kubernetes")
 AUTOMATIC, NAMESPACES, PROXIES = "automatic", "namespaces", "proxies"
 NETWORKS = (AUTOMATIC, NAMESPACES, PROXIES)
@@ -67,8 +68,8 @@ class Settings:
     """Of the servers, on platforms that run containers."""
     kubeconfig: Path | None = None
     """Of a cluster in which drills may make namespaces of their own."""
-    context: str = ""
-    """Of the kubeconfig; empty: its current one."""
+    contexts: Mapping[str, str] = field(default_factory=lambda: {"": ""})
+    """Of the kubeconfig; empty: its current one. By no region: the cluster of both; else of the cluster that is each region."""
     config: Path | None = None
     """A drplatform.yaml: its vault keeps the evidence of drills, too."""
     guardrails: Path | None = None
@@ -84,6 +85,11 @@ class Settings:
     sign_off: Callable[[], str] = lambda: ""
     """Asks who has looked at critical functionality when the services are back."""
 
+    @property
+    def context(self) -> str:
+        """Of what is asked of one cluster: a configuration to drill with, secrets. That of two which is the primary region."""
+        return next(iter(self.contexts.values()))
+
     @classmethod
     def read(cls, variables: Mapping[str, str] | None = None, **told: Any) -> "Settings":
         """Settings from DRPLATFORM_* variables; what was told (and is not None) wins. Raises SettingsError."""
@@ -98,7 +104,7 @@ class Settings:
             "network": variables.get("DRPLATFORM_NETWORK") or AUTOMATIC,
             "stop_when_fails": variables.get("DRPLATFORM_STOP_WHEN_FAILS", ""),
             "patience": _seconds("DRPLATFORM_PATIENCE", variables.get("DRPLATFORM_PATIENCE", "")),
-            "context": variables.get("DRPLATFORM_CONTEXT", ""),
+            "contexts": by_region(variables.get("DRPLATFORM_CONTEXT", "").split(",")),
             "in_cluster": bool(variables.get("DRPLATFORM_IN_CLUSTER")),
         }
         if kubeconfig := variables.get("DRPLATFORM_KUBECONFIG") or variables.get("DRPLATFORM_TEST_KUBECONFIG"):
@@ -111,6 +117,20 @@ class Settings:
         if settings.platform not in PLATFORMS:
             raise errors.SettingsError(f"There is no platform {settings.platform!r}; known are {', '.join(PLATFORMS)}.")
         return settings
+
+
+def by_region(words: Sequence[str]) -> Mapping[str, str]:
+    """The context told, for both regions; or those of `primary=CONTEXT` and `secondary=CONTEXT`. Raises SettingsError."""
+    told = [(region, context) for region, _, context in (word.strip().partition("=") for word in words)]
+    if len(words) == 1 and told[0][0] not in REGIONS:
+        return {"": words[0].strip()}
+    found = {region: context for region, context in sorted(told) if context}
+    if len(words) != len(REGIONS) or set(found) != set(REGIONS) or len(set(found.values())) < len(REGIONS):
+        raise errors.SettingsError(
+            f"The contexts {', '.join(words)} are neither one, of a cluster with both regions, nor one for each region: "
+            "primary=CONTEXT and secondary=CONTEXT, of two clusters."
+        )
+    return found
 
 
 def _variable(server: str) -> str:

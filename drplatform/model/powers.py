@@ -56,10 +56,10 @@ class Reached(Protocol):
 
 @runtime_checkable
 class Clustered(Protocol):
-    """Something in a cluster that a person named."""
+    """Something in clusters that a person named."""
 
-    def place(self) -> tuple[str, str]:
-        """The name of the context, and the host of the API server. Asks nothing of the cluster."""
+    def places(self) -> Sequence[tuple[str, str]]:
+        """Of each cluster: the name of the context, and the host of the API server. Asks nothing of the cluster."""
 
 
 @runtime_checkable

@@ -23,7 +23,9 @@ from drplatform.model import drill, errors, powers
 from drplatform.model.ports import Address
 from drplatform.platforms.embedded import layout, links
 from drplatform.platforms.embedded.powers import ABSENT, RESOURCES
-from drplatform.platforms.kubernetes import Cluster, KubernetesPlatform, carrying, cluster, forward, machine, manifests, remote
+from drplatform.platforms.embedded.process import Waits
+from drplatform.platforms.kubernetes import Cluster, KubernetesPlatform, carrying, cluster, forward, machine, manifests, remote, ways
+from drplatform.platforms.kubernetes.site import Site
 
 TOKEN = "a-token"
 FORWARD = "drplatform.platforms.kubernetes.forward"
@@ -105,7 +107,7 @@ def test_which_cluster_it_is_is_told_by_the_context_and_the_host_of_its_api_serv
 def test_a_drill_is_in_the_cluster_that_was_chosen_unless_a_file_of_guardrails_says_where(tmp_path):
     view = {"contexts": [{"name": "live"}], "clusters": [{"name": "c", "cluster": {"server": "https://api.example.org:6443"}}]}
     cluster = Cluster("", "", os.environ, kubectl(tmp_path, json.dumps(view)))
-    platform = KubernetesPlatform(CLOCK, tmp_path, os.environ, frozenset(), cluster, "servers", direct=True)
+    platform = KubernetesPlatform(CLOCK, tmp_path, os.environ, frozenset(), {"": cluster}, "servers", direct=True)
     fault = drill.Inflict("pod-killed", {}, text="a pod is killed")
     scenario = drill.Scenario("of a test", "a pod is killed", (), (fault,))
     rules = tmp_path / "guardrails.yaml"
@@ -173,7 +175,8 @@ def test_a_platform_elsewhere_than_in_tmp_has_a_disk_there():
 def test_what_only_processes_of_this_machine_can_do_is_not_offered(tmp_path):
     from drplatform.engine import capabilities
 
-    found = KubernetesPlatform(CLOCK, tmp_path, os.environ, frozenset({links.LINKS}), Cluster("", "", os.environ), "servers", direct=True)
+    cluster = {"": Cluster("", "", os.environ)}
+    found = KubernetesPlatform(CLOCK, tmp_path, os.environ, frozenset({links.LINKS}), cluster, "servers", direct=True)
     server = remote.RemoteServer(PLACE, tmp_path, None, None, None, found._waits)
     assert links.LINKS not in found._wanted, "no proxy is put before a server: its pod carries its connections"
     missing = (powers.OnDisk, powers.Skewable)
@@ -408,12 +411,35 @@ def test_nobody_without_the_token_is_answered_and_a_pod_that_goes_is_away(pods):
         say(gateway, Address("127.0.0.1", free_port()), do="alive", key="x")
 
 
+def test_a_server_is_dead_only_where_the_gateway_answers_and_nothing_is_known_of_it_where_that_does_not(pods, tmp_path, monkeypatch):
+    """Else a way that is lost would confirm the death of a region."""
+    monkeypatch.setattr(ways, "SECONDS_TO_RETURN", 0.3)
+    gateway, at = pods("gateway"), pods("server")
+    one = Site(Cluster("", "", os.environ))
+    one.entries = {PLACE.name: str(at)}
+    found = ways.Ways([one], {PLACE.name: PLACE}, True, Waits(CLOCK, threading.Event()), os.environ)
+    found._token, found._reached = TOKEN, {"": gateway}
+    server = remote.RemoteProcess("redis", tmp_path / PLACE.name, tmp_path, lambda name, order: found.ask(name, order, ""), None, "main")
+    order = {"directory": str(tmp_path / "disk"), "directories": [], "files": {}, "environment": {}}
+    say(gateway, at, do="launch", key="main", command=["sleep", "60"], **order)
+    assert server.alive() and server.trace()["process"] == "running"
+    one.entries[PLACE.name] = f"127.0.0.1:{free_port()}"
+    assert not server.alive() and server.trace() == ABSENT and server.order("hindered") is None
+    one.entries[PLACE.name], found._reached[""] = str(at), Address("127.0.0.1", free_port())
+    looks = (server.alive, server.trace, lambda: server.listens(gateway), lambda: server.order("hindered"), lambda: server.bytes(tmp_path))
+    for look in (*looks, server.kill):
+        with pytest.raises(remote.Unreached, match="nothing is known"):
+            look()
+
+
 @pytest.fixture
 def forwarder(processes, tmp_path):
     """Starts the runner's way into the cluster; returns when it knows its routes."""
 
     def start(**told):
-        (tmp_path / "forward.json").write_text(json.dumps({"token": TOKEN, "number": 1, "back": [], **told}))
+        (tmp_path / "forward.json").write_text(
+            json.dumps({"token": TOKEN, "number": 1, "back": [], "gateways": {}, "commands": {}, **told})
+        )
         processes(sys.executable, "-m", FORWARD, str(tmp_path))
         seen = tmp_path / "forward.seen"
         clocks.wait_for(CLOCK, "the routes", lambda: seen.exists() and seen.read_text() == "1", within=30, every=0.05)
@@ -425,7 +451,8 @@ def forwarder(processes, tmp_path):
 def test_the_runner_listens_where_servers_are_known_and_connections_end_when_they_are_not_there(pods, forwarder, way):
     gateway, at, port = pods("gateway"), pods("server"), free_port()
     relay = [sys.executable, "-c", f"import time; print('Forwarding from 127.0.0.1:{gateway.port} -> 9999', flush=True); time.sleep(600)"]
-    forwarder(routes=[["127.0.0.2", port, str(at)]], **({"gateway": str(gateway)} if way == "in the cluster" else {"command": relay}))
+    ways = {"gateways": {"": str(gateway)}} if way == "in the cluster" else {"commands": {"": relay}}
+    forwarder(routes=[["127.0.0.2", port, str(at), ""]], **ways)
     with socket.create_connection(("127.0.0.2", port), timeout=20) as connection:
         connection.shutdown(socket.SHUT_WR)
         assert connection.recv(1) == b"", "the way ends in the pod, where nothing listens; it does not hang"
@@ -445,10 +472,10 @@ def test_a_way_into_the_cluster_that_hangs_is_ended_and_opened_again(pods, tmp_p
     monkeypatch.setattr(forward, "SECONDS_BETWEEN", 0.05)
 
     async def run():
-        forwarding = forward.Forwarding([sys.executable, "-c", code], TOKEN, tmp_path)
+        forwarding = forward.Forwarding([sys.executable, "-c", code], TOKEN, forward.port(tmp_path, ""))
         keeper = asyncio.ensure_future(forwarding.keep())
         async with asyncio.timeout(60):
-            while not (tmp_path / forward.PORT).exists():
+            while not forward.port(tmp_path, "").exists():
                 await asyncio.sleep(0.05)
         assert await forwarding.answers(), "and this one is left alone"
         keeper.cancel()
@@ -496,8 +523,8 @@ def counted(pods, forwarder, tmp_path):
     gateway, at, port = pods("gateway"), pods("server"), free_port()
     launched(gateway, at, tmp_path / "disk" / "redis-1", port)
     command = [sys.executable, "-c", COUNTING, str(gateway.port), str(tmp_path / "counted")]
-    forwarder(routes=[], command=command)
-    entrance = Address("127.0.0.1", int((tmp_path / forward.PORT).read_text()))
+    forwarder(routes=[], commands={"": command})
+    entrance = Address("127.0.0.1", int(forward.port(tmp_path, "").read_text()))
 
     def connect():
         made = socket.create_connection((entrance.host, entrance.port), timeout=60)
@@ -539,8 +566,8 @@ def test_orders_of_any_length_go_the_same_way(counted, tmp_path):
 
 def test_pods_listen_where_servers_of_other_pods_are_known_and_stop_when_told(pods):
     gateway, at, port = pods("gateway"), pods("server"), free_port()
-    for routes in ([["127.0.0.2", port, str(at)]], [["127.0.0.3", port, str(at)]], []):
-        assert say(gateway, at, do="routes", key="", routes=routes)
+    for routes in ([["127.0.0.2", port, str(at), None]], [["127.0.0.3", port, str(at), None]], []):
+        assert say(gateway, at, do="routes", key="", routes=routes, gateways={})
         heard = {host for host in ("127.0.0.2", "127.0.0.3") if say(gateway, at, do="listens", key="", address=f"{host}:{port}")}
         assert heard == {host for host, *_ in routes}
 

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import json
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 if __package__:
@@ -20,8 +20,9 @@ SECONDS_TO_CONNECT = 2.0
 SECONDS_TO_END = 5.0
 CUT, RESET, SLOW, LOSSY, NARROW = "cut", "reset", "slow", "lossy", "narrow"
 """How connections are hindered, as `powers` calls it; this file imports nothing of the package."""
-Route = tuple[str, int, str]
-"""Host and port at which servers of other pods are known, and the entry (host:port) of the machine that they are on."""
+Route = tuple[str, int, str, str | None]
+"""Host and port at which servers of other pods are known, the entry (host:port) of the machine that they are on, and the name of the gateway by
+which that entry is reached; None: it is dialled from here."""
 
 
 Outlet = asyncio.StreamWriter | trunk.Writer
@@ -73,28 +74,28 @@ async def dialled(address: str) -> Stream:
 
 
 class Routes:
-    """Listeners at the addresses of servers elsewhere. With a `way` all go through the gateway that it leads to."""
+    """Listeners at the addresses of servers elsewhere. `ways` lead to gateways, by their names."""
 
-    def __init__(self, token: str, way: Way | None = None, origin: str = "") -> None:
-        self._token, self.way, self.origin = token, way, origin
+    def __init__(self, token: str, ways: Mapping[str, Way] | None = None, origin: str = "") -> None:
+        self._token, self.ways, self.origin = token, ways or {}, origin
         self._listeners: dict[tuple[str, int], asyncio.Server] = {}
-        self._entries: dict[tuple[str, int], str] = {}
+        self._targets: dict[tuple[str, int], tuple[str, str | None]] = {}
 
     async def set(self, routes: list[Route]) -> None:
         """Listen at these, and nowhere else."""
-        wanted = {(host, port): entry for host, port, entry in routes}
+        wanted = {(host, port): (entry, gateway) for host, port, entry, gateway in routes}
         for key in [key for key in self._listeners if key not in wanted]:
             self._listeners.pop(key).close()
-        self._entries = wanted
+        self._targets = wanted
         for host, port in wanted.keys() - self._listeners.keys():
             self._listeners[host, port] = await asyncio.start_server(self._serve(host, port), host, port)
 
     def _serve(self, host: str, port: int) -> Any:
         async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             try:
-                entry = self._entries[host, port]
-                hops = [entry, f"{host}:{port}"] if self.way else [f"{host}:{port}"]
-                found = await (self.way() if self.way else dialled(entry))
+                entry, gateway = self._targets[host, port]
+                hops = [f"{host}:{port}"] if gateway is None else [entry, f"{host}:{port}"]
+                found = await (dialled(entry) if gateway is None else self.ways[gateway]())
             except (OSError, KeyError):
                 writer.close()
                 return

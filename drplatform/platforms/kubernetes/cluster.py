@@ -29,6 +29,8 @@ class Node:
     name: str
     labels: Mapping[str, str]
     spare: bool
+    address: str = ""
+    """Its InternalIP."""
 
 
 class Cluster:
@@ -37,6 +39,7 @@ class Cluster:
     def __init__(self, kubeconfig: str, context: str, environment: Mapping[str, str], program: str = "kubectl") -> None:
         chosen = [*(["--kubeconfig", kubeconfig] if kubeconfig else []), *(["--context", context] if context else [])]
         self._command, self._environment = [program, *chosen], dict(environment)
+        self._called = f"The cluster of {context}" if context else "The cluster"
 
     def command(self, *words: str) -> list[str]:
         return [*self._command, *words]
@@ -117,26 +120,32 @@ class Cluster:
                 return IN_CLUSTER, host
             raise errors.SettingsError("kubectl does not tell which cluster it would use; name a kubeconfig and a context.") from error
 
+    def uid(self) -> str:
+        """Of the namespace that every cluster has, and no two share."""
+        return str(self.get("namespace", "kube-system")["metadata"]["uid"])
+
     def nodes(self) -> list[Node]:
         """Those that take pods. Raises SettingsError when there is none."""
         try:
             listed = self.get("nodes")["items"]
         except errors.StoreError as error:
-            raise errors.SettingsError(f"The cluster does not answer ({error}); check the kubeconfig and its context.") from error
+            raise errors.SettingsError(f"{self._called} does not answer ({error}); check the kubeconfig and its context.") from error
         found = [_node(one) for one in listed if _is_ready(one) and not _is_closed(one)]
         if not found:
             seen = f"{len(listed)} nodes, none of them ready and open for pods" if listed else "no node"
-            raise errors.SettingsError(f"The cluster has {seen}, so nothing could run there; name another with --context.")
+            raise errors.SettingsError(f"{self._called} has {seen}, so nothing could run there; name another with --context.")
         return found
 
 
 def regions(nodes: Sequence[Node], wanted: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Region -> names of its nodes. By the first of REGION_LABELS that tells at least two places apart; without labels the nodes are divided.
 
-    On a single node the regions share it: servers die apart, the node does not.
+    On a single node the regions share it: servers die apart, the node does not. A region alone in its cluster has all of its nodes.
     """
     workers = [n for n in nodes if not n.spare]
     usable = workers if len(workers) >= len(wanted) else list(nodes)
+    if len(wanted) == 1:
+        return {wanted[0]: tuple(sorted(node.name for node in usable))}
     for label in REGION_LABELS:
         places: dict[str, list[str]] = {}
         for node in usable:
@@ -152,7 +161,10 @@ def regions(nodes: Sequence[Node], wanted: Sequence[str]) -> dict[str, tuple[str
 
 def _node(document: Document) -> Node:
     metadata = document["metadata"]
-    return Node(metadata["name"], metadata.get("labels") or {}, any(t["key"] == _CONTROL for t in _taints(document)))
+    spare = any(t["key"] == _CONTROL for t in _taints(document))
+    addresses = document.get("status", {}).get("addresses") or []
+    internal = next((str(a["address"]) for a in addresses if a["type"] == "InternalIP"), "")
+    return Node(metadata["name"], metadata.get("labels") or {}, spare, internal)
 
 
 def _is_ready(document: Document) -> bool:

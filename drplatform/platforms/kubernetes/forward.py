@@ -1,10 +1,10 @@
-"""A process of the runner: takes connections at the addresses of all servers and carries them into the cluster, through one pod of it.
+"""A process of the runner: takes connections at the addresses of all servers and carries them into their cluster, through one pod of it.
 
     python -m drplatform.platforms.kubernetes.forward DIRECTORY
 
-DIRECTORY/forward.json, read again when it changes: `token`, `routes` (see `carrying.Routes`), `back` (entry and address: who connects there in
-that pod reaches the same address here), and how the gateway is reached: `gateway`
-(host:port), or `command` (a `kubectl port-forward` that says at which port it listens; started again when it ends, or carries nothing any more).
+DIRECTORY/forward.json, read again when it changes: `token`, `routes` (see `carrying.Routes`), `back` (gateway, entry and address: who connects there in
+that pod reaches the same address here), and how the gateways are reached, by name: `gateways`
+(host:port), or `commands` (a `kubectl port-forward` that says at which port it listens; started again when it ends, or carries nothing any more).
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from drplatform.platforms.kubernetes.carrying import Routes, Stream, Way, dialle
 from drplatform.platforms.kubernetes.machine import take_all_descriptors
 from drplatform.platforms.kubernetes.trunk import Trunk
 
-FILE, SEEN, PORT = "forward.json", "forward.seen", "forward.port"
+FILE, SEEN = "forward.json", "forward.seen"
 PERIOD = 0.1
 SECONDS_TO_ANSWER, SECONDS_BETWEEN = 15.0, 2.0
 """For the gateway, when it is asked whether the way to it still carries anything, and from one such question to the next."""
@@ -31,25 +31,24 @@ _LISTENS = re.compile(rb"Forwarding from (127\.0\.0\.1:\d+)")
 async def follow(directory: Path) -> None:
     """Set the routes of the file, again and again; SEEN then holds its number."""
     told = read(directory)
-    keeper = None
-    if gateway := told.get("gateway"):
-        way: Way = functools.partial(dialled, gateway)
-    else:
-        way = (forwarding := Forwarding(told["command"], told["token"], directory)).open
-        keeper = asyncio.ensure_future(forwarding.keep())
-    routes = Routes(told["token"], way, origin=CLIENTS)
-    number, returns = -1, dict[tuple[str, str], asyncio.Future[None]]()
+    forwardings = {name: Forwarding(command, told["token"], port(directory, name)) for name, command in told["commands"].items()}
+    keepers = [asyncio.ensure_future(forwarding.keep()) for forwarding in forwardings.values()]
+    ways: dict[str, Way] = {name: forwarding.open for name, forwarding in forwardings.items()}
+    ways |= {name: functools.partial(dialled, address) for name, address in told["gateways"].items()}
+    routes = Routes(told["token"], ways, origin=CLIENTS)
+    number, returns = -1, dict[tuple[str, str, str], asyncio.Future[None]]()
     while True:
         told = read(directory)
-        for back in ((entry, address) for entry, address in told["back"]):
+        for back in ((gateway, entry, address) for gateway, entry, address in told["back"]):
             if back not in returns:
-                returns[back] = asyncio.ensure_future(carry_back(way, told["token"], *back))
-        if told["number"] != number and (keeper is None or (directory / PORT).exists()):
+                returns[back] = asyncio.ensure_future(carry_back(ways[back[0]], told["token"], *back[1:]))
+        if told["number"] != number and all(port(directory, name).exists() for name in forwardings):
             await routes.set([tuple(route) for route in told["routes"]])
             number = told["number"]
             (directory / SEEN).write_text(str(number))
-        if keeper and keeper.done():
-            keeper.result()
+        for keeper in keepers:
+            if keeper.done():
+                keeper.result()
         await asyncio.sleep(PERIOD)
 
 
@@ -80,11 +79,16 @@ async def meet(stream: Stream, address: str) -> None:
     await joined(stream, found)
 
 
-class Forwarding:
-    """A command like `kubectl port-forward`, which runs for ever, and the one connection through it that carries all others."""
+def port(directory: Path, gateway: str) -> Path:
+    """The file with the port at which the way to the gateway begins here."""
+    return directory / f"{gateway or 'gateway'}.port"
 
-    def __init__(self, command: list[str], token: str, directory: Path) -> None:
-        self._command, self._token, self._directory = command, token, directory
+
+class Forwarding:
+    """A command like `kubectl port-forward`, which runs for ever, and the one connection through it that carries all others. `begins`: see `port`."""
+
+    def __init__(self, command: list[str], token: str, begins: Path) -> None:
+        self._command, self._token, self._begins = command, token, begins
         self._trunk: Trunk | None = None
         self._listener: asyncio.Server | None = None
 
@@ -142,10 +146,10 @@ class Forwarding:
         return reader, writer
 
     async def _listen(self) -> None:
-        """Whoever of the runner has something to say to the gateway connects at PORT."""
+        """Whoever of the runner has something to say to the gateway connects at this port."""
         if self._listener is None:
             self._listener = await asyncio.start_server(self._pass_on, "127.0.0.1", 0)
-            (self._directory / PORT).write_text(str(self._listener.sockets[0].getsockname()[1]))
+            self._begins.write_text(str(self._listener.sockets[0].getsockname()[1]))
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -5,11 +5,12 @@
 The standard library only: it is put into pods as text, with `trunk.py` and `carrying.py` beside it, whatever the image holds. A connection begins with a line of JSON:
 `token`, and either `to` (host:port, to which the rest is passed both ways) or `do` (see `Machine`), answered by a line of JSON; after that to
 `trunk`, more such connections come within it.
-Servers keep the loopback addresses that they have on one machine. `routes` tell where in the cluster those of other pods are.
+Servers keep the loopback addresses that they have on one machine. `routes` tell where in the cluster, or behind which gateway, those of other pods are.
 """
 
 import asyncio
 import contextlib
+import functools
 import hmac
 import json
 import os
@@ -95,8 +96,13 @@ class Machine:
 
     async def do_routes(self, order: Mapping[str, Any]) -> bool:
         self._routes.origin = str(order.get("origin", ""))
-        await self._routes.set([(str(host), int(port), str(entry)) for host, port, entry in order["routes"]])
+        self._routes.ways = {name: functools.partial(dialled, address) for name, address in order["gateways"].items()}
+        await self._routes.set([(str(host), int(port), str(entry), gateway) for host, port, entry, gateway in order["routes"]])
         return True
+
+    def do_pod(self, order: Mapping[str, Any]) -> str:
+        """The uid of the pod that answers."""
+        return self._pod
 
     async def do_hinder(self, order: Mapping[str, Any]) -> bool:
         numbers = {name: float(order[name]) for name in ("seconds", "share", "rate")}

@@ -67,6 +67,16 @@ def of_machine(rendered: Sequence[Document], name: str, nodes: Sequence[str]) ->
     return made
 
 
+def with_door(documents: Sequence[Document], name: str) -> list[Document]:
+    """The machine of that name is reached from outside, too: at a port of every node. Who comes needs the token, as everywhere."""
+    service = next(d for d in documents if d["kind"] == "Service" and d["metadata"]["name"] == name)
+    service["spec"]["type"] = "NodePort"
+    ports = [{"protocol": "TCP", "port": ENTRY}]
+    spec = {"podSelector": {"matchLabels": {SERVER: name}}, "policyTypes": ["Ingress"], "ingress": [{"ports": ports}]}
+    metadata = {"name": f"{SHARED}-{name}", "namespace": service["metadata"]["namespace"]}
+    return [*documents, {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata, "spec": spec}]
+
+
 def mounted_at(documents: Sequence[Document], base: Path) -> None:
     """Give machines a disk at the path of the platform's directories, where that is not below /tmp."""
     for document in documents:

@@ -29,9 +29,18 @@ class Away(errors.StoreError):
     """The machine of a server does not answer: its pod is not there, or not yet."""
 
 
+class Going(Away):
+    """It says itself that its pod is about to go."""
+
+
+class Unreached(Away):
+    """Nothing is known of the machine: the way into its cluster does not carry anything. To a fault that is no sign of a dead server."""
+
+
 def ask(gateway: Address, token: str, entry: str, order: Mapping[str, Any]) -> Any:
-    """One order to the machine at `entry`, through the gateway. Raises Away, or StoreError with what the machine says."""
-    lines = [{"token": token, "to": entry}, {**order, "token": token}]
+    """One order to the machine at `entry`, through the gateway; empty: to the gateway itself. Raises Away, or StoreError with what the machine says."""
+    lines = [*([{"token": token, "to": entry}] if entry else []), {**order, "token": token}]
+    entry = entry or str(gateway)
     try:
         with (
             socket.create_connection((gateway.host, gateway.port), timeout=SECONDS_TO_ANSWER) as connection,
@@ -43,7 +52,7 @@ def ask(gateway: Address, token: str, entry: str, order: Mapping[str, Any]) -> A
     except (OSError, ValueError) as error:
         raise Away(f"The machine at {entry} does not answer ({type(error).__name__}); look at its pod.") from error
     if "away" in answer:
-        raise Away(f"The machine at {entry} is going: {answer['away']}.")
+        raise Going(f"The machine at {entry} is going: {answer['away']}.")
     if "error" in answer:
         raise errors.StoreError(f"The machine at {entry} could not {order['do']}: {answer['error']}")
     return answer["ok"]
@@ -74,26 +83,17 @@ class RemoteProcess(ServerProcess):
         """A process of its key is ended when it is launched."""
 
     def alive(self) -> bool:
-        try:
-            return bool(self._say("alive"))
-        except Away:
-            return False
+        return bool(self.order("alive"))
 
     def kill(self) -> None:
         self.signal(signal.SIGKILL)
         self._gone(carrying.SECONDS_TO_CONNECT + SECONDS_TO_ANSWER)
 
     def signal(self, number: int) -> None:
-        try:
-            self._say("signal", number=int(number))
-        except Away:
-            return
+        self.order("signal", number=int(number))
 
     def listens(self, address: Address) -> bool:
-        try:
-            return bool(self._say("listens", address=str(address)))
-        except Away:
-            return False
+        return bool(self.order("listens", address=str(address)))
 
     def last_words(self) -> str:
         try:
@@ -103,9 +103,11 @@ class RemoteProcess(ServerProcess):
         return " | ".join(line.strip()[:300] for line in lines[-LOG_TAIL_LINES:]) or "an empty log"
 
     def order(self, do: str, **more: Any) -> Any:
-        """What the machine answers; None when it is away."""
+        """What the machine answers; None when it is away. Raises Unreached when that is not known."""
         try:
             return self._say(do, **more)
+        except Unreached:
+            raise
         except Away:
             return None
 
@@ -114,17 +116,13 @@ class RemoteProcess(ServerProcess):
         return bool(self._say("limit", resource=number, value=value))
 
     def trace(self) -> Mapping[str, str]:
-        try:
-            stat, limits, files = self._say("trace")
-        except Away:
+        if (found := self.order("trace")) is None:
             return ABSENT
+        stat, limits, files = found
         return shown(str(stat), str(limits), int(files))
 
     def bytes(self, directory: Path) -> int:
-        try:
-            return int(self._say("bytes", directory=str(directory)))
-        except Away:
-            return 0
+        return int(self.order("bytes", directory=str(directory)) or 0)
 
     def _say(self, do: str, **more: Any) -> Any:
         return self._ask(self._machine, {"do": do, "key": self._key, **more})

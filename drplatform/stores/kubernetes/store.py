@@ -41,9 +41,9 @@ class KubernetesStore:
         """The uid of the namespace that every cluster has, and no two share."""
         return str(self._cluster.get("/api/v1/namespaces/kube-system")["metadata"]["uid"])
 
-    def place(self) -> tuple[str, str]:
+    def places(self) -> tuple[tuple[str, str]]:
         """See `powers.Clustered`."""
-        return api.place(self.endpoint.options.get("kubeconfig", ""), self.endpoint.options.get("context", ""))
+        return (api.place(self.endpoint.options.get("kubeconfig", ""), self.endpoint.options.get("context", "")),)
 
     def version(self) -> str:
         return f"Kubernetes {self._cluster.get('/version')['gitVersion']}"

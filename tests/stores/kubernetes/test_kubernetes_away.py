@@ -44,8 +44,8 @@ def test_without_a_kubeconfig_and_outside_a_pod(clock, monkeypatch):
 
 def test_which_cluster_it_is_can_be_told_without_asking_it(tmp_path, clock):
     (tmp_path / "kubeconfig").write_text(KUBECONFIG.replace("https://127.0.0.1:1", "https://api.example.org:6443/path"))
-    assert store(clock, kubeconfig=str(tmp_path / "kubeconfig")).place() == ("c", "api.example.org")
-    assert store(clock, kubeconfig=str(tmp_path / "kubeconfig"), context="c").place() == ("c", "api.example.org")
+    assert store(clock, kubeconfig=str(tmp_path / "kubeconfig")).places() == (("c", "api.example.org"),)
+    assert store(clock, kubeconfig=str(tmp_path / "kubeconfig"), context="c").places() == (("c", "api.example.org"),)
 
 
 def test_a_wrong_mapping_is_refused_at_once(clock):
