@@ -3,6 +3,7 @@
 Every checker is shown a planted defect in the same run; one that misses it cannot pass. What could not be measured is never a pass.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -32,6 +33,9 @@ from drplatform.model.verdict import Check, Measurement, Verdict, check
 
 LEDGER_GAP = 1.0
 """The last acknowledgement before a fault must be no older than this many seconds, or a loss of zero proves nothing."""
+
+READS = 3
+"""How often a store is read at the end before it counts as one that cannot be read: over a long way, a connection may break."""
 
 Part = Measurement | Check
 T = TypeVar("T")
@@ -242,12 +246,8 @@ class _Examiner:
 
     def _look(self, store: str) -> tuple[loss.Loss, list[Mark], bool] | None:
         try:
-            fresh = self.kit.connect(self.kit.platform.endpoint(self.plan.policy.stores[store].kind))
-            try:
-                marks = list(fresh.marks())
-                return loss.compare(store, self.entries, marks, ordered=fresh.ordered), marks, fresh.ordered
-            finally:
-                fresh.close()
+            marks, ordered = self._read(store, lambda fresh: (list(fresh.marks()), fresh.ordered))
+            return loss.compare(store, self.entries, marks, ordered=ordered), marks, ordered
         except errors.StoreError as error:
             self.record.doubts.append(f"{store} could not be read after the recovery: {sentence(error)}")
             return None
@@ -260,6 +260,20 @@ class _Examiner:
 
         failed = [*samples, outage.Sample(samples[-1].end, samples[-1].end, False)] if samples else []
         return check(f"{store} answers at the end", silent, samples, failed, "read an old write and had a new one acknowledged")
+
+    def _read(self, store: str, look: Callable[[ports.DataStore], T]) -> T:
+        """What is there, read on a connection of its own. One that breaks is made again: nothing is written any more, so nothing is missed by that."""
+        for _ in range(READS - 1):
+            with contextlib.suppress(errors.StoreError):
+                return self._read_once(store, look)
+        return self._read_once(store, look)
+
+    def _read_once(self, store: str, look: Callable[[ports.DataStore], T]) -> T:
+        fresh = self.kit.connect(self.kit.platform.endpoint(self.plan.policy.stores[store].kind))
+        try:
+            return look(fresh)
+        finally:
+            fresh.close()
 
     def _accounted(self, store: str, look: tuple[loss.Loss, list[Mark], bool] | None) -> Check:
         name = f"{store} holds what was written and nothing else"
@@ -322,11 +336,7 @@ class _Examiner:
         if not expected:
             return Check(name, Verdict.INCONCLUSIVE, "there was no reference data to compare")
         try:
-            fresh = self.kit.connect(self.kit.platform.endpoint(self.plan.policy.stores[store].kind))
-            try:
-                actual = fresh.digest()
-            finally:
-                fresh.close()
+            actual = self._read(store, lambda fresh: fresh.digest())
         except errors.StoreError as error:
             return Check(name, Verdict.INCONCLUSIVE, sentence(error))
         items = sum(d.items for d in expected.values())

@@ -274,3 +274,26 @@ def test_users_who_are_never_answered_are_no_drill(memory_kit, run_drill, monkey
     monkeypatch.setattr("drplatform.engine.users.SECONDS_AT_THE_LAST", 0.5)
     evidence, _ = run_drill(kit, WHOLE)
     assert evidence.verdict is Verdict.INCONCLUSIVE and "to answer users" in evidence.summary
+
+
+class Breaking(Slow):
+    """A store whose connections break while it is read, so many of them."""
+
+    def __init__(self, store, breaks):
+        super().__init__(store, 0)
+        self._breaks = breaks
+
+    def marks(self):
+        if self._breaks:
+            self._breaks.pop()
+            raise errors.StoreError("closed the connection")
+        return self._store.marks()
+
+
+@pytest.mark.parametrize(("breaks", "verdict"), [(2, Verdict.PASSED), (1000, Verdict.INCONCLUSIVE)])
+def test_a_connection_that_breaks_while_a_store_is_read_at_the_end_is_made_again(memory_kit, run_drill, breaks, verdict):
+    left = [None] * breaks
+    kit = dataclasses.replace(memory_kit, connect=lambda at: Breaking(memory_kit.connect(at), left if at.kind == "files" else []))
+    evidence, _ = run_drill(kit, WHOLE)
+    assert evidence.verdict is verdict, (evidence.summary, evidence.doubts)
+    assert len(left) == (0 if verdict is Verdict.PASSED else breaks - 3)
