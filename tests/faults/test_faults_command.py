@@ -64,19 +64,6 @@ def shell(tmp_path_factory):
     made("platform", "down")
 
 
-def test_a_fault_that_hangs_is_ended_healed_and_inconclusive(shell, monkeypatch):
-    hanging, bounding = WhenSomethingHangs(), interrupts.Bounding
-    monkeypatch.setattr(interrupts, "Bounding", lambda *_: bounding(hanging))
-    monkeypatch.setattr(ServerHung, "apply", hanging.hang)
-    before = shell.look()
-    try:
-        told = shell("faults", "inject", "server-hung", "-p", "stores=redis", code=2)
-    finally:
-        hanging.release()
-    assert "was not caused in time" in told and "DRPLATFORM_PATIENCE" in told
-    assert faulting.pending(shell.journal()) == [] and scan.left(before, shell.look()) == {}
-
-
 def test_a_dry_run_says_what_it_would_touch_and_touches_nothing(shell):
     before = shell.look()
     told = shell("faults", "inject", "server-killed", "-p", "stores=redis", "--dry-run")
@@ -109,6 +96,19 @@ def test_a_fault_is_caused_confirmed_and_healed(shell):
     assert "Healed server-hung" in shell("faults", "heal")
     assert scan.left(before, shell.look()) == {}
     assert "No disaster" in shell("faults", "heal")
+
+
+def test_a_fault_that_hangs_is_ended_healed_and_inconclusive(shell, monkeypatch):
+    hanging, bounding = WhenSomethingHangs(), interrupts.Bounding
+    monkeypatch.setattr(interrupts, "Bounding", lambda *_: bounding(hanging))
+    monkeypatch.setattr(ServerHung, "apply", hanging.hang)
+    before = shell.look()
+    try:
+        told = shell("faults", "inject", "server-hung", "-p", "stores=redis", code=2)
+    finally:
+        hanging.release()
+    assert "was not caused in time" in told and "DRPLATFORM_PATIENCE" in told
+    assert faulting.pending(shell.journal()) == [] and scan.left(before, shell.look()) == {}
 
 
 def test_a_stop_condition_heals_before_the_time_is_over(shell):
