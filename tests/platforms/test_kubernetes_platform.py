@@ -203,16 +203,17 @@ def free_port():
 
 @pytest.fixture
 def processes():
-    """Starts processes that end with the test."""
+    """Starts processes that end with the test, and so does what they have started."""
     made = []
 
     def start(*command, **environment):
-        made.append(subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT), **environment}))
+        made.append(subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT), **environment}, start_new_session=True))
         return made[-1]
 
     yield start
     for one in made:
-        one.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(one.pid, signal.SIGKILL)
         one.wait()
 
 
