@@ -131,8 +131,10 @@ def test_where_a_collection_is_cut_may_be_gone_when_it_is_read(stretched, pair, 
     stretched.things.insert_many([{"_id": n, "x": FILLER} for n in range(300)])
     places, gone = scan.places, set()
 
-    def then_deleted(*asked):
-        found = places(*asked)
+    def then_deleted(connection, collection):
+        found = places(connection, collection)
+        if collection.namespace != "app.things":
+            return found
         cut_at = [n for n in range(300) if generator.random() < 0.3]
         stretched.things.delete_many({"_id": {"$in": cut_at}})
         gone.update(cut_at)
