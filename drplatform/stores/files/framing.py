@@ -13,11 +13,10 @@ import struct
 from collections.abc import Iterable, Iterator
 
 from drplatform.model import errors, ports
-from drplatform.stores.files.content import End, Event, Header, Void
+from drplatform.stores.files.content import End, Event, Header, Void, encoded
 
 BLOCK_BYTES = ports.BLOCK_BYTES // 2
 """Half of what others take: at both ends several packs are on their way at once, and a large object is held in parts as well."""
-_encoded = json.JSONEncoder(separators=(",", ":")).encode
 _HEAD = struct.Struct(">cI")
 
 
@@ -25,7 +24,7 @@ def encode(event: Event) -> bytes:
     """One frame."""
     match event:
         case Header():
-            kind, payload = b"H", _encoded(event.to_json()).encode()
+            kind, payload = b"H", encoded(event.to_json()).encode()
         case End():
             kind, payload = b"E", bytes.fromhex(event.sha256)
         case Void():

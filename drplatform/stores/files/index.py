@@ -17,13 +17,11 @@ from typing import Any
 from drplatform.model import errors
 from drplatform.model.ports import BackupParts
 from drplatform.model.position import Position
-from drplatform.stores.files.content import Header
+from drplatform.stores.files.content import Header, encoded
 from drplatform.stores.files.listing import Entry
 
 PREFIX = "index/"
 VERSIONS = "versions/"
-_encoded = json.JSONEncoder(separators=(",", ":")).encode
-"""Made once: `json.dumps` makes an encoder for each call that has other separators, which takes longer than encoding."""
 RACY_SECONDS = 2.0
 """What was written so shortly before a backup began may have been written again in the same tick of the server's clock."""
 
@@ -37,7 +35,7 @@ class Record:
     part: str
 
     def line(self) -> bytes:
-        return _encoded({**self.header.to_json(), "sha256": self.sha256, "part": self.part}).encode() + b"\n"
+        return encoded({**self.header.to_json(), "sha256": self.sha256, "part": self.part}).encode() + b"\n"
 
     @classmethod
     def of(cls, line: bytes) -> "Record":

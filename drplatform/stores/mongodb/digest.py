@@ -57,7 +57,7 @@ def _of_content(members: Members, collection: Collection) -> Digest:
     database, name = namespaces.split(collection.namespace)
     found = Multiset()
     with members.primary() as wire:
-        size = scan.batch_size(wire, collection)
+        size = scan.batch_size(scan.measured(wire, collection))
         for batch in wire.stream(database, {"find": name, "noCursorTimeout": True}, size):
             add(found, batch.documents)
     return found.digest()

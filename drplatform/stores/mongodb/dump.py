@@ -120,8 +120,9 @@ class MongoDump:
 
     def _stretches(self, collection: Collection) -> list[Scan]:
         with self.dial() as wire:
-            size, places = scan.batch_size(wire, collection), scan.places(wire, collection)
-        whole = Scan(collection, size, self.dial, self.concern(), partial(self.exists, collection=collection))
+            stats = scan.measured(wire, collection)
+            places = scan.places(wire, collection, stats)
+        whole = Scan(collection, scan.batch_size(stats), self.dial, self.concern(), partial(self.exists, collection=collection))
         return [replace(whole, low=low, high=high) for low, high in pairwise((b"", *places, b""))]
 
     def _read(self, stretch: Scan) -> Iterator[bytes]:

@@ -73,15 +73,15 @@ class Scan:
             try:
                 with self.dial() as wire:
                     for batch in wire.stream(self._database, self._from(token, seek, shown), self.size):
-                        reached = bool(self.high and batch.items) and _place(batch.token) >= _place(self.high)
-                        if reached and not shown and _place(batch.token) > _place(self.high):
+                        beyond = _place(batch.token) - _place(self.high) if self.high and batch.items else -1
+                        if beyond > 0 and not shown:
                             shown = True
                             break
                         block = _between(batch.documents, token, self.high) if shown else Block(batch.documents, batch.items)
                         token = batch.token if block.items else token
                         if block.items:
                             yield block
-                        if reached:
+                        if beyond >= 0:
                             return
                     else:
                         return
@@ -132,23 +132,22 @@ class Scan:
             return not self.exists(wire)
 
 
-def batch_size(wire: Wire, collection: Collection) -> int:
+def batch_size(stats: Mapping[str, Any]) -> int:
     """How many documents to read at once."""
-    return max(1, min(READ_BYTES, BLOCK_BYTES) // max(16, int(_stats(wire, collection).get("avgObjSize", 0))))
+    return max(1, min(READ_BYTES, BLOCK_BYTES) // max(16, int(stats.get("avgObjSize", 0))))
 
 
-def places(wire: Wire, collection: Collection) -> tuple[bytes, ...]:
+def places(wire: Wire, collection: Collection, stats: Mapping[str, Any]) -> tuple[bytes, ...]:
     """Where to cut a large collection, each an encoded document: an `_id` where it is kept in their order, else a resume token.
 
     One that has an order of its own is not cut, nor one of which the server takes no sample.
     """
-    stats = _stats(wire, collection)
     parts = min(MOST_PARTS, int(stats.get("size", 0)) // PART_BYTES)
     return () if collection.capped or parts < 2 else _sampled(wire, collection, parts, int(stats.get("count", 0)))
 
 
-def _stats(wire: Wire, collection: Collection) -> Mapping[str, Any]:
-    """Nothing of a collection that is gone."""
+def measured(wire: Wire, collection: Collection) -> Mapping[str, Any]:
+    """How large it is, as collStats says; nothing of a collection that is gone."""
     database, name = namespaces.split(collection.namespace)
     try:
         return wire.call(database, {"collStats": name})

@@ -131,8 +131,8 @@ def test_where_a_collection_is_cut_may_be_gone_when_it_is_read(stretched, pair, 
     stretched.things.insert_many([{"_id": n, "x": FILLER} for n in range(300)])
     places, gone = scan.places, set()
 
-    def then_deleted(connection, collection):
-        found = places(connection, collection)
+    def then_deleted(connection, collection, stats):
+        found = places(connection, collection, stats)
         if collection.namespace != "app.things":
             return found
         cut_at = [n for n in range(300) if generator.random() < 0.3]
