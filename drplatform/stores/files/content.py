@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError, ResponseStreamingError
@@ -48,11 +49,7 @@ class Header:
     age: int = 0
 
     def canonical(self) -> bytes:
-        """The byte form of what a restore must bring back."""
-        kept = [self.key, self.size, self.content_type, self.properties, self.metadata, self.tags]
-        special = {"class": self.storage_class if self.storage_class != STANDARD else "", "grants": self.grants, "age": self.age}
-        kept += [{name: value for name, value in special.items() if value}] if any(special.values()) else []
-        return _canonical(kept).encode()
+        return canonical(vars(self))
 
     def to_json(self) -> dict[str, Any]:
         return dict(vars(self))
@@ -61,14 +58,25 @@ class Header:
     def from_json(cls, document: Any) -> "Header":
         """Raises IntegrityError when it is none."""
         try:
-            known = {name: document[name] for name in cls.__dataclass_fields__ if name in document or name in _FIRST}
+            known = {name: document[name] for name in cls.__dataclass_fields__ if name in document or name in FIRST_FIELDS}
             sorts = {"key": str(known["key"]), "size": int(known["size"]), "grants": tuple(known.get("grants", ()))}
             return cls(**{**known, **sorts})
         except (KeyError, TypeError, ValueError) as error:
             raise errors.IntegrityError(f"The header of an object cannot be read ({error}); do not trust this backup.") from error
 
 
-_FIRST = frozenset({"key", "size", "etag", "modified", "content_type", "storage_class", "properties", "metadata", "tags"})
+def canonical(header: Mapping[str, Any]) -> bytes:
+    """The byte form of what a restore must bring back of a header's fields."""
+    kept = list(_restored(header))
+    storage_class, grants, age = header["storage_class"], header.get("grants"), header.get("age")
+    if storage_class != STANDARD or grants or age:
+        special = {"class": storage_class if storage_class != STANDARD else "", "grants": grants, "age": age}
+        kept.append({name: value for name, value in special.items() if value})
+    return _canonical(kept).encode()
+
+
+_restored = itemgetter("key", "size", "content_type", "properties", "metadata", "tags")
+FIRST_FIELDS = frozenset({"key", "size", "etag", "modified", "content_type", "storage_class", "properties", "metadata", "tags"})
 """Fields of the headers of all backups; the others came later."""
 
 
@@ -212,10 +220,15 @@ class Tally:
             self._found.setdefault(name, Multiset())
 
     def add(self, bucket: str, header: Header, sha256: str) -> None:
-        name = listing.digest_name(bucket, header.key, header.age)
+        self.add_fields(bucket, vars(header), sha256)
+
+    def add_fields(self, bucket: str, header: Mapping[str, Any], sha256: str) -> None:
+        """The same with a header's fields, as an index holds them."""
+        name = listing.digest_name(bucket, header["key"], header.get("age", 0))
+        item = canonical(header) + b"\n" + sha256.encode()
         with self._lock:
-            self._found.setdefault(name, Multiset()).add(header.canonical() + b"\n" + sha256.encode())
-            self._bytes += header.size
+            self._found.setdefault(name, Multiset()).add(item)
+            self._bytes += header["size"]
 
     def digests(self) -> dict[str, Digest]:
         with self._lock:

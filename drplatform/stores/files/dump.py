@@ -99,33 +99,41 @@ class FilesDump:
     def _fresh(self, bucket: str) -> Iterator[listing.Entry]:
         """What must be read; what need not is noted."""
         for entry in self._entries(bucket):
-            known = self._unchanged(bucket, entry)
-            if known is None:
-                yield entry
-            else:
+            if self._carry_version(bucket, entry) if entry.version else self._carry(bucket, entry):
                 self._carried += 1
-                header = known.header if known.header.age == entry.age else replace(known.header, age=entry.age)
-                self._note(bucket, "", header, known.sha256)
+            else:
+                yield entry
 
     def _entries(self, bucket: str) -> Iterator[listing.Entry]:
         if index.VERSIONS + bucket in self._spools:
             return versions.entries(self._s3, bucket, listing.is_protected)
         return listing.protected(self._s3, bucket)
 
-    def _unchanged(self, bucket: str, entry: listing.Entry) -> Record | None:
-        """What is known of the entry. A version that has a name cannot change, another one may have in the same tick of the clock."""
-        if self._previous is None:
-            return None
-        known, named = self._previous.known, entry.version not in ("", "null")
-        if not named and entry.modified >= self._previous.position.at - index.RACY_SECONDS:
-            return None
-        if not entry.version:
-            found = known.find(bucket, entry.key)
-            return found if found and found.is_of(entry) else None
-        same = (
-            each for each in known.versions(bucket, entry.key) if (each.header.version == entry.version if named else each.is_of(entry))
-        )
-        return next(same, None)
+    def _carry(self, bucket: str, entry: listing.Entry) -> bool:
+        """Note an object that did not change; False: it must be read. There may be a million of them, so each takes no more than it must."""
+        if self._previous is None or self._racy(self._previous, entry):
+            return False
+        line = self._previous.known.line(bucket, entry.key)
+        if line is None or not line.is_of(entry):
+            return False
+        fields = line.fields()
+        self._tally.add_fields(bucket, fields, fields["sha256"])
+        self._write(index.PREFIX + bucket, line.carried())
+        return True
+
+    def _carry_version(self, bucket: str, entry: listing.Entry) -> bool:
+        """The same of a version. One that has a name cannot change, another one may have in the same tick of the clock."""
+        named = entry.version != "null"
+        if self._previous is None or (not named and self._racy(self._previous, entry)):
+            return False
+        for each in self._previous.known.versions(bucket, entry.key):
+            if each.header.version == entry.version if named else each.is_of(entry):
+                self._note(bucket, "", replace(each.header, age=entry.age), each.sha256)
+                return True
+        return False
+
+    def _racy(self, previous: Previous, entry: listing.Entry) -> bool:
+        return entry.modified >= previous.position.at - index.RACY_SECONDS
 
     def _pack(self, bucket: str, part: str, entries: list[listing.Entry], listed: bool) -> Iterator[bytes]:
         read = functools.partial(content.read, self._s3, bucket, listed=listed)
@@ -146,8 +154,11 @@ class FilesDump:
 
     def _note(self, bucket: str, part: str, header: Header, sha256: str) -> None:
         self._tally.add(bucket, header, sha256)
+        self._write((index.VERSIONS if header.age else index.PREFIX) + bucket, Record(header, sha256, part).line())
+
+    def _write(self, name: str, line: bytes) -> None:
         with self._lock:
-            self._spools[(index.VERSIONS if header.age else index.PREFIX) + bucket].write(Record(header, sha256, part).line())
+            self._spools[name].write(line)
 
     def _index(self, name: str) -> Iterator[bytes]:
         held = bytearray(json.dumps(self._position.to_json()).encode() + b"\n")

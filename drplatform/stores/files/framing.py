@@ -20,8 +20,8 @@ BLOCK_BYTES = ports.BLOCK_BYTES // 2
 _HEAD = struct.Struct(">cI")
 
 
-def encode(event: Event) -> bytes:
-    """One frame."""
+def _frame(event: Event) -> tuple[bytes, bytes]:
+    """One frame: its head, and its payload, which may be large and is not copied."""
     match event:
         case Header():
             kind, payload = b"H", encoded(event.to_json()).encode()
@@ -31,18 +31,19 @@ def encode(event: Event) -> bytes:
             kind, payload = b"V", b""
         case _:
             kind, payload = b"D", event
-    return _HEAD.pack(kind, len(payload)) + payload
+    return _HEAD.pack(kind, len(payload)), payload
 
 
 def blocks(events: Iterable[Event]) -> Iterator[bytes]:
     """The events as blocks of at most BLOCK_BYTES."""
     held, size = list[bytes](), 0
-    for frame in map(encode, events):
-        if held and size + len(frame) > BLOCK_BYTES:
+    for frame in map(_frame, events):
+        length = _HEAD.size + len(frame[1])
+        if held and size + length > BLOCK_BYTES:
             yield b"".join(held)
             held, size = [], 0
-        held.append(frame)
-        size += len(frame)
+        held += frame
+        size += length
     if held:
         yield b"".join(held)
 

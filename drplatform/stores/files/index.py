@@ -11,13 +11,13 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from drplatform.model import errors
 from drplatform.model.ports import BackupParts
 from drplatform.model.position import Position
-from drplatform.stores.files.content import Header, encoded
+from drplatform.stores.files.content import FIRST_FIELDS, Header, encoded
 from drplatform.stores.files.listing import Entry
 
 PREFIX = "index/"
@@ -55,6 +55,53 @@ class Record:
         """Whether a listing shows the very object that was backed up: same content, written at the same time."""
         header = self.header
         return (header.size, header.etag) == (entry.size, entry.etag) and seconds(header.modified) == int(entry.modified)
+
+
+class Line:
+    """A record as it stands in an index, of which no more is read than is asked for: nearly all of an increment is objects that did not change."""
+
+    def __init__(self, line: bytes) -> None:
+        self._line = line
+
+    @property
+    def record(self) -> Record:
+        """Raises IntegrityError when it is none."""
+        return Record.of(self._line)
+
+    def is_of(self, entry: Entry) -> bool:
+        """As of a record. Most are told by how their line begins."""
+        return self._line.startswith(_begin(entry)) or self.record.is_of(entry)
+
+    def fields(self) -> dict[str, Any]:
+        """Those of its header, `sha256` and `part`. Raises IntegrityError when it is no record."""
+        try:
+            document: dict[str, Any] = json.loads(self._line)
+        except ValueError as error:
+            raise _unreadable(error) from error
+        if not isinstance(document, dict) or not document.keys() >= _FIELDS:
+            raise _unreadable(ValueError("a line lacks fields"))
+        return document
+
+    def carried(self) -> bytes:
+        """The line of an increment in which the object did not change. Raises IntegrityError when it is no record."""
+        begin, found, _ = self._line.rpartition(_PART)
+        if not found:
+            raise _unreadable(ValueError("a line does not end with its part"))
+        return begin + _PART + b'""}\n'
+
+
+_FIELDS = FIRST_FIELDS | {"sha256", "part"}
+_PART = b',"part":'
+"""The last field of a line. Nothing within a string looks like it, whose quotes have a backslash before them."""
+_FIRST = b'{"key":"'
+_SIZE = b',"size":'
+"""The same of the second field."""
+
+
+def _begin(entry: Entry) -> bytes:
+    """How the line of what a listing shows begins."""
+    modified = datetime.fromtimestamp(int(entry.modified), UTC).isoformat()
+    return f'{{"key":{encoded(entry.key)},"size":{entry.size},"etag":{encoded(entry.etag)},"modified":"{modified}",'.encode()
 
 
 def seconds(modified: str) -> int:
@@ -96,8 +143,12 @@ class Known:
         self._put(bucket, ((record.place, record.line()) for record in records))
 
     def add_lines(self, bucket: str, lines: Iterable[bytes]) -> None:
-        """Records as an index holds them. Raises IntegrityError."""
+        """Records as an index holds them, which may be of any age. Raises IntegrityError."""
         self._put(bucket, ((Record.of(line).place, line) for line in lines))
+
+    def add_current(self, bucket: str, lines: Iterable[bytes]) -> None:
+        """The same of current objects, of which only the key is read. Raises IntegrityError when there is none."""
+        self._put(bucket, ((_key(line), line) for line in lines))
 
     def _put(self, bucket: str, rows: Iterable[tuple[bytes, bytes]]) -> None:
         with self._lock:
@@ -109,10 +160,15 @@ class Known:
             self._database.execute("INSERT OR REPLACE INTO object VALUES (?, ?, ?)", (bucket, _place(key), b""))
 
     def find(self, bucket: str, key: str, age: int = 0) -> Record | None:
+        line = self.line(bucket, key, age)
+        return line.record if line else None
+
+    def line(self, bucket: str, key: str, age: int = 0) -> Line | None:
+        """The same, as it stands in the index."""
         where = (bucket, _place(key, age))
         with self._lock:
             row = self._database.execute("SELECT line FROM object WHERE bucket = ? AND key = ?", where).fetchone()
-        return Record.of(row[0]) if row else None
+        return Line(row[0]) if row else None
 
     def holds(self, bucket: str, key: str) -> bool:
         where = (bucket, _place(key))
@@ -168,7 +224,7 @@ def remember(parts: BackupParts, known: Known) -> Position:
     for name, blocks in parts:
         if name.startswith((PREFIX, VERSIONS)):
             position, lines = _opened(blocks)
-            known.add_lines(bucket_of(name), lines)
+            (known.add_current if name.startswith(PREFIX) else known.add_lines)(bucket_of(name), lines)
     if position is None:
         raise errors.IntegrityError("This backup of files has no index; do not trust it, use another one.")
     return position
@@ -177,6 +233,20 @@ def remember(parts: BackupParts, known: Known) -> Position:
 def _place(key: str, age: int = 0) -> bytes:
     place = key.encode("utf-8", "surrogatepass")
     return place + b"\0%08d" % age if age else place
+
+
+def _key(line: bytes) -> bytes:
+    """Of a record, as it is looked up."""
+    begin, _, rest = line.partition(_SIZE)
+    if rest and begin.startswith(_FIRST) and b"\\" not in begin:
+        return begin[len(_FIRST) : -1]
+    try:
+        key = json.loads(begin + b"}")["key"] if rest else None
+    except (KeyError, TypeError, ValueError) as error:
+        raise _unreadable(error) from error
+    if not isinstance(key, str):
+        raise _unreadable(ValueError("a line has no key"))
+    return _place(key)
 
 
 def _lines(blocks: Iterable[bytes]) -> Iterator[bytes]:

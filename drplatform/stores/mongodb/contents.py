@@ -13,7 +13,7 @@ import bson
 
 from drplatform.model import errors
 from drplatform.model.backup import Digest, Multiset
-from drplatform.stores.mongodb import namespaces, raw
+from drplatform.stores.mongodb import namespaces
 
 CONTENTS = "contents"
 
@@ -30,9 +30,8 @@ class Tally:
         self.blocks.add(block)
         self.documents += documents
 
-    def loaded(self, block: bytes) -> None:
-        """Raises IntegrityError when it is no sequence of documents."""
-        documents = raw.split(block)
+    def loaded(self, block: bytes, documents: list[bytes]) -> None:
+        """A block of these documents."""
         self.dumped(block, len(documents))
         self.content.add_all(documents)
 

@@ -7,7 +7,7 @@ go through applyOps, which does not.
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import bson
 
@@ -32,15 +32,14 @@ class Loader:
         self._database, self._name = namespaces.split(namespace)
         self._as_is = Target(wire)
 
-    def load(self, blocks: Iterator[bytes]) -> None:
-        """Raises RecoveryFailed naming a document that the server did not take."""
-        for block in blocks:
-            suspect = namespaces.created_with_load(self._namespace) or _may_hold_empty_timestamp(block)
-            for run, count, in_order in raw.runs(block, _BATCH_BYTES, _BATCH_DOCUMENTS):
-                if in_order and not suspect:
-                    self._insert_run(run, count)
-                else:
-                    self._load_each(list(raw.documents(bytes(run))), suspect)
+    def load(self, block: bytes, documents: list[bytes]) -> None:
+        """A block of these documents. Raises RecoveryFailed naming one that the server did not take."""
+        suspect = namespaces.created_with_load(self._namespace) or _may_hold_empty_timestamp(block)
+        for run, some, in_order in raw.runs(block, documents, _BATCH_BYTES, _BATCH_DOCUMENTS):
+            if in_order and not suspect:
+                self._insert_run(run, some)
+            else:
+                self._load_each(some, suspect)
 
     def _load_each(self, batch: list[bytes], suspect: bool) -> None:
         if namespaces.created_with_load(self._namespace) or any(raw.changes_when_written(d, suspect) for d in batch):
@@ -53,23 +52,21 @@ class Loader:
             self._as_is.put_document(self._namespace, document)
         self._as_is.flush()
 
-    def _insert_run(self, run: memoryview, count: int) -> None:
-        """Documents as they lie in the block, which are told apart only when the server does not take one."""
-        answer = self._ask([run])
-        done = int(answer["n"])
-        if done != count or "writeErrors" in answer:
-            batch = list(raw.documents(bytes(run)))
-            self._refused(batch[done], answer)
-            self._insert(batch[done + 1 :])
+    def _insert_run(self, run: memoryview, batch: list[bytes]) -> None:
+        """Documents as they lie in the block, which are sent one by one only after one that the server does not take."""
+        self._insert(self._after_refused(batch, self._ask([run])))
 
     def _insert(self, batch: list[bytes]) -> None:
         while batch:
-            answer = self._ask(batch)
-            done = int(answer["n"])
-            if done == len(batch) and "writeErrors" not in answer:
-                return
-            self._refused(batch[done], answer)
-            batch = batch[done + 1 :]
+            batch = self._after_refused(batch, self._ask(batch))
+
+    def _after_refused(self, batch: list[bytes], answer: Document) -> list[bytes]:
+        """What is still to be sent: what follows a document that the server did not take."""
+        done = int(answer["n"])
+        if done == len(batch) and "writeErrors" not in answer:
+            return []
+        self._refused(batch[done], answer)
+        return batch[done + 1 :]
 
     def _ask(self, documents: Sequence[bytes | memoryview]) -> Document:
         command = {"insert": self._name, "ordered": True, "bypassDocumentValidation": True, "writeConcern": {"w": 1}}
@@ -123,5 +120,5 @@ def not_loaded(document: bytes, namespace: str, reason: object) -> errors.Recove
 
 
 def _may_hold_empty_timestamp(block: bytes) -> bool:
-    """The expression is slow on random bytes, and the end of a name with eight zeros after it is found fast."""
-    return _ZEROS in block and _EMPTY_TIMESTAMP.search(block) is not None
+    """The expression is slow on random bytes, and the end of a name with eight zeros after it is found fast (fastest from behind)."""
+    return block.rfind(_ZEROS) >= 0 and _EMPTY_TIMESTAMP.search(block) is not None

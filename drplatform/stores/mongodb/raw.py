@@ -4,7 +4,10 @@ Format: bsonspec.org, version 1.1.
 """
 
 import struct
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate
+from operator import methodcaller
 from typing import Any, NamedTuple
 
 import bson
@@ -20,6 +23,7 @@ _SIZED = {0x02: 4, 0x03: 0, 0x04: 0, 0x05: 5, 0x0C: 16, 0x0D: 4, 0x0E: 4, 0x0F: 
 _REGEX = 0x0B
 _LONGEST_NAME = 64
 _ID_FIRST = b"_id\0"
+_STARTS_WITH_ID = methodcaller("startswith", _ID_FIRST, 5)
 DOCUMENT, ARRAY, TIMESTAMP = 0x03, 0x04, 0x11
 _ARRAY_ENDS = 5
 """Bytes of an array around its elements: its size before them, and its end."""
@@ -57,25 +61,18 @@ def split(block: bytes) -> list[bytes]:
     return found
 
 
-def runs(block: bytes, most_bytes: int, most_documents: int) -> Iterator[tuple[memoryview, int, bool]]:
-    """A block in stretches of whole documents: its bytes, how many they are, and whether each begins with its `_id`. Copies nothing.
+def runs(block: bytes, documents: list[bytes], most_bytes: int, most_documents: int) -> Iterator[tuple[memoryview, list[bytes], bool]]:
+    """A block, of these documents, in stretches of whole ones: its bytes where they lie, its documents, and whether each begins with its `_id`.
 
-    A stretch has more bytes only when it is a single document. Raises IntegrityError as `documents` does.
+    A stretch has more bytes only when it is a single document.
     """
-    view, at, end, size_at, starts = memoryview(block), 0, len(block), _INT.unpack_from, block.startswith
-    begin, count, in_order = 0, 0, True
-    while at < end:
-        size = size_at(block, at)[0] if end - at >= 5 else 0
-        if size < 5 or size > end - at:
-            raise errors.IntegrityError("A block of this backup is not a sequence of BSON documents; do not trust it.")
-        if count and (at + size - begin > most_bytes or count >= most_documents):
-            yield view[begin:at], count, in_order
-            begin, count, in_order = at, 0, True
-        in_order = in_order and starts(_ID_FIRST, at + 5)
-        count += 1
-        at += size
-    if count:
-        yield view[begin:at], count, in_order
+    view, ends = memoryview(block), list(accumulate(map(len, documents)))
+    begin = first = 0
+    while first < len(documents):
+        last = max(first + 1, min(bisect_right(ends, begin + most_bytes), first + most_documents))
+        some = documents[first:last]
+        yield view[begin : ends[last - 1]], some, all(map(_STARTS_WITH_ID, some))
+        begin, first = ends[last - 1], last
 
 
 def fields(document: bytes) -> dict[bytes, Element]:
@@ -128,7 +125,7 @@ def changes_when_written(document: bytes, suspect: bool = True) -> bool:
 
     They move `_id` to the front, and put the time into empty timestamps at the top level. `suspect` False: it is known to hold none.
     """
-    if not document.startswith(_ID_FIRST, 5):
+    if not _STARTS_WITH_ID(document):
         return True
     return suspect and any(e.type == TIMESTAMP and stamp(document, e) == (0, 0) for e in fields(document).values())
 

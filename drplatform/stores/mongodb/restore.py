@@ -147,7 +147,9 @@ class MongoRestore:
             self._remove(namespace, blocks)
         elif what == increment.DOCUMENTS:
             with self._dial() as wire:
-                loading.Loader(wire, namespace).load(blocks)
+                loader = loading.Loader(wire, namespace)
+                for block in blocks:
+                    loader.load(block, raw.split(block))
         else:
             self._load(namespace, part, blocks)
 
@@ -193,8 +195,9 @@ class MongoRestore:
             for number, block in enumerate(blocks, before):
                 if self._lease.found and number == before:
                     self._remove(namespace, iter([block]))  # some of it may be in
-                loader.load(iter([block]))
-                tally.loaded(block)
+                documents = raw.split(block)
+                loader.load(block, documents)
+                tally.loaded(block, documents)
                 if self._only is None:
                     self._lease.loaded(wire, part, number + 1, tally)
 
@@ -278,14 +281,20 @@ class MongoRestore:
         if self._lease.found == leases.REPLAYING:
             return  # they were built before
         with ThreadPoolExecutor(_BUILDERS) as builders:
-            list(builders.map(self._build, self._target.names.items()))
+            list(builders.map(lambda one: self._build(*one), self._wanted()))
 
-    def _build(self, collection: tuple[bytes, str]) -> None:
-        uuid, namespace = collection
-        wanted = [spec for spec in self._indexes[uuid].values() if spec["key"] != {"_id": 1}]
-        if wanted:
-            with self._dial() as wire:
-                Target(wire).build(namespace, wanted)
+    def _wanted(self) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+        """What to build at once, the largest first. The indexes of a collection that holds most of all documents are shared out: they
+        would all be made by one builder, in one thread of the server, while the others have nothing to do."""
+        held = {uuid: self._contents[uuid].items if uuid in self._contents else 0 for uuid in self._target.names}
+        for uuid in sorted(held, key=held.__getitem__, reverse=True):
+            specs = [spec for spec in self._indexes[uuid].values() if spec["key"] != {"_id": 1}]
+            shares = _BUILDERS if 2 * held[uuid] > sum(held.values()) else 1
+            yield from ((self._target.names[uuid], share) for n in range(shares) if (share := specs[n::shares]))
+
+    def _build(self, namespace: str, specs: list[dict[str, Any]]) -> None:
+        with self._dial() as wire:
+            Target(wire).build(namespace, specs)
 
     def _dial(self) -> Wire:
         return self._wire.another().within(wires.LONG)

@@ -49,14 +49,16 @@ class Transfer:
             yield block
 
     def _until_mark(self) -> Iterator[bytes]:
-        held = bytearray()
-        while not held.endswith(self.mark):
-            if len(held) >= BLOCK_BYTES + len(self.mark):
-                yield bytes(held[:BLOCK_BYTES])
-                del held[:BLOCK_BYTES]
-            held += self.wire.within(PATIENCE).receive(BLOCK_BYTES)
-        content = bytes(held[: -len(self.mark)])
-        yield from (content[at : at + BLOCK_BYTES] for at in range(0, len(content), BLOCK_BYTES))
+        """The end mark, or a part of it, may lie beyond a whole block."""
+        space, at, mark = memoryview(bytearray(BLOCK_BYTES + len(self.mark))), 0, len(self.mark)
+        while at < mark or space[at - mark : at] != self.mark:
+            if at == len(space):
+                yield bytes(space[:BLOCK_BYTES])
+                space[:mark] = space[BLOCK_BYTES:]
+                at = mark
+            at += self.wire.within(PATIENCE).receive_into(space[at:])
+        if at > mark:
+            yield bytes(space[: at - mark])
 
 
 def snapshot(endpoint: Endpoint, clock: Clock) -> Transfer:
@@ -167,10 +169,10 @@ def _line(wire: Wire) -> bytes:
 
 
 def _gather(wire: Wire, size: int) -> bytes:
-    held = bytearray()
-    while len(held) < size:
-        held += wire.within(PATIENCE).receive(size - len(held))
-    return bytes(held)
+    space, at = memoryview(bytearray(size)), 0
+    while at < size:
+        at += wire.within(PATIENCE).receive_into(space[at:])
+    return bytes(space)
 
 
 def _require(replication: dict[str, str], after: Position) -> None:

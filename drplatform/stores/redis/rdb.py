@@ -80,7 +80,7 @@ class Checksum:
         data = self._tail + block if len(block) < 9 else block
         if data is block:
             self._value = self._crc.calc(self._tail, self._value)
-        self._value = self._crc.calc(data[: max(0, len(data) - 9)], self._value)
+        self._value = self._crc.calc(memoryview(data)[: max(0, len(data) - 9)], self._value)
         self._tail = data[-9:]
 
     def close(self) -> None:

@@ -8,8 +8,8 @@ Format: https://redis.io/docs/latest/develop/reference/protocol-spec/
 
 import socket
 import ssl
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import hiredis
 
@@ -23,6 +23,7 @@ COMMAND_SECONDS = 30.0
 
 _MORE = object()
 
+R = TypeVar("R")
 Argument = bytes | str | int
 Command = Sequence[Argument]
 
@@ -126,6 +127,15 @@ class Wire:
         del self._buffer[:limit]
         return data
 
+    def receive_into(self, space: memoryview) -> int:
+        """The same into a space, without copies on the way; how many."""
+        if not self._buffer:
+            return self._received(lambda: self.socket.recv_into(space))
+        size = min(len(space), len(self._buffer))
+        space[:size] = self._buffer[:size]
+        del self._buffer[:size]
+        return size
+
     def waiting(self, seconds: float) -> bool:
         """Whether something can be received now, or comes within so many seconds."""
         if self._buffer:
@@ -156,16 +166,19 @@ class Wire:
         return data
 
     def _fill(self, limit: int = RECEIVE_BYTES) -> None:
+        self._buffer += self._received(lambda: self.socket.recv(min(limit, 4 * RECEIVE_BYTES)))
+
+    def _received(self, receive: Callable[[], R]) -> R:
         try:
             self.socket.settimeout(self._remaining())
-            data = self.socket.recv(min(limit, 4 * RECEIVE_BYTES))
+            received = receive()
         except TimeoutError as error:
             raise _Silent(f"{self.name} did not answer in time.") from error
         except OSError as error:
             raise ConnectionLost(f"The connection to {self.name} failed ({_reason(error)}).") from error
-        if not data:
+        if not received:
             raise ConnectionLost(f"{self.name} closed the connection.")
-        self._buffer += data
+        return received
 
     def _remaining(self) -> float:
         # Zero would mean "do not block" to a socket; a deadline that has passed still takes what is there already.

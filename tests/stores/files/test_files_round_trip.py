@@ -178,7 +178,7 @@ def test_cut_and_mangled_packs_are_refused(source):
     source.seed(1, 8)
     backup = take(source)
     (block, *_) = backup.of("content/uploads")
-    end = framing.encode(content.End("00" * 32))
+    end = b"".join(framing.blocks([content.End("00" * 32)]))
     for bad in (block[:-1], block[:3], b"X" + block[1:], end, block + block[:200], b"H\0\0\0\2{}", b"H\0\0\0\2[["):
         with source.restore() as target, pytest.raises(errors.IntegrityError):
             target.load(BackupKind.FULL, "content/uploads/000000", iter([bad]))
