@@ -58,7 +58,7 @@ class Header:
     def from_json(cls, document: Any) -> "Header":
         """Raises IntegrityError when it is none."""
         try:
-            known = {name: document[name] for name in cls.__dataclass_fields__ if name in document or name in FIRST_FIELDS}
+            known = {name: document[name] for name in cls.__dataclass_fields__ if name in document or name in _FIRST}
             sorts = {"key": str(known["key"]), "size": int(known["size"]), "grants": tuple(known.get("grants", ()))}
             return cls(**{**known, **sorts})
         except (KeyError, TypeError, ValueError) as error:
@@ -76,7 +76,7 @@ def canonical(header: Mapping[str, Any]) -> bytes:
 
 
 _restored = itemgetter("key", "size", "content_type", "properties", "metadata", "tags")
-FIRST_FIELDS = frozenset({"key", "size", "etag", "modified", "content_type", "storage_class", "properties", "metadata", "tags"})
+_FIRST = frozenset({"key", "size", "etag", "modified", "content_type", "storage_class", "properties", "metadata", "tags"})
 """Fields of the headers of all backups; the others came later."""
 
 

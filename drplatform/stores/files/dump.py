@@ -24,7 +24,7 @@ from drplatform.model.position import Position
 from drplatform.stores.files import configuration, content, digest, framing, grants, index, listing, versions
 from drplatform.stores.files.configuration import Configuration
 from drplatform.stores.files.content import End, Event, Header, Tally, Void
-from drplatform.stores.files.index import Known, Record
+from drplatform.stores.files.index import Known, Record, Walk
 
 PACK_BYTES = 32 * 1024 * 1024
 PACK_OBJECTS = 500
@@ -98,8 +98,9 @@ class FilesDump:
 
     def _fresh(self, bucket: str) -> Iterator[listing.Entry]:
         """What must be read; what need not is noted."""
+        walk = Walk(self._previous.known, bucket) if self._previous else None
         for entry in self._entries(bucket):
-            if self._carry_version(bucket, entry) if entry.version else self._carry(bucket, entry):
+            if self._carry_version(bucket, entry) if entry.version else self._carry(bucket, entry, walk):
                 self._carried += 1
             else:
                 yield entry
@@ -109,15 +110,14 @@ class FilesDump:
             return versions.entries(self._s3, bucket, listing.is_protected)
         return listing.protected(self._s3, bucket)
 
-    def _carry(self, bucket: str, entry: listing.Entry) -> bool:
+    def _carry(self, bucket: str, entry: listing.Entry, walk: Walk | None) -> bool:
         """Note an object that did not change; False: it must be read. There may be a million of them, so each takes no more than it must."""
-        if self._previous is None or self._racy(self._previous, entry):
+        if self._previous is None or walk is None or self._racy(self._previous, entry):
             return False
-        line = self._previous.known.line(bucket, entry.key)
+        line = walk.line(entry.key)
         if line is None or not line.is_of(entry):
             return False
-        fields = line.fields()
-        self._tally.add_fields(bucket, fields, fields["sha256"])
+        line.count(self._tally, bucket)
         self._write(index.PREFIX + bucket, line.carried())
         return True
 

@@ -6,6 +6,7 @@ Part `versions/<bucket>`, of a bucket that keeps versions: the same of the older
 Knows no server. Any number of objects in bounded memory: what must be looked up lies in an unnamed temporary database.
 """
 
+import functools
 import json
 import sqlite3
 import threading
@@ -17,7 +18,7 @@ from typing import Any
 from drplatform.model import errors
 from drplatform.model.ports import BackupParts
 from drplatform.model.position import Position
-from drplatform.stores.files.content import FIRST_FIELDS, Header, encoded
+from drplatform.stores.files.content import Header, Tally, encoded
 from drplatform.stores.files.listing import Entry
 
 PREFIX = "index/"
@@ -72,15 +73,13 @@ class Line:
         """As of a record. Most are told by how their line begins."""
         return self._line.startswith(_begin(entry)) or self.record.is_of(entry)
 
-    def fields(self) -> dict[str, Any]:
-        """Those of its header, `sha256` and `part`. Raises IntegrityError when it is no record."""
+    def count(self, tally: Tally, bucket: str) -> None:
+        """Add the object to the tally. Raises IntegrityError when it is no record."""
         try:
-            document: dict[str, Any] = json.loads(self._line)
-        except ValueError as error:
+            fields = _decoded(self._line.decode("ascii"))
+            tally.add_fields(bucket, fields, fields["sha256"])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise _unreadable(error) from error
-        if not isinstance(document, dict) or not document.keys() >= _FIELDS:
-            raise _unreadable(ValueError("a line lacks fields"))
-        return document
 
     def carried(self) -> bytes:
         """The line of an increment in which the object did not change. Raises IntegrityError when it is no record."""
@@ -90,7 +89,7 @@ class Line:
         return begin + _PART + b'""}\n'
 
 
-_FIELDS = FIRST_FIELDS | {"sha256", "part"}
+_decoded = json.JSONDecoder().decode
 _PART = b',"part":'
 """The last field of a line. Nothing within a string looks like it, whose quotes have a backslash before them."""
 _FIRST = b'{"key":"'
@@ -100,8 +99,13 @@ _SIZE = b',"size":'
 
 def _begin(entry: Entry) -> bytes:
     """How the line of what a listing shows begins."""
-    modified = datetime.fromtimestamp(int(entry.modified), UTC).isoformat()
+    modified = _told(int(entry.modified))
     return f'{{"key":{encoded(entry.key)},"size":{entry.size},"etag":{encoded(entry.etag)},"modified":"{modified}",'.encode()
+
+
+@functools.lru_cache(1024)
+def _told(moment: int) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat()
 
 
 def seconds(modified: str) -> int:
@@ -160,15 +164,10 @@ class Known:
             self._database.execute("INSERT OR REPLACE INTO object VALUES (?, ?, ?)", (bucket, _place(key), b""))
 
     def find(self, bucket: str, key: str, age: int = 0) -> Record | None:
-        line = self.line(bucket, key, age)
-        return line.record if line else None
-
-    def line(self, bucket: str, key: str, age: int = 0) -> Line | None:
-        """The same, as it stands in the index."""
         where = (bucket, _place(key, age))
         with self._lock:
             row = self._database.execute("SELECT line FROM object WHERE bucket = ? AND key = ?", where).fetchone()
-        return Line(row[0]) if row else None
+        return Record.of(row[0]) if row else None
 
     def holds(self, bucket: str, key: str) -> bool:
         where = (bucket, _place(key))
@@ -197,14 +196,15 @@ class Known:
 
     def _rows(self, bucket: str) -> Iterator[tuple[bytes, bytes]]:
         after = b""
-        while True:
-            with self._lock:
-                query = "SELECT key, line FROM object WHERE bucket = ? AND key > ? ORDER BY key LIMIT 500"
-                page = self._database.execute(query, (bucket, after)).fetchall()
-            if not page:
-                return
-            after = page[-1][0]
+        while page := self.page(bucket, after, 500):
             yield from page
+            after = page[-1][0] + b"\0"
+
+    def page(self, bucket: str, place: bytes, rows: int) -> list[tuple[bytes, bytes]]:
+        """From this place on, in order of places: each, and the line of its record."""
+        query = "SELECT key, line FROM object WHERE bucket = ? AND key >= ? ORDER BY key LIMIT ?"
+        with self._lock:
+            return self._database.execute(query, (bucket, place, rows)).fetchall()
 
     def count(self) -> int:
         with self._lock:
@@ -216,6 +216,26 @@ class Known:
     def __exit__(self, *exc: object) -> None:
         with self._lock:
             self._database.close()
+
+
+class Walk:
+    """Looks up current objects of a bucket by keys that come in their order, or nearly: some of them at a time. For one thread; does not see
+    what changes meanwhile."""
+
+    _ROWS = 100
+
+    def __init__(self, known: Known, bucket: str) -> None:
+        self._known, self._bucket = known, bucket
+        self._lines: dict[bytes, bytes] = {}
+        self._first, self._last = b"\0", b""
+
+    def line(self, key: str) -> Line | None:
+        place = _place(key)
+        if not self._first <= place <= self._last:
+            page = self._known.page(self._bucket, place, self._ROWS)
+            self._lines, self._first, self._last = dict(page), place, max(place, page[-1][0] if page else b"")
+        line = self._lines.get(place)
+        return Line(line) if line else None
 
 
 def remember(parts: BackupParts, known: Known) -> Position:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drplatform.model import errors
-from drplatform.stores.files.content import Header, Tally, canonical
-from drplatform.stores.files.index import Known, Line, Record
+from drplatform.stores.files.content import Header, Tally
+from drplatform.stores.files.index import Known, Line, Record, Walk
 from drplatform.stores.files.listing import Entry
 
 BUCKET = "uploads"
@@ -48,7 +48,6 @@ def test_a_line_says_what_its_record_says(record, other, moment):
     line, header = Line(record.line()), record.header
     assert line.record == record
     assert line.carried() == replace(record, part="").line()
-    assert canonical(line.fields()) == header.canonical() and line.fields()["sha256"] == record.sha256
     assert line.is_of(shown(header))
     for entry in (shown(header, size=header.size + 1), shown(header, etag=header.etag + other), shown(header, modified=float(moment))):
         assert line.is_of(entry) == record.is_of(entry)
@@ -63,10 +62,25 @@ def test_an_object_is_found_by_its_key_whatever_that_holds(records):
         assert {record.header.key: record for record in known.records(BUCKET)} == expected
 
 
+@given(st.sets(st.integers(0, 400)), st.lists(st.integers(0, 400)), st.booleans())
+def test_what_is_looked_up_is_found_in_whatever_order(there, asked, in_order):
+    """As many as fill several pages, and what is not there; of the other bucket nothing."""
+    header = Header("", 1, "e", "2026-11-30T05:00:00+00:00", "")
+    records = {f"{n:03d}": Record(replace(header, key=f"{n:03d}", size=n), "ab" * 32, "") for n in there}
+    with Known() as known:
+        known.add_current(BUCKET, (record.line() for record in records.values()))
+        known.add_current("another", [Record(replace(header, key="007"), "ab" * 32, "").line()])
+        walk, other = Walk(known, BUCKET), Walk(known, "another")
+        for key in (f"{n:03d}" for n in (sorted(asked) if in_order else asked)):
+            found = walk.line(key)
+            assert (found.record if found else None) == records.get(key)
+            assert (other.line(key) is not None) == (key == "007")
+
+
 @given(RECORDS)
 def test_a_digest_of_lines_is_that_of_headers(record):
     of_lines, of_headers = Tally(), Tally()
-    of_lines.add_fields(BUCKET, Line(record.line()).fields(), record.sha256)
+    Line(record.line()).count(of_lines, BUCKET)
     of_headers.add(BUCKET, record.header, record.sha256)
     assert of_lines.digests() == of_headers.digests() and of_lines.counts() == of_headers.counts()
 
@@ -85,6 +99,6 @@ def test_a_line_that_is_no_record_is_not_trusted(line):
 @pytest.mark.parametrize("line", [b'{"key":"a","size":1}', b"[1]", b'{"key":"a","size":1'])
 def test_what_lacks_fields_is_not_carried_on(line):
     with pytest.raises(errors.IntegrityError, match="do not trust"):
-        Line(line).fields()
+        Line(line).count(Tally(), BUCKET)
     with pytest.raises(errors.IntegrityError, match="do not trust"):
         Line(line).carried()
