@@ -222,7 +222,7 @@ class MemoryRestore:
             else:
                 self._store.load_items(part.removeprefix("data/"), dict(json.loads(block)))
 
-    def loaded(self) -> None: ...
+    def loaded(self, last: bool = False) -> None: ...
 
     def replay(self, blocks: Iterator[bytes], until: Position | None) -> None:
         for line in (line for block in blocks for line in block.splitlines()):

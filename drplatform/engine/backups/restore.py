@@ -190,7 +190,7 @@ def _load(chain: Chain, target: ports.Restore, chunks: _Chunks, progress: Progre
     settled = isinstance(target, ports.ResumedRestore) and target.settled
     for manifest in () if settled else (chain.base, *chain.increments):
         _load_backup(manifest, target, chunks)
-    target.loaded()
+    target.loaded(last=not chain.logs)
     progress("restore.end")
     if chain.logs:
         progress("replay.begin", slices=len(chain.logs))

@@ -74,8 +74,9 @@ class Restore(Protocol):
     def load(self, kind: BackupKind, part: str, blocks: Iterator[bytes]) -> None:
         """Load one part. Called from several threads for different parts of the same stage."""
 
-    def loaded(self) -> None:
-        """All parts of all backups are in: build what is built after the data (indexes)."""
+    def loaded(self, last: bool = False) -> None:
+        """All parts of all backups are in: build what is built after the data (indexes). `last`: no log follows, so it may be left to `finish`,
+        which can be at it while it reads back what was loaded."""
 
     def replay(self, blocks: Iterator[bytes], until: Position | None) -> None:
         """Apply the continuous log, in order, up to and including `until` (None: all of it).

@@ -78,7 +78,7 @@ class ConfigurationRestore:
             self._take(entry)
         self._reached = position
 
-    def loaded(self) -> None:
+    def loaded(self, last: bool = False) -> None:
         """Make links, and give directories their modes, the innermost first."""
         for link in self._links:
             tree.write(self._root, link)

@@ -72,7 +72,7 @@ class FilesRestore:
         else:
             self._load_versions(bucket, blocks, pruned=kind is BackupKind.INCREMENTAL)
 
-    def loaded(self) -> None:
+    def loaded(self, last: bool = False) -> None:
         """Raises IntegrityError when there are packs without an index, or nothing at all."""
         if self._reached is None or self._packed:
             raise _contradicted()

@@ -63,7 +63,7 @@ class KubernetesRestore:
             self._wanted += map(self._mapping.map, found)
             self._reached = position
 
-    def loaded(self) -> None:
+    def loaded(self, last: bool = False) -> None:
         """Apply everything."""
         self._outcome = applying.apply(self._cluster, self._wanted, self._clock)
 

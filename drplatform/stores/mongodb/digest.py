@@ -4,7 +4,7 @@
 index is named as such.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -43,14 +43,24 @@ def _canonical(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {name: spec[name] for name in sorted(spec) if name not in ("ns", "background")}
 
 
-def digests(members: Members, only: AbstractSet[str] | None = None) -> dict[str, Digest]:
-    """Digests of everything that is content, or of these collections alone, read from the primary as it is now."""
-    with members.primary() as wire:
-        collections = [c for c in catalogue.read(wire) if (namespaces.content(c.namespace) if only is None else c.namespace in only)]
-    found = {name: digest for c in collections for name, digest in of_structure(c).items()}
-    with ThreadPoolExecutor(_READERS) as readers:
-        found.update(readers.map(lambda c: (c.namespace, _of_content(members, c)), collections))
+def digests(members: Members, only: AbstractSet[str] | None = None, meanwhile: Callable[[], object] = lambda: None) -> dict[str, Digest]:
+    """Digests of everything that is content, or of these collections alone, read from the primary as it is now.
+
+    `meanwhile` is done while documents are read, and has ended when indexes and options are.
+    """
+    with ThreadPoolExecutor(_READERS) as readers, ThreadPoolExecutor(1) as aside:
+        doing = aside.submit(meanwhile)
+        found = dict(readers.map(lambda c: (c.namespace, _of_content(members, c)), _collections(members, only)))
+        doing.result()
+    for collection in _collections(members, only):
+        if collection.namespace in found:
+            found |= of_structure(collection)
     return dict(sorted(found.items()))
+
+
+def _collections(members: Members, only: AbstractSet[str] | None) -> list[Collection]:
+    with members.primary() as wire:
+        return [c for c in catalogue.read(wire) if (namespaces.content(c.namespace) if only is None else c.namespace in only)]
 
 
 def _of_content(members: Members, collection: Collection) -> Digest:

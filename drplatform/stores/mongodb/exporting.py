@@ -50,7 +50,7 @@ class Export:
         else:
             self._change("d" if what == increment.TOUCHED else "i", self._names[bytes.fromhex(rest.rpartition("/")[0])], blocks)
 
-    def loaded(self) -> None:
+    def loaded(self, last: bool = False) -> None:
         """Everything is written as it comes."""
 
     def replay(self, blocks: Iterator[bytes], until: Position | None) -> None:

@@ -94,6 +94,7 @@ class MongoRestore:
         self._contents: dict[bytes, Digest] = {}
         self._touched = set[bytes]()
         self._reached: Position | None = None
+        self._unbuilt = False
         self.settled = lease.found in (leases.INDEXING, leases.REPLAYING)
         if self.settled:
             self._go_on(progress.found(lease))
@@ -268,8 +269,8 @@ class MongoRestore:
     def _replay(self, **more: Any) -> Replay:
         return Replay(self._target, chosen=self._only, made=self._made, touched=self._touched.add, **more)
 
-    def loaded(self) -> None:
-        """Build the indexes, those of several collections at once."""
+    def loaded(self, last: bool = False) -> None:
+        """Build the indexes, those of several collections at once, or leave it to the end."""
         if self._reached is None:
             raise errors.RecoveryFailed("The log of the MongoDB backup was not loaded; load all its parts before going on.")
         if self._only is None and not self.settled:
@@ -278,10 +279,15 @@ class MongoRestore:
         if any(name in namespaces.USERS for name in self._target.names.values()):
             self._target.put_document("admin.system.version", bson.encode(_AUTH_SCHEMA))
         self._target.flush()
-        if self._lease.found == leases.REPLAYING:
-            return  # they were built before
-        with ThreadPoolExecutor(_BUILDERS) as builders:
-            list(builders.map(lambda one: self._build(*one), self._wanted()))
+        self._unbuilt = self._lease.found != leases.REPLAYING
+        if not last:
+            self._build_all()
+
+    def _build_all(self) -> None:
+        if self._unbuilt:
+            with ThreadPoolExecutor(_BUILDERS) as builders:
+                list(builders.map(lambda one: self._build(*one), self._wanted()))
+        self._unbuilt = False
 
     def _wanted(self) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         """What to build at once, the largest first. The indexes of a collection that holds most of all documents are shared out: they
@@ -342,12 +348,15 @@ class MongoRestore:
         return until
 
     def finish(self) -> RestoreEnd:
-        """Wait until the majority has everything, and look at what is there. Raises RecoveryFailed when that is not what was loaded."""
+        """Wait until the majority has everything, and look at what is there, while indexes are built that were left to the end.
+
+        Raises RecoveryFailed when that is not what was loaded.
+        """
         reached = self._require_reached()
         note = {"appendOplogNote": 1, "data": {"drplatform": "restored"}, "writeConcern": {"w": "majority"}}
         self._target.call("admin", note)
         self._lease.require()
-        found = digest.digests(self._members, self._restored_only())
+        found = digest.digests(self._members, self._restored_only(), self._build_all)
         expected = contents.expected(self._contents, self._target.names, self._touched, self._lease.notes.get("shared", ()))
         if wrong := contents.differing(expected, found):
             self._lease.enter(leases.CHANGING)

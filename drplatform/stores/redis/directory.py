@@ -146,7 +146,7 @@ class DirectoryRestore:
             case _:
                 raise errors.IntegrityError(f"A backup of Redis has no part {part!r}; this is not a backup of Redis.")
 
-    def loaded(self) -> None:
+    def loaded(self, last: bool = False) -> None:
         """Raises RecoveryFailed when there was no snapshot."""
         assert self._files.reached
 

@@ -79,7 +79,7 @@ class RedisRestore:
             held = block
         self._following.send(held)
 
-    def loaded(self) -> None:
+    def loaded(self, last: bool = False) -> None:
         """Nothing is built after the data: the target has loaded it when `load` returns."""
         self._loaded_position()
 

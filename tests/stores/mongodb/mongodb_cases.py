@@ -139,7 +139,7 @@ def restore(
         for kind, backup in ((BackupKind.FULL, parts), *((BackupKind.INCREMENTAL, each) for each in increments)):
             for name, _, content in sorted(backup, key=lambda part: part[1]):
                 target.load(kind, name, iter(content))
-        target.loaded()
+        target.loaded(last=blocks is None)
         if blocks is not None:
             target.replay(iter(blocks), until)
         return target.finish()

@@ -30,16 +30,17 @@ def backed_up(pair, monkeypatch):
 
 
 def restore(store, parts, blocks, meanwhile=lambda client: None, again=False):
-    """With something else done to the server when all is loaded, before the log."""
+    """With something else done to the server when all is loaded, before the log, or before indexes are built where none follows."""
     with store.resume(PLAN, again) as restoring:
         if not restoring.settled:
             for name, _, content in sorted(parts, key=lambda part: part[1]):
                 if left := content[restoring.done(name) :]:
                     restoring.load(BackupKind.FULL, name, iter(left))
-        restoring.loaded()
+        restoring.loaded(last=blocks is None)
         with cases.client(store.endpoint) as client:
             meanwhile(client)
-        restoring.replay(iter(blocks), None)
+        if blocks is not None:
+            restoring.replay(iter(blocks), None)
         return restoring.finish()
 
 
@@ -59,10 +60,11 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_what_is_not_in_the_server_as_it_was_loaded_fails_the_restore(backed_up, damage):
-    """Also when a log follows. It is then no finished restore, and to go on with it begins anew."""
+    """With a log after it and without one. It is then no finished restore, and to go on with it begins anew."""
     source, to, parts, blocks = backed_up
-    with pytest.raises(errors.RecoveryFailed, match=r"app\.calm holds \d+ documents that are not the 30 of the backup"):
-        restore(to, parts, blocks, DAMAGE[damage])
+    for log in (None, blocks):
+        with pytest.raises(errors.RecoveryFailed, match=r"app\.calm holds \d+ documents that are not the 30 of the backup"):
+            restore(to, parts, log, DAMAGE[damage], again=log is not None)
     assert to.unfinished() == PLAN
     end = restore(to, parts, blocks, again=True)
     assert cases.differences(cases.everything(source.endpoint), cases.everything(to.endpoint)) == []
