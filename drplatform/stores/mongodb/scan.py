@@ -72,7 +72,7 @@ class Scan:
         while True:
             try:
                 with self.dial() as wire:
-                    for batch in wire.stream(self._database, self._from(token, seek, shown), self.size):
+                    for batch in self._read(wire, self._from(token, seek, shown), token):
                         beyond = _place(batch.token) - _place(self.high) if self.high and batch.items else -1
                         if beyond > 0 and not shown:
                             shown = True
@@ -92,6 +92,16 @@ class Scan:
                     return
                 else:
                     seek = True
+
+    def _read(self, wire: Wire, command: Mapping[str, Any], token: bytes) -> Iterator[raw.Batch]:
+        """To the end as the server sends it. Up to `high` each batch is asked for, of no more documents than there are places left: where no
+        place is free it ends there, and nothing is read in vain."""
+        if not self.high:
+            return wire.stream(self._database, command, self.size)
+        high = _place(self.high)
+        first = max(1, min(self.size, high - (_place(token) if token else 0)))
+        left = lambda batch: high - _place(batch.token) if batch.token else self.size  # noqa: E731
+        return wire.stream(self._database, {**command, "noCursorTimeout": False}, first, left)
 
     def _from(self, token: bytes, seek: bool, shown: bool) -> dict[str, Any]:
         """How to read on after what the token stands for: the server finds the place, or tells of all documents where they are."""

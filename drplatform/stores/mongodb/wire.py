@@ -174,13 +174,17 @@ class Wire:
             if batch.cursor and self._socket.fileno() != -1:
                 self._kill(database, collection, batch.cursor)
 
-    def stream(self, database: str, command: Mapping[str, Any], size: int) -> Generator[raw.Batch]:
+    def stream(
+        self, database: str, command: Mapping[str, Any], size: int, left: Callable[[raw.Batch], int] | None = None
+    ) -> Generator[raw.Batch]:
         """Like `batches` with `size` documents in each, but the server sends one after the other without being asked for each.
 
-        While one is looked at, the next is on its way (OP_MSG flags exhaustAllowed and moreToCome). Leaving earlier closes the connection.
+        While one is looked at, the next is on its way (OP_MSG flags exhaustAllowed and moreToCome). Leaving earlier closes the connection,
+        and what was on its way was read in vain. With `left`, which says of how many documents after a batch any are wanted, each batch
+        is asked for, with no more documents than these; leaving earlier kills the cursor.
         """
         batch = self._batch(self.exchange(database, {**command, "batchSize": size}), next(iter(command)))
-        follow = {"collection": batch.namespace.partition(".")[2], "batchSize": size, "$db": database}
+        collection = batch.namespace.partition(".")[2]
         space, number, coming = bytearray(), 0, False
         try:
             while True:
@@ -190,7 +194,9 @@ class Wire:
                 self._deadline = self._clock.monotonic() + self._seconds
                 if not coming:
                     number = next(self._numbers) & 0x7FFFFFFF
-                    self._send(number, [b"\0", bson.encode({"getMore": bson.Int64(batch.cursor), **follow})], _EXHAUST_ALLOWED)
+                    most = min(size, max(1, left(batch))) if left else size
+                    follow = {"getMore": bson.Int64(batch.cursor), "collection": collection, "batchSize": most, "$db": database}
+                    self._send(number, [b"\0", bson.encode(follow)], 0 if left else _EXHAUST_ALLOWED)
                 number, length = self._header(number)
                 if length > len(space):
                     space = bytearray(length)
@@ -199,7 +205,9 @@ class Wire:
                 batch = self._batch(message[_BEFORE_BODY:], "getMore")
                 del message
         finally:
-            if batch.cursor:
+            if batch.cursor and left and self._socket.fileno() != -1:
+                self._kill(database, collection, batch.cursor)
+            elif batch.cursor:
                 self.close()
 
     def documents(self, database: str, command: Mapping[str, Any]) -> Iterator[Document]:

@@ -170,3 +170,32 @@ def test_a_stream_that_is_left_early_closes_its_connection_and_one_that_is_read_
         stream.close()
         with pytest.raises(wire.ConnectionLost):
             connection.call("admin", {"ping": 1})
+
+
+def test_a_stream_that_is_asked_for_each_batch_leaves_no_cursor_and_its_connection_as_it_was(database, pair):
+    database.things.insert_many([{"_id": n, "x": FILLER} for n in range(60)])
+    with pair[0]._members.primary() as connection:
+        stream = connection.stream("app", {"find": "things"}, 7, lambda batch: 3)
+        assert [next(stream).items, next(stream).items] == [7, 3]
+        cursors = lambda: database.command("serverStatus")["metrics"]["cursor"]["open"]["total"]  # noqa: E731
+        before = cursors()
+        stream.close()
+        assert cursors() == before - 1
+        assert connection.call("admin", {"ping": 1})["ok"] == 1
+
+
+def test_of_a_collection_without_gaps_nothing_is_read_that_is_of_another_stretch(stretched, pair, monkeypatch):
+    stretched.things.insert_many([{"_id": n, "x": FILLER} for n in range(500)])
+    (listed,) = stretched.list_collections(filter={"name": "things"})
+    stream, read = wire.Wire.stream, []
+
+    def counted(self, database, command, *how):
+        for batch in stream(self, database, command, *how):
+            read.append(batch.items if command["find"] == listed["info"]["uuid"] else 0)
+            yield batch
+
+    monkeypatch.setattr(wire.Wire, "stream", counted)
+    parts, end = cases.take(pair[0])
+    assert len([name for name, _, _ in parts if name.startswith("data/app.")]) == scan.MOST_PARTS
+    assert sum(read) == 500 == len(ids(parts))
+    same(pair, parts, end)
