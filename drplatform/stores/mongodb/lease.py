@@ -149,7 +149,8 @@ def _take_over(wire: Wire, clock: Clock, plan: str, owner: str, resume: bool) ->
         raise _at_work(wire)
     parts = list(wire.documents(_DATABASE, {"find": _COLLECTION, "filter": {"_id": {"$regex": "^part "}}}))
     blocks = {part["_id"].removeprefix("part "): int(part["blocks"]) for part in parts}
-    tallies = {part["_id"].removeprefix("part "): Tally.read(part["tally"]) for part in parts if "tally" in part}
+    noted = {part["_id"].removeprefix("part "): Tally.read(part.get("tally", {})) for part in parts}
+    tallies = {part: tally for part, tally in noted.items() if tally}
     return Lease(wire, clock, owner, before["stage"], before["expiry"], blocks, tallies, set(before.get("made", ())), before)
 
 

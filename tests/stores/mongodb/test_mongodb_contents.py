@@ -112,7 +112,7 @@ def test_a_restore_that_was_cut_off_compares_also_what_the_attempt_before_loaded
 def test_an_attempt_that_did_not_note_what_it_loaded_is_begun_anew(backed_up):
     """One of an earlier version: what it loaded could not be compared."""
     source, to, parts, blocks = backed_up
-    for note in ({"tally": 1}, {"held": 1}):
+    for note in ({"tally": 1}, {"tally.crc64": 1}, {"held": 1}):
         cases.empty(to.endpoint)
         with to.resume(PLAN, False) as restoring:
             for name, _, content in sorted(parts, key=lambda part: part[1]):
@@ -145,6 +145,21 @@ def test_what_comes_out_of_the_backup_must_be_what_the_dump_put_in(backed_up, sp
 def test_a_backup_of_an_earlier_version_does_not_say_what_was_dumped_and_is_compared_with_what_was_loaded(backed_up):
     _, to, parts, _ = backed_up
     assert apps(cases.restore(to, cases.of_an_earlier_version(parts))) == {"calm", "busy"}
+
+
+def test_a_backup_of_an_earlier_version_that_says_how_many_documents_is_held_to_that(backed_up):
+    _, to, parts, _ = backed_up
+
+    def counted_alone(block):
+        told = bson.decode(block)
+        return bson.encode({**told, "contents": [{"uuid": each["uuid"], "documents": each["documents"]} for each in told["contents"]]})
+
+    earlier = [(name, stage, [counted_alone(blocks[0]), *blocks[1:]] if name == dump.LOG else blocks) for name, stage, blocks in parts]
+    spoiled = [(name, stage, _without_a_block(blocks) if name.startswith("data/app.calm") else blocks) for name, stage, blocks in earlier]
+    with pytest.raises(errors.IntegrityError, match=r"documents of app\.calm, and not the 30 that were dumped"):
+        cases.restore(to, spoiled)
+    cases.empty(to.endpoint)
+    assert apps(cases.restore(to, earlier)) == {"calm", "busy"}
 
 
 def test_the_dump_counts_without_looking_at_documents(backed_up):
