@@ -199,7 +199,7 @@ def loads(manifest, repository, clock):
         def load(self, kind, name, blocks):
             found[name] = list(blocks)
 
-        def loaded(self): ...
+        def loaded(self, last): ...
 
         def finish(self):
             return None
