@@ -98,9 +98,17 @@ class FilesDump:
 
     def _fresh(self, bucket: str) -> Iterator[listing.Entry]:
         """What must be read; what need not is noted."""
-        walk = Walk(self._previous.known, bucket) if self._previous else None
+        if self._previous is None:
+            yield from self._entries(bucket)
+            return
+        previous, walk = self._previous, Walk(self._previous.known, bucket)
         for entry in self._entries(bucket):
-            if self._carry_version(bucket, entry) if entry.version else self._carry(bucket, entry, walk):
+            racy = entry.modified >= previous.position.at - index.RACY_SECONDS
+            if entry.version:
+                carried = self._carry_version(bucket, entry, previous.known, racy)
+            else:
+                carried = not racy and self._carry(bucket, entry, walk)
+            if carried:
                 self._carried += 1
             else:
                 yield entry
@@ -110,10 +118,8 @@ class FilesDump:
             return versions.entries(self._s3, bucket, listing.is_protected)
         return listing.protected(self._s3, bucket)
 
-    def _carry(self, bucket: str, entry: listing.Entry, walk: Walk | None) -> bool:
+    def _carry(self, bucket: str, entry: listing.Entry, walk: Walk) -> bool:
         """Note an object that did not change; False: it must be read. There may be a million of them, so each takes no more than it must."""
-        if self._previous is None or walk is None or self._racy(self._previous, entry):
-            return False
         line = walk.line(entry.key)
         if line is None or not line.is_of(entry):
             return False
@@ -121,19 +127,16 @@ class FilesDump:
         self._write(index.PREFIX + bucket, line.carried())
         return True
 
-    def _carry_version(self, bucket: str, entry: listing.Entry) -> bool:
+    def _carry_version(self, bucket: str, entry: listing.Entry, known: Known, racy: bool) -> bool:
         """The same of a version. One that has a name cannot change, another one may have in the same tick of the clock."""
         named = entry.version != "null"
-        if self._previous is None or (not named and self._racy(self._previous, entry)):
+        if racy and not named:
             return False
-        for each in self._previous.known.versions(bucket, entry.key):
+        for each in known.versions(bucket, entry.key):
             if each.header.version == entry.version if named else each.is_of(entry):
                 self._note(bucket, "", replace(each.header, age=entry.age), each.sha256)
                 return True
         return False
-
-    def _racy(self, previous: Previous, entry: listing.Entry) -> bool:
-        return entry.modified >= previous.position.at - index.RACY_SECONDS
 
     def _pack(self, bucket: str, part: str, entries: list[listing.Entry], listed: bool) -> Iterator[bytes]:
         read = functools.partial(content.read, self._s3, bucket, listed=listed)

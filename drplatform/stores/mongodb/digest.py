@@ -43,18 +43,20 @@ def _canonical(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {name: spec[name] for name in sorted(spec) if name not in ("ns", "background")}
 
 
-def digests(members: Members, only: AbstractSet[str] | None = None, meanwhile: Callable[[], object] = lambda: None) -> dict[str, Digest]:
+def digests(members: Members, only: AbstractSet[str] | None = None, meanwhile: Callable[[], object] | None = None) -> dict[str, Digest]:
     """Digests of everything that is content, or of these collections alone, read from the primary as it is now.
 
     `meanwhile` is done while documents are read, and has ended when indexes and options are.
     """
+    collections = _collections(members, only)
     with ThreadPoolExecutor(_READERS) as readers, ThreadPoolExecutor(1) as aside:
-        doing = aside.submit(meanwhile)
-        found = dict(readers.map(lambda c: (c.namespace, _of_content(members, c)), _collections(members, only)))
+        doing = aside.submit(meanwhile) if meanwhile else None
+        found = dict(readers.map(lambda c: (c.namespace, _of_content(members, c)), collections))
+    if doing:
         doing.result()
-    for collection in _collections(members, only):
-        if collection.namespace in found:
-            found |= of_structure(collection)
+        collections = [c for c in _collections(members, only) if c.namespace in found]
+    for collection in collections:
+        found |= of_structure(collection)
     return dict(sorted(found.items()))
 
 

@@ -280,22 +280,22 @@ class MongoRestore:
             self._target.put_document("admin.system.version", bson.encode(_AUTH_SCHEMA))
         self._target.flush()
         self._unbuilt = self._lease.found != leases.REPLAYING
-        if not last:
+        if self._unbuilt and not last:
             self._build_all()
 
     def _build_all(self) -> None:
-        if self._unbuilt:
-            with ThreadPoolExecutor(_BUILDERS) as builders:
-                list(builders.map(lambda one: self._build(*one), self._wanted()))
+        with ThreadPoolExecutor(_BUILDERS) as builders:
+            list(builders.map(lambda one: self._build(*one), self._wanted()))
         self._unbuilt = False
 
     def _wanted(self) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         """What to build at once, the largest first. The indexes of a collection that holds most of all documents are shared out: they
         would all be made by one builder, in one thread of the server, while the others have nothing to do."""
         held = {uuid: self._contents[uuid].items if uuid in self._contents else 0 for uuid in self._target.names}
+        half = sum(held.values()) / 2
         for uuid in sorted(held, key=held.__getitem__, reverse=True):
             specs = [spec for spec in self._indexes[uuid].values() if spec["key"] != {"_id": 1}]
-            shares = _BUILDERS if 2 * held[uuid] > sum(held.values()) else 1
+            shares = _BUILDERS if held[uuid] > half else 1
             yield from ((self._target.names[uuid], share) for n in range(shares) if (share := specs[n::shares]))
 
     def _build(self, namespace: str, specs: list[dict[str, Any]]) -> None:
@@ -356,7 +356,7 @@ class MongoRestore:
         note = {"appendOplogNote": 1, "data": {"drplatform": "restored"}, "writeConcern": {"w": "majority"}}
         self._target.call("admin", note)
         self._lease.require()
-        found = digest.digests(self._members, self._restored_only(), self._build_all)
+        found = digest.digests(self._members, self._restored_only(), self._build_all if self._unbuilt else None)
         expected = contents.expected(self._contents, self._target.names, self._touched, self._lease.notes.get("shared", ()))
         if wrong := contents.differing(expected, found):
             self._lease.enter(leases.CHANGING)
