@@ -1,5 +1,6 @@
 """The oplog is overrun: what was its newest entry is gone from it, so that no increment and no captured log leads on from before."""
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,13 +15,16 @@ LEAST = 990.0
 """Mebibytes of the smallest oplog that the server allows (replSetResizeOplog)."""
 PIECE = 15 * 2**20
 """Bytes of one write, just below the largest document (16 MiB)."""
+SECONDS_BETWEEN = 2.0
+"""Between two writes once there are enough: a server keeps what its last checkpoint needs, takes one each minute (syncdelay), and looks for what
+can go when it is written to."""
 DATABASE = "drplatform_overrun"
 
 
 @dataclass(frozen=True)
 class OplogOverrun:
     """The oplogs of all MongoDB members become as small as they may, and a document of zeros is overwritten, `mebibytes` at most in all, until
-    they hold nothing from before."""
+    they hold nothing from before: a minute or two, as a server lets go of its oplog only up to its last checkpoint."""
 
     store: str = "mongodb"
     mebibytes: int = 2000
@@ -63,8 +67,10 @@ class OplogOverrun:
             ballast = one[DATABASE].get_collection("ballast", write_concern=pymongo.WriteConcern(len(self._members(scene))))
             for number in range(self.mebibytes * 2**20 // PIECE):
                 ballast.replace_one({"_id": 0}, {"number": number, "zeros": bytes(PIECE)}, upsert=True)
-                if number * PIECE > LEAST * 2**20 and self._overrun(scene, newest) == {s.name for s in self._members(scene)}:
-                    return
+                if number * PIECE > LEAST * 2**20:
+                    if self._overrun(scene, newest) == {s.name for s in self._members(scene)}:
+                        return
+                    scene.clock.wait(threading.Event(), SECONDS_BETWEEN)
 
     def confirm(self, scene: ports.Scene, before: Mapping[str, Any]) -> ports.Receipt:
         """The oldest entry of each oplog is compared with the newest that there was."""
@@ -87,11 +93,10 @@ class OplogOverrun:
         return True
 
     def _overrun(self, scene: ports.Scene, newest: Any) -> set[str]:
-        """The members whose oplog begins after that entry. Each is told to take a checkpoint: up to the last one it needs its oplog itself."""
+        """The members whose oplog begins after that entry."""
         found = set()
         for server in self._members(scene):
             with _mongodb.member(server.address) as one:
-                one.admin.command("fsync")
                 if one.local["oplog.rs"].find_one({}, {"ts": 1}, sort=[("$natural", 1)])["ts"] > newest:
                     found.add(server.name)
         return found
