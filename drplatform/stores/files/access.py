@@ -3,8 +3,6 @@
 import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import boto3
@@ -12,10 +10,10 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from botocore.loaders import Loader
-from botocore.utils import parse_timestamp
 
 from drplatform.model import errors
 from drplatform.model.ports import Credentials, Endpoint
+from drplatform.stores.files import fetch
 
 REGION = "us-east-1"
 CONNECTIONS = 32
@@ -59,7 +57,9 @@ def client(endpoint: Endpoint) -> Any:
     keys, patience = credentials(endpoint), endpoint.options.get("patience")
     session = botocore.session.Session()
     session.register_component("data_loader", _descriptions())
-    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_moment)
+    if not patience:
+        session.register("creating-client-class.s3", fetch.shortcut)
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=fetch.moment)
     return boto3.session.Session(botocore_session=session).client(
         "s3",
         endpoint_url=url(endpoint),
@@ -84,18 +84,6 @@ def _descriptions() -> Loader:
     """What botocore knows of services, read once: a client costs 3 ms of processor time then, instead of 50."""
     loader: Loader = botocore.session.Session().get_component("data_loader")
     return loader
-
-
-def _moment(value: Any) -> datetime:
-    """A listing tells a moment for each object, in ISO 8601, and the headers of an object one as HTTP does: Python reads either many times
-    as fast as botocore reads any format."""
-    for read in (datetime.fromisoformat, parsedate_to_datetime, parse_timestamp):
-        try:
-            found: datetime = read(value)
-        except (AttributeError, TypeError, ValueError):
-            continue
-        return found if found.tzinfo else found.replace(tzinfo=UTC)
-    raise ValueError(f"{value!r} is no time.")
 
 
 @contextmanager

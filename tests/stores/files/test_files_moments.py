@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from drplatform.stores.files import access
+from drplatform.stores.files import fetch
 
 MOMENT = datetime(2026, 11, 30, 5, 0, 0, tzinfo=UTC)
 
@@ -24,10 +24,10 @@ MOMENT = datetime(2026, 11, 30, 5, 0, 0, tzinfo=UTC)
     ],
 )
 def test_a_moment_is_the_same_in_all_forms_that_http_and_s3_have(told):
-    assert access._moment(told) == MOMENT
+    assert fetch.moment(told) == MOMENT
 
 
 @pytest.mark.parametrize("told", ["", "nonsense", None])
 def test_what_is_no_moment_is_refused(told):
     with pytest.raises(ValueError, match="no time"):
-        access._moment(told)
+        fetch.moment(told)
