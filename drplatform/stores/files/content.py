@@ -224,11 +224,14 @@ class Tally:
 
     def add_fields(self, bucket: str, header: Mapping[str, Any], sha256: str) -> None:
         """The same with a header's fields, as an index holds them."""
-        name = listing.digest_name(bucket, header["key"], header.get("age", 0))
-        item = canonical(header) + b"\n" + sha256.encode()
+        self.add_item(bucket, header["key"], header["size"], canonical(header) + b"\n" + sha256.encode(), header.get("age", 0))
+
+    def add_item(self, bucket: str, key: str, size: int, item: bytes, age: int = 0) -> None:
+        """The same with the canonical form of the header, a line feed and the SHA-256 of the content in hex."""
+        name = listing.digest_name(bucket, key, age)
         with self._lock:
             self._found.setdefault(name, Multiset()).add(item)
-            self._bytes += header["size"]
+            self._bytes += size
 
     def digests(self) -> dict[str, Digest]:
         with self._lock:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drplatform.model import errors
+from drplatform.stores.files import index
 from drplatform.stores.files.content import Header, Tally
 from drplatform.stores.files.index import Known, Line, Record, Walk
 from drplatform.stores.files.listing import Entry
@@ -21,13 +22,16 @@ TEXT = st.lists(st.one_of(st.text(st.characters(exclude_characters="\0", exclude
 )
 PAIRS = st.dictionaries(TEXT, TEXT, max_size=3)
 MODIFIED = st.integers(0, 4_000_000_000)
-HEADERS = st.builds(
+ALWAYS = {
+    "key": TEXT.filter(bool),
+    "size": st.integers(0, 2**40),
+    "etag": TEXT,
+    "modified": MODIFIED.map(lambda at: datetime.fromtimestamp(at, UTC).isoformat()),
+    "content_type": TEXT,
+}
+HEADERS = st.builds(Header, **ALWAYS) | st.builds(
     Header,
-    key=TEXT.filter(bool),
-    size=st.integers(0, 2**40),
-    etag=TEXT,
-    modified=MODIFIED.map(lambda at: datetime.fromtimestamp(at, UTC).isoformat()),
-    content_type=TEXT,
+    **ALWAYS,
     storage_class=st.sampled_from(["STANDARD", "GLACIER"]),
     properties=PAIRS,
     metadata=PAIRS,
@@ -79,6 +83,20 @@ def test_what_is_looked_up_is_found_in_whatever_order(there, asked, in_order):
 
 @given(RECORDS)
 def test_a_digest_of_lines_is_that_of_headers(record):
+    of_lines, of_headers = Tally(), Tally()
+    Line(record.line()).count(of_lines, BUCKET)
+    of_headers.add(BUCKET, record.header, record.sha256)
+    assert of_lines.digests() == of_headers.digests() and of_lines.counts() == of_headers.counts()
+
+
+@pytest.mark.parametrize(
+    ("key", "plain"), [("a/b c", True), (".drplatform/marks/1", True), ('a"b', False), ("\u00e9", False), ("\\", False)]
+)
+def test_an_object_of_which_there_is_no_more_to_say_is_counted_as_it_stands(key, plain):
+    record = Record(Header(key, 7, '"e"', "2026-11-30T05:00:00+00:00", "text/plain"), "ab" * 32, "content/uploads/000001")
+    assert bool(index._PLAIN.match(record.line())) == plain
+    for more in ({"metadata": {"a": "b"}}, {"storage_class": "GLACIER"}, {"age": 1}, {"version": "v"}):
+        assert not index._PLAIN.match(replace(record, header=replace(record.header, **more)).line())
     of_lines, of_headers = Tally(), Tally()
     Line(record.line()).count(of_lines, BUCKET)
     of_headers.add(BUCKET, record.header, record.sha256)
