@@ -4,12 +4,15 @@ Where the bucket has object lock, what is put may be locked for days: until then
 (mode COMPLIANCE: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock.html). Deleting hides it, and `undelete` shows it again.
 """
 
+import base64
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import boto3
+from botocore.auth import AUTH_TYPE_MAPS, S3SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -28,6 +31,22 @@ MOVING = ("leases/", "holds/")
 """What is let go before its time is never locked."""
 EVIDENCE = "evidence/"
 _REFUSED = _DENIED | {"NoSuchBucket", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
+
+
+class _SignedChecksum(S3SigV4Auth):
+    """Signs the SHA-256 that a request has as its checksum. The library would take it of the content once more."""
+
+    def payload(self, request: AWSRequest) -> str:
+        checksum: str | None = request.headers.get("x-amz-checksum-sha256")
+        return base64.b64decode(checksum).hex() if checksum else str(super().payload(request))
+
+
+_SIGNATURE = "s3v4-checksum"
+AUTH_TYPE_MAPS[_SIGNATURE] = _SignedChecksum
+
+
+def _chosen(**of_event: Any) -> str:
+    return _SIGNATURE
 
 
 def open(place: Endpoint, clock: Clock) -> "S3Repository":
@@ -60,6 +79,7 @@ class S3Repository:
 
     def __init__(self, client: Any, bucket: str, clock: Clock, lock_days: int = 0, evidence_lock_days: int = 0) -> None:
         self._client, self._bucket, self._clock = client, bucket, clock
+        client.meta.events.register_first("choose-signer.s3.PutObject", _chosen, unique_id=_SIGNATURE)
         self._lock_days, self._evidence_lock_days = lock_days, evidence_lock_days
 
     def put(self, key: str, data: bytes) -> None:

@@ -1,6 +1,8 @@
 """What every repository promises (ports.Repository), tested on each one there is: in memory, in a directory, in a real S3 server."""
 
+import base64
 import hashlib
+import io
 import itertools
 import os
 import pkgutil
@@ -295,6 +297,25 @@ def test_two_processes_may_share_a_directory(tmp_path, clock):
     with pytest.raises(errors.ObjectExists):
         second.put("a", b"2")
     assert not list(Path(tmp_path / "vault" / ".incoming").iterdir()), "nothing is left aside"
+
+
+def test_what_changes_on_its_way_is_refused_and_the_checksum_is_what_is_signed(s3_endpoint, clock):
+    repository, sent = s3.open(place_of(s3_endpoint), clock), []
+
+    def spoil(request, **of_event):
+        sent.append(dict(request.headers.items()))
+        request.body = io.BytesIO(b"spoilt!")
+
+    repository._client.meta.events.register("before-send.s3.PutObject", spoil)
+    with pytest.raises(errors.StoreError, match="BadDigest"):
+        repository.put("a", b"content")
+    assert not list(repository.list(""))
+    taken = hashlib.sha256(b"content").digest()
+    for headers in sent:
+        assert headers["x-amz-checksum-sha256"] == base64.b64encode(taken) and headers["X-Amz-Content-SHA256"] == taken.hex().encode()
+    repository._client.meta.events.unregister("before-send.s3.PutObject", spoil)
+    repository.put("a", b"content")
+    assert repository.get("a") == b"content"
 
 
 def test_wrong_credentials_are_refused_at_once_and_not_shown(s3_endpoint, clock):

@@ -186,39 +186,58 @@ def _finish(backup: _Backup, manifest: Manifest) -> Manifest:
 
 
 def _write_all(backup: _Backup, parts: Iterator[ports.Part], workers: int, clock: Clock, rate: float | None) -> list[ChunkRef]:
-    """Write all parts, those of a stage in parallel. A part of a higher stage is read after all of the lower ones."""
+    """Write all parts, those of a stage in parallel. A part of a higher stage is read after all of the lower ones were."""
     stop = threading.Event()
     pace = Pace(clock, rate, stop).keep if rate else iter
-    chunks: list[ChunkRef] = []
     with (
         ThreadPoolExecutor(workers, thread_name_prefix=f"seal-{backup.store}") as sealers,
         ThreadPoolExecutor(workers, thread_name_prefix=f"backup-{backup.store}") as pool,
     ):
         sealing = _Sealing(backup, sealers, threading.Semaphore(workers))
-        running: set[Future[list[ChunkRef]]] = set()
+        running: set[Future[_Chunks]] = set()
+        chunks = _Chunks()
         stage = 0
         try:
             for part in parts:
                 limit = 1 if part.stage > stage else workers
                 stage = part.stage
-                chunks += _collect(running, limit)
+                _collect(running, limit, chunks)
                 running.add(pool.submit(_write_part, sealing, part, stop, pace))
-            chunks += _collect(running, 1)
+            _collect(running, 1, chunks)
+            return chunks.all()
         except BaseException:
             stop.set()
             raise
-    return chunks
 
 
-def _collect(running: set[Future[list[ChunkRef]]], fewer_than: int) -> list[ChunkRef]:
-    """Wait until fewer than so many are running; the chunks of those that ended. Raises what one of them raised."""
-    chunks = []
+class _Chunks:
+    """Chunks that are stored, and those that are being stored."""
+
+    def __init__(self) -> None:
+        self._stored, self._coming = list[ChunkRef](), deque[Future[ChunkRef]]()
+
+    def add(self, coming: Iterable[Future[ChunkRef]]) -> None:
+        """Raises what storing the first of them raised."""
+        self._coming.extend(coming)
+        while self._coming and self._coming[0].done():
+            self._stored.append(self._coming.popleft().result())
+
+    def merge(self, other: "_Chunks") -> None:
+        self._stored += other._stored
+        self.add(other._coming)
+
+    def all(self) -> list[ChunkRef]:
+        """Waits for what is being stored, and raises what that raises."""
+        return self._stored + [each.result() for each in self._coming]
+
+
+def _collect(running: set[Future[_Chunks]], fewer_than: int, chunks: _Chunks) -> None:
+    """Wait until fewer than so many are running, and take the chunks of those that ended. Raises what one of them raised."""
     while len(running) >= fewer_than:
         done, _ = wait(running, return_when=FIRST_COMPLETED)
         for future in done:
             running.discard(future)
-            chunks += future.result()
-    return chunks
+            chunks.merge(future.result())
 
 
 @dataclass(frozen=True)
@@ -229,23 +248,20 @@ class _Sealing:
     pool: ThreadPoolExecutor
     room: threading.Semaphore
 
-    def put_all(self, part: ports.Part, blocks: Iterator[bytes]) -> list[ChunkRef]:
-        """Raises what reading or storing raises, the latter perhaps some blocks later."""
-        begun, chunks = deque[Future[ChunkRef]](), list[ChunkRef]()
-        for block in blocks:
+    def put_all(self, part: ports.Part, blocks: Iterator[bytes]) -> _Chunks:
+        """Ends when all is read, which may be before it is stored. Raises what reading or storing raises, the latter perhaps some blocks later."""
+        chunks = _Chunks()
+        for number, block in enumerate(blocks):
             self.room.acquire()
             held = [block]
             del block  # or it would be in memory until the next one is read
-            begun.append(self.pool.submit(self.backup.put, part.name, len(chunks) + len(begun), part.stage, held, part.secret))
-            begun[-1].add_done_callback(lambda _: self.room.release())
-            while begun and begun[0].done():
-                chunks.append(begun.popleft().result())
-        return [*chunks, *(each.result() for each in begun)]
+            future = self.pool.submit(self.backup.put, part.name, number, part.stage, held, part.secret)
+            future.add_done_callback(lambda _: self.room.release())
+            chunks.add([future])
+        return chunks
 
 
-def _write_part(
-    sealing: _Sealing, part: ports.Part, stop: threading.Event, pace: Callable[[Iterator[bytes]], Iterator[bytes]]
-) -> list[ChunkRef]:
+def _write_part(sealing: _Sealing, part: ports.Part, stop: threading.Event, pace: Callable[[Iterator[bytes]], Iterator[bytes]]) -> _Chunks:
     return sealing.put_all(part, _until(pace(part.blocks()), stop.is_set))
 
 
