@@ -105,8 +105,8 @@ class Metered:
     inner: ports.Repository
     add: Callable[[int], object]
 
-    def put(self, key: str, data: bytes) -> None:
-        self.inner.put(key, data)
+    def put(self, key: str, data: bytes, sha256: str = "") -> None:
+        self.inner.put(key, data, sha256)
         self.add(len(data))
 
     def get(self, key: str) -> bytes:

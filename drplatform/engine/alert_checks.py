@@ -84,7 +84,7 @@ class _Damaged:
     inner: ports.Repository
     backup: str
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes, sha256: str = "") -> None:
         raise AssertionError("nothing is written by a check")
 
     delete: Any = None

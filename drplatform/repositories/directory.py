@@ -30,7 +30,7 @@ class DirectoryRepository:
     def __init__(self, root: Path) -> None:
         self._root = root.resolve()
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes, sha256: str = "") -> None:
         try:
             self._put(self._path(key), key, data)
         except OSError as error:

@@ -15,7 +15,7 @@ class MemoryRepository:
         self._objects: dict[str, tuple[bytes, datetime]] = {}
         self._lock = threading.Lock()
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes, sha256: str = "") -> None:
         now = self._clock.utc() if self._clock else datetime(2026, 1, 1, tzinfo=UTC)
         with self._lock:
             held = self._objects.setdefault(key, (bytes(data), now))

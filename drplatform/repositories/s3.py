@@ -5,6 +5,7 @@ Where the bucket has object lock, what is put may be locked for days: until then
 """
 
 import base64
+import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -82,11 +83,13 @@ class S3Repository:
         client.meta.events.register_first("choose-signer.s3.PutObject", _chosen, unique_id=_SIGNATURE)
         self._lock_days, self._evidence_lock_days = lock_days, evidence_lock_days
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes, sha256: str = "") -> None:
+        checksum = base64.b64encode(bytes.fromhex(sha256) if sha256 else hashlib.sha256(data).digest()).decode()
+
         def attempt() -> None:
             try:
                 self._client.put_object(
-                    Bucket=self._bucket, Key=key, Body=data, IfNoneMatch="*", ChecksumAlgorithm="SHA256", **self._lock(key)
+                    Bucket=self._bucket, Key=key, Body=data, IfNoneMatch="*", ChecksumSHA256=checksum, **self._lock(key)
                 )
             except ClientError as error:
                 if _code(error) not in _TAKEN:

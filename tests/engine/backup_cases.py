@@ -71,15 +71,15 @@ class Failing:
         self._lock = threading.Lock()
         self.puts = 0
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes, sha256: str = "") -> None:
         with self._lock:
             self.puts += 1
             number = self.puts
         if self._fails(number, key):
             if self._stored:
-                self._inner.put(key, data)
+                self._inner.put(key, data, sha256)
             raise self._error
-        self._inner.put(key, data)
+        self._inner.put(key, data, sha256)
 
     def get(self, key: str) -> bytes:
         return self._inner.get(key)

@@ -40,9 +40,9 @@ class HaltingRepository:
     def __init__(self, inner, halting: Halting) -> None:
         self._inner, self._halting = inner, halting
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes, sha256: str = "") -> None:
         self._halting.before()
-        self._inner.put(key, data)
+        self._inner.put(key, data, sha256)
         self._halting.after()
 
     def __getattr__(self, name: str):

@@ -314,7 +314,9 @@ def test_what_changes_on_its_way_is_refused_and_the_checksum_is_what_is_signed(s
     for headers in sent:
         assert headers["x-amz-checksum-sha256"] == base64.b64encode(taken) and headers["X-Amz-Content-SHA256"] == taken.hex().encode()
     repository._client.meta.events.unregister("before-send.s3.PutObject", spoil)
-    repository.put("a", b"content")
+    with pytest.raises(errors.StoreError, match="BadDigest"):
+        repository.put("a", b"content", hashlib.sha256(b"another").hexdigest())
+    repository.put("a", b"content", hashlib.sha256(b"content").hexdigest())
     assert repository.get("a") == b"content"
 
 

@@ -160,8 +160,9 @@ class _Backup:
         plain = len(held[0])
         stored = self.key.seal(held.pop(), sealing.chunk_identity(self.id, part, number, stage, plain))
         name = f"{self.store}/{self.kind.value}/{self.id}/chunks/{self._next():06d}"
-        self.repository.put(name, stored)
-        return ChunkRef(name, part, number, stage, plain, len(stored), hashlib.sha256(stored).hexdigest(), self.key.id)
+        sha256 = hashlib.sha256(stored).hexdigest()
+        self.repository.put(name, stored, sha256)
+        return ChunkRef(name, part, number, stage, plain, len(stored), sha256, self.key.id)
 
     def secrets(self, recipients: Sequence[str]) -> SecretSeal | None:
         """What the manifest says of the second seal; None when nothing has one."""

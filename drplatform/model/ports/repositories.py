@@ -16,8 +16,11 @@ class ObjectInfo:
 class Repository(Protocol):
     """Immutable objects by key. Safe to use from several threads. Transient errors are retried inside, bounded."""
 
-    def put(self, key: str, data: bytes) -> None:
-        """Store durably, all or nothing. Raises ObjectExists when the key is taken by other data; the same data again is fine."""
+    def put(self, key: str, data: bytes, sha256: str = "") -> None:
+        """Store durably, all or nothing. Raises ObjectExists when the key is taken by other data; the same data again is fine.
+
+        `sha256`: of the data in hex, from who has taken it already, for a server that compares it with what it receives.
+        """
 
     def get(self, key: str) -> bytes:
         """Raises ObjectMissing."""
