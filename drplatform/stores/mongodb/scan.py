@@ -4,8 +4,8 @@ That order costs the server least (an index is walked three times as slowly, and
 does not depend on `_id`s, of whatever types they are. A document keeps its place when it is updated. One that is deleted and inserted again
 while its collection is read may be read twice, once as each; the log of the dump holds both operations, so either will do.
 
-A large collection is cut where a random sample of its documents says that it has about equal parts. Any places would do: what was inserted
-or deleted since only makes stretches longer or shorter.
+A large collection is cut into about equal parts: by counting, where nearly all places between the first and the last are taken, else where a
+random sample of its documents says. Any places would do: what was inserted or deleted since only makes stretches longer or shorter.
 """
 
 import struct
@@ -32,6 +32,10 @@ KILLED = frozenset({175, 26, 43, 237, 11601})
 _MOST_SAMPLED = 100
 _SAMPLED_OF = 20
 """The server takes a sample without reading the whole collection when it is at most so small a part of it."""
+_DENSE = 0.9
+"""Of so large a share of places taken, equal numbers of places are about equal parts."""
+_TRIED = 8
+"""Places that are looked at for one that is taken."""
 _KEY_NOT_FOUND = 211
 _RECORD_ID = b"\x12$recordId\0"
 _LONG = struct.Struct("<q")
@@ -152,8 +156,13 @@ def places(wire: Wire, collection: Collection, stats: Mapping[str, Any]) -> tupl
 
     One that has an order of its own is not cut, nor one of which the server takes no sample.
     """
-    parts = min(MOST_PARTS, int(stats.get("size", 0)) // PART_BYTES)
-    return () if collection.capped or parts < 2 else _sampled(wire, collection, parts, int(stats.get("count", 0)))
+    parts, count = min(MOST_PARTS, int(stats.get("size", 0)) // PART_BYTES), int(stats.get("count", 0))
+    if collection.capped or parts < 2:
+        return ()
+    try:
+        return (() if collection.clustered else _counted(wire, collection, parts, count)) or _sampled(wire, collection, parts, count)
+    except wires.ServerError:
+        return ()
 
 
 def measured(wire: Wire, collection: Collection) -> Mapping[str, Any]:
@@ -165,17 +174,40 @@ def measured(wire: Wire, collection: Collection) -> Mapping[str, Any]:
         return {}
 
 
+def _counted(wire: Wire, collection: Collection, parts: int, count: int) -> tuple[bytes, ...]:
+    """Nothing where too many places are free. A sample costs the server as much as reading some ten megabytes."""
+    database, name = namespaces.split(collection.namespace)
+    read = {"find": name, "projection": {"_id": 1}, "limit": 1, "singleBatch": True}
+    ends = [_documents(wire, database, {**read, "hint": {"$natural": way}, "showRecordId": True}) for way in (1, -1)]
+    if not all(ends):
+        return ()
+    first, last = (_place(found) for (found,) in ends)
+    if count < _DENSE * (last - first + 1):
+        return ()
+
+    def taken(place: int) -> bool:
+        after = {"hint": {"$natural": 1}, "$_requestResumeToken": True, "$_resumeAfter": RawBSONDocument(_token(place))}
+        try:
+            _documents(wire, database, {**read, **after})
+        except wires.ServerError as error:
+            if error.code != _KEY_NOT_FOUND:
+                raise
+            return False
+        return True
+
+    cuts = [first + (last - first) * number // parts for number in range(1, parts)]
+    found = [next(filter(taken, range(cut, cut + _TRIED)), None) for cut in cuts]
+    return () if None in found else tuple(_token(place) for place in found if place is not None)
+
+
 def _sampled(wire: Wire, collection: Collection, parts: int, count: int) -> tuple[bytes, ...]:
     database, name = namespaces.split(collection.namespace)
     sample = [{"$sample": {"size": max(1, min(_MOST_SAMPLED, count // _SAMPLED_OF))}}, {"$project": {"_id": 1}}, {"$sort": {"_id": 1}}]
-    try:
-        found = _documents(wire, database, {"aggregate": name, "pipeline": sample, "cursor": {}})
-        if not collection.clustered:
-            wanted = {"_id": {"$in": [RawBSONDocument(document)["_id"] for document in found]}}
-            kept = _documents(wire, database, {"find": name, "filter": wanted, "projection": {"_id": 1}, "showRecordId": True})
-            found = [bson.encode({"$recordId": bson.Int64(at)}) for at in sorted(map(_place, kept))]
-    except wires.ServerError:
-        return ()
+    found = _documents(wire, database, {"aggregate": name, "pipeline": sample, "cursor": {}})
+    if not collection.clustered:
+        wanted = {"_id": {"$in": [RawBSONDocument(document)["_id"] for document in found]}}
+        kept = _documents(wire, database, {"find": name, "filter": wanted, "projection": {"_id": 1}, "showRecordId": True})
+        found = [_token(place) for place in sorted(map(_place, kept))]
     return tuple(dict.fromkeys(found[len(found) * number // parts] for number in range(1, parts) if found))
 
 
@@ -212,6 +244,11 @@ def _joined(batches: list[Block]) -> Block:
 
 def _block(documents: list[bytes]) -> Block:
     return Block(b"".join(documents), len(documents))
+
+
+def _token(place: int) -> bytes:
+    """What stands for a place, as the server tells it."""
+    return bson.encode({"$recordId": bson.Int64(place)})
 
 
 def _place(document: bytes) -> int:

@@ -148,8 +148,45 @@ def test_where_a_collection_is_cut_may_be_gone_when_it_is_read(stretched, pair, 
     same(pair, parts, end)
 
 
+@pytest.mark.parametrize(
+    ("gone", "sampled"),
+    [
+        pytest.param(range(0), False, id="nothing"),
+        pytest.param(range(100, 301, 100), False, id="those at the cuts"),
+        pytest.param(range(190, 210), True, id="all about a cut"),
+        pytest.param(range(0, 400, 3), True, id="a third"),
+        pytest.param(range(100, 400), True, id="the end but for what came later"),
+    ],
+)
+def test_a_collection_with_few_gaps_is_cut_by_counting(stretched, pair, gone, sampled, monkeypatch):
+    monkeypatch.setattr(scan, "PART_BYTES", 100)
+    stretched.things.insert_many([{"_id": n, "x": FILLER} for n in range(401)])
+    stretched.things.insert_many(
+        [{"_id": n, "x": FILLER} for n in range(401, 500)] if gone == range(100, 400) else [{"_id": 401, "x": FILLER}]
+    )
+    stretched.things.delete_many({"_id": {"$in": list(gone)}})
+    exchange, samples = wire.Wire.exchange, []
+
+    def watched(self, database, command, *beside):
+        samples.extend([command["aggregate"]] if "aggregate" in command and database == "app" else [])
+        return exchange(self, database, command, *beside)
+
+    monkeypatch.setattr(wire.Wire, "exchange", watched)
+    tokens, token = [], scan._token
+    monkeypatch.setattr(scan, "_token", lambda place: tokens.append(place) or token(place))
+    parts, end = cases.take(pair[0])
+    assert gone != range(100, 301, 100) or {101, 201, 301} < set(tokens), "places that are free were looked at"
+    stretches = [len(list(raw.documents(b"".join(blocks)))) for name, _, blocks in parts if name.startswith("data/app.")]
+    assert samples == (["things"] if sampled else [])
+    assert len(stretches) == scan.MOST_PARTS and all(stretches)
+    if not sampled:
+        assert max(stretches) - min(stretches) < 2 * scan._TRIED, "equal parts"
+    same(pair, parts, end)
+
+
 def test_a_collection_that_the_server_takes_no_sample_of_is_read_in_one(stretched, pair, monkeypatch):
-    stretched.things.insert_many([{"_id": n, "x": FILLER} for n in range(100)])
+    stretched.things.insert_many([{"_id": n, "x": FILLER} for n in range(200)])
+    stretched.things.delete_many({"_id": {"$gte": 50, "$lt": 150}})
     exchange = wire.Wire.exchange
 
     def refused(self, database, command, *beside):
