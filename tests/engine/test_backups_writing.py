@@ -256,6 +256,32 @@ def test_a_failure_is_noticed_although_the_dump_never_stops_making_parts(clock):
     assert raised.value is broken and len(made) < 100
 
 
+def test_what_could_not_be_stored_ends_the_backup_although_its_part_was_read_before_and_others_are_still_read(clock):
+    begun, lost, read = threading.Event(), threading.Event(), []
+
+    def long():
+        begun.wait(30)  # the other part's chunk is the first
+        for number in range(2_000):
+            yield b"long"
+            read.append(number)
+            lost.wait(30)
+
+    class Losing(cases.Failing):
+        def put(self, key, data, sha256=""):
+            begun.set()
+            try:
+                clock.wait(threading.Event(), 0.05)  # until the part was read
+                super().put(key, data, sha256)
+            finally:
+                lost.set()
+
+    repository = Losing(MemoryRepository(), lambda number, key: key.endswith("/000001"), LOST)
+    with pytest.raises(type(LOST)) as raised:
+        cases.take(Parts(part("short", 0, b"short"), Part("long", 0, long)), repository, clock, workers=2)
+    assert raised.value is LOST and len(read) < 100
+    assert listed(repository) == ((), ())
+
+
 def test_a_store_that_cannot_be_finished_leaves_no_backup(clock):
     class Unfinished(Parts):
         def finish(self):

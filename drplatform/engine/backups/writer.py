@@ -194,7 +194,7 @@ def _write_all(backup: _Backup, parts: Iterator[ports.Part], workers: int, clock
         ThreadPoolExecutor(workers, thread_name_prefix=f"seal-{backup.store}") as sealers,
         ThreadPoolExecutor(workers, thread_name_prefix=f"backup-{backup.store}") as pool,
     ):
-        sealing = _Sealing(backup, sealers, threading.Semaphore(workers))
+        sealing = _Sealing(backup, sealers, threading.Semaphore(workers), stop)
         running: set[Future[_Chunks]] = set()
         chunks = _Chunks()
         stage = 0
@@ -203,7 +203,9 @@ def _write_all(backup: _Backup, parts: Iterator[ports.Part], workers: int, clock
                 limit = 1 if part.stage > stage else workers
                 stage = part.stage
                 _collect(running, limit, chunks)
-                running.add(pool.submit(_write_part, sealing, part, stop, pace))
+                if stop.is_set():
+                    break
+                running.add(pool.submit(sealing.put_all, part, _until(pace(part.blocks()), stop.is_set)))
             _collect(running, 1, chunks)
             return chunks.all()
         except BaseException:
@@ -243,11 +245,15 @@ def _collect(running: set[Future[_Chunks]], fewer_than: int, chunks: _Chunks) ->
 
 @dataclass(frozen=True)
 class _Sealing:
-    """Blocks are sealed and stored while the next ones are read; each that is being sealed, or waits for that, has taken one of `room`."""
+    """Blocks are sealed and stored while the next ones are read; each that is being sealed, or waits for that, has taken one of `room`.
+
+    `stop` is set when one could not be stored: its part may have been read to its end by then, and all others need not be.
+    """
 
     backup: _Backup
     pool: ThreadPoolExecutor
     room: threading.Semaphore
+    stop: threading.Event
 
     def put_all(self, part: ports.Part, blocks: Iterator[bytes]) -> _Chunks:
         """Ends when all is read, which may be before it is stored. Raises what reading or storing raises, the latter perhaps some blocks later."""
@@ -257,13 +263,14 @@ class _Sealing:
             held = [block]
             del block  # or it would be in memory until the next one is read
             future = self.pool.submit(self.backup.put, part.name, number, part.stage, held, part.secret)
-            future.add_done_callback(lambda _: self.room.release())
+            future.add_done_callback(self._done)
             chunks.add([future])
         return chunks
 
-
-def _write_part(sealing: _Sealing, part: ports.Part, stop: threading.Event, pace: Callable[[Iterator[bytes]], Iterator[bytes]]) -> _Chunks:
-    return sealing.put_all(part, _until(pace(part.blocks()), stop.is_set))
+    def _done(self, future: Future[ChunkRef]) -> None:
+        if future.exception():
+            self.stop.set()
+        self.room.release()
 
 
 def _until(blocks: Iterable[bytes], stopped: Callable[[], bool]) -> Iterator[bytes]:
