@@ -100,9 +100,12 @@ _PART = b',"part":'
 _FIRST = b'{"key":"'
 _SIZE = b',"size":'
 """The same of the second field."""
+_TEXT = rb"[ !#-\[\]-~]*"
+"""Within quotes, what is written as it is."""
 _PLAIN = re.compile(
-    rb'\{"key":"([^"\\]*)","size":(\d+),"etag":"[^"\\]*(?:\\.[^"\\]*)*","modified":"[^"\\]*","content_type":"([^"\\]*)","storage_class":"STANDARD",'
-    rb'"properties":\{\},"metadata":\{\},"tags":\{\},"grants":\[\],"version":"","age":0,"sha256":"([0-9a-f]{64})","part":"[^"\\]*"\}$'
+    rb'\{"key":"(%b)","size":(0|[1-9]\d*),"etag":"%b(?:\\"%b)*","modified":"%b","content_type":"(%b)","storage_class":"STANDARD",'
+    rb'"properties":\{\},"metadata":\{\},"tags":\{\},"grants":\[\],"version":"","age":0,"sha256":"([0-9a-f]{64})","part":"%b"\}$'
+    % ((_TEXT,) * 6)
 )
 """Of an object of which there is no more to say. A tally counts it by these fields as they stand: there is nothing in them to read."""
 
@@ -214,18 +217,18 @@ class Known:
                 return
             after = page[-1][0] + b"\0"
 
-    def current(self, bucket: str, place: bytes, rows: int) -> tuple[bytes, list[bytes]]:
-        """The lines of the next current objects from this place on, and the last one's place.
+    def current(self, bucket: str, place: bytes, rows: int) -> list[bytes]:
+        """The lines of the next current objects from this place on.
 
         They come as one row: between two rows other threads have their turn, which takes many times as long as a row.
         """
         query = (
-            "SELECT MAX(key), CAST(GROUP_CONCAT(line, x'0a') AS BLOB) FROM"
-            " (SELECT key, line FROM object WHERE bucket = ? AND key >= ? AND INSTR(key, x'00') = 0 ORDER BY key LIMIT ?)"
+            "SELECT CAST(GROUP_CONCAT(line, x'0a') AS BLOB) FROM"
+            " (SELECT line FROM object WHERE bucket = ? AND key >= ? AND INSTR(key, x'00') = 0 ORDER BY key LIMIT ?)"
         )
         with self._lock:
-            last, lines = self._database.execute(query, (bucket, place, rows)).fetchone()
-        return last or b"", [line for line in (lines or b"").splitlines() if line]
+            (lines,) = self._database.execute(query, (bucket, place, rows)).fetchone()
+        return [line for line in (lines or b"").splitlines() if line]
 
     def count(self) -> int:
         with self._lock:
@@ -253,8 +256,8 @@ class Walk:
     def line(self, key: str) -> Line | None:
         place = _place(key)
         if not self._first <= place <= self._last:
-            last, lines = self._known.current(self._bucket, place, self._ROWS)
-            self._lines, self._first, self._last = {_key(line): line for line in lines}, place, max(place, last)
+            self._lines = {_key(line): line for line in self._known.current(self._bucket, place, self._ROWS)}
+            self._first, self._last = place, max(self._lines, default=place)
         line = self._lines.get(place)
         return Line(line) if line else None
 

@@ -114,6 +114,17 @@ def test_a_line_that_is_no_record_is_not_trusted(line):
         known.add_current(BUCKET, [line])
 
 
+@pytest.mark.parametrize(
+    ("whole", "spoilt"), [(b"a/b", b"a\xff"), (b"a/b", b"a\n"), (b'"size":7', b'"size":07'), (b"text/", b"t\0xt/"), (b"e-tag", b"\xc3\xa9")]
+)
+def test_a_plain_line_that_is_not_as_lines_are_written_is_not_counted(whole, spoilt):
+    line = Record(Header("a/b", 7, '"e-tag"', "2026-11-30T05:00:00+00:00", "text/plain"), "ab" * 32, "").line()
+    Line(line).count(Tally(), BUCKET)
+    assert whole in line
+    with pytest.raises(errors.IntegrityError, match="do not trust"):
+        Line(line.replace(whole, spoilt)).count(Tally(), BUCKET)
+
+
 @pytest.mark.parametrize("line", [b'{"key":"a","size":1}', b"[1]", b'{"key":"a","size":1'])
 def test_what_lacks_fields_is_not_carried_on(line):
     with pytest.raises(errors.IntegrityError, match="do not trust"):
