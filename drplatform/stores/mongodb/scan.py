@@ -37,6 +37,8 @@ _DENSE = 0.9
 _TRIED = 8
 """Places that are looked at for one that is taken."""
 _KEY_NOT_FOUND = 211
+_IN_PLACE = {"hint": {"$natural": 1}, "$_requestResumeToken": True}
+"""In the order in which the server keeps documents, with where to read on."""
 _RECORD_ID = b"\x12$recordId\0"
 _LONG = struct.Struct("<q")
 
@@ -109,7 +111,7 @@ class Scan:
 
     def _from(self, token: bytes, seek: bool, shown: bool) -> dict[str, Any]:
         """How to read on after what the token stands for: the server finds the place, or tells of all documents where they are."""
-        command = {**self._command, "hint": {"$natural": 1}, "$_requestResumeToken": True, "showRecordId": shown}
+        command = {**self._command, **_IN_PLACE, "showRecordId": shown}
         return {**command, "$_resumeAfter": RawBSONDocument(token)} if token and seek else command
 
     def _clustered(self) -> Iterator[Block]:
@@ -185,19 +187,23 @@ def _counted(wire: Wire, collection: Collection, parts: int, count: int) -> tupl
     if count < _DENSE * (last - first + 1):
         return ()
 
-    def taken(place: int) -> bool:
-        after = {"hint": {"$natural": 1}, "$_requestResumeToken": True, "$_resumeAfter": RawBSONDocument(_token(place))}
+    def taken(token: bytes) -> bool:
         try:
-            _documents(wire, database, {**read, **after})
+            _documents(wire, database, {**read, **_IN_PLACE, "$_resumeAfter": RawBSONDocument(token)})
         except wires.ServerError as error:
             if error.code != _KEY_NOT_FOUND:
                 raise
             return False
         return True
 
-    cuts = [first + (last - first) * number // parts for number in range(1, parts)]
-    found = [next(filter(taken, range(cut, cut + _TRIED)), None) for cut in cuts]
-    return () if None in found else tuple(_token(place) for place in found if place is not None)
+    cuts = []
+    for number in range(1, parts):
+        cut = first + (last - first) * number // parts
+        token = next(filter(taken, map(_token, range(cut, cut + _TRIED))), None)
+        if token is None:
+            return ()
+        cuts.append(token)
+    return tuple(cuts)
 
 
 def _sampled(wire: Wire, collection: Collection, parts: int, count: int) -> tuple[bytes, ...]:
