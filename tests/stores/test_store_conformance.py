@@ -3,9 +3,13 @@
 import itertools
 import pkgutil
 import random
+import threading
 from dataclasses import dataclass
 
+import pymongo
 import pytest
+import real_servers
+import redis
 
 from drplatform import stores
 from drplatform.engine import backups
@@ -162,6 +166,48 @@ def test_an_occupied_target_is_refused_and_left_as_it_is(pair):
     chain = backups.Catalogue(pair.repository).chain_to(pair.source.name)
     with pytest.raises(errors.TargetRefused, match="was prepared for"):
         backups.restore(chain, pair.target, pair.repository, OPENER, backups.Lease(pair.source.name, "another"), pair.clock)
+
+
+def serving(pair, stop, served) -> None:
+    """Somebody's queue in the target: what comes is gone a moment later."""
+    endpoint = pair.target.endpoint
+    host, port = endpoint.addresses[0].host, endpoint.addresses[0].port
+    if pair.kind == "files":
+        s3 = real_servers.s3_client(endpoint)
+        come, go = (lambda: s3.put_object(Bucket="pdfs", Key="job", Body=b"1")), (lambda: s3.delete_object(Bucket="pdfs", Key="job"))
+    elif pair.kind == "mongodb":
+        jobs = pymongo.MongoClient(host, port, directConnection=True).queue.jobs
+        come, go = (lambda: jobs.insert_one({"_id": 1})), (lambda: jobs.delete_one({"_id": 1}))
+    else:
+        r = redis.Redis(host, port)
+        come, go = (lambda: r.lpush("jobs", "1")), (lambda: r.lpop("jobs"))
+    while not stop.is_set():
+        come()
+        served.set()
+        stop.wait(0.1)
+        go()
+
+
+@pytest.mark.parametrize("pair", ["files", "mongodb", "redis"], indirect=True)
+def test_a_target_that_is_empty_and_in_use_is_refused(pair):
+    """Empty or not at the moment of the look; MongoDB keeps the collection, so that it is never empty."""
+    pair.source.seed(7, ITEMS)
+    pair.take()
+    pair.target.identity()
+    empty = pair.target.digest()
+    stop, served = threading.Event(), threading.Event()
+    somebody = threading.Thread(target=serving, args=(pair, stop, served))
+    somebody.start()
+    try:
+        assert served.wait(30)
+        with pytest.raises(errors.TargetRefused, match=r"in use|is not empty: it holds (pdfs: 1 object|queue\.jobs|db0: 1 keys)"):
+            pair.restore()
+    finally:
+        stop.set()
+        somebody.join()
+    assert {name: digest for name, digest in pair.target.digest().items() if digest.items and not name.startswith("queue")} == {
+        name: digest for name, digest in empty.items() if digest.items
+    }
 
 
 def test_a_backup_of_an_empty_store_is_restored_to_an_empty_store(pair):

@@ -12,9 +12,10 @@ from typing import Any
 
 from drplatform.model import errors
 from drplatform.model.backup import BASES, BackupKind, Digest, Multiset
+from drplatform.model.clock import Clock
 from drplatform.model.ports import RestoreEnd
 from drplatform.model.position import Position
-from drplatform.stores.files import arrival, configuration, digest, framing, index, listing, versions
+from drplatform.stores.files import arrival, configuration, digest, framing, index, listing, target, versions
 from drplatform.stores.files.configuration import Configuration
 from drplatform.stores.files.content import Header, Tally
 from drplatform.stores.files.index import Known, Record
@@ -24,7 +25,9 @@ _PARTS = ("bucket", "content", "index", "versions")
 
 
 @contextmanager
-def restore(s3: Any, buckets: tuple[str, ...]) -> Iterator["FilesRestore"]:
+def restore(s3: Any, buckets: tuple[str, ...], clock: Clock) -> Iterator["FilesRestore"]:
+    """Begin a restore. Raises TargetRefused, before anything is written, when the buckets are in use."""
+    target.refuse_live(s3, buckets, clock)
     with ExitStack() as stack:
         yield FilesRestore(s3, buckets, stack)
 

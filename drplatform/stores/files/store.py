@@ -91,7 +91,8 @@ class FilesStore:
         return replication.newer(self._s3, target._s3, self.buckets)
 
     def restore(self) -> AbstractContextManager[Restore]:
-        return restore.restore(self._s3, self.buckets)
+        """Begin a restore. Raises TargetRefused when somebody else writes to the buckets."""
+        return restore.restore(self._s3, self.buckets, self._clock)
 
     def digest(self) -> Mapping[str, Digest]:
         """By bucket; older versions, and how the bucket is set up, by names of their own where there is any."""
