@@ -2,8 +2,8 @@
 
     python benchmarks/mongodb.py [--sizes 100,400] [--rounds 3] [--document 1000] [--operations 20000]
 
-Sizes are MB of documents of about 1 KB (or of about so many bytes) with two secondary indexes. Everything alternates within each round, on the same data and servers;
-printed are medians, and ratios of them. Memory is the peak of a process that does nothing else. Then so many operations of a log are replayed: inserts, updates,
+Sizes are MB of documents of about 1 KB (or of about so many bytes) with two secondary indexes. Everything alternates within each round, on the same data; each
+load is into a new server, as a recovery's is, which has nothing to do with what the one before has left. Printed are medians, and ratios of them. Memory is the peak of a process that does nothing else. Then so many operations of a log are replayed: inserts, updates,
 deletes and transactions onto few documents, so that the time is that of the replay.
 """
 
@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 sys.path[0] = str(Path(__file__).parents[1] / "tests")  # in place of this directory, in which redis.py is no client library
@@ -45,12 +46,12 @@ def fill(endpoint: Endpoint, size: int, document: int = 1000) -> None:
     with real_servers.mongodb_client(endpoint) as client:
         things = client.bench.things
         for begin in range(0, size // document, 1000):
-            things.insert_many([_document(generator, begin + n, document) for n in range(1000)], ordered=False)
+            things.insert_many([a_document(generator, begin + n, document) for n in range(1000)], ordered=False)
         things.create_index("account")
         things.create_index([("when", 1), ("kind", 1)])
 
 
-def _document(generator: random.Random, number: int, size: int = 1000) -> dict[str, object]:
+def a_document(generator: random.Random, number: int, size: int = 1000) -> dict[str, object]:
     room = max(0, size - 85)
     words = " ".join(generator.choices(WORDS, k=room * 6 // 100))
     fields = {"_id": number, "account": generator.randrange(10**6), "when": number, "kind": number % 7}
@@ -134,21 +135,17 @@ def timed(act: Callable[[], object]) -> tuple[float, object]:
 
 
 def run(size: int, rounds: int, document: int, base: Path) -> None:
-    source, target = real_servers.start_mongodb(), real_servers.start_mongodb()
     keys = base / "identity.txt"
     public, secret = backups.generate()
     if not keys.exists():
         backups.write_identity(keys, secret, public)
-    try:
+    with closing(real_servers.start_mongodb()) as source:
         fill(source.endpoint, size, document)
-        found = measure(source, target, rounds, base, keys)
-    finally:
-        source.close()
-        target.close()
+        found = measure(source, rounds, base, keys)
     show(size, document, found)
 
 
-def measure(source: real_servers.Server, target: real_servers.Server, rounds: int, base: Path, keys: Path) -> dict[str, list[float]]:
+def measure(source: real_servers.Server, rounds: int, base: Path, keys: Path) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
 
     def note(name: str, seconds: float) -> None:
@@ -168,15 +165,16 @@ def measure(source: real_servers.Server, target: real_servers.Server, rounds: in
         for name, options in (("mongodump", []), ("mongodump --gzip", ["--gzip"])):
             if shutil.which("mongodump"):
                 noted(name, _stock("mongodump", source, base / name.replace(" ", ""), options))
-        real_servers.empty_mongodb(target)
-        load_raw(source.endpoint, target.endpoint)
+        with closing(real_servers.start_mongodb()) as target:
+            load_raw(source.endpoint, target.endpoint)
         note("load of raw documents from memory, indexes after", load_raw.seconds)  # type: ignore[attr-defined]
-        real_servers.empty_mongodb(target)
-        noted("restore, decrypted and verified", child("restore", target.endpoint, place, keys))
-        if shutil.which("mongorestore"):
-            real_servers.empty_mongodb(target)
-            options = ["-j", "4", "--numInsertionWorkersPerCollection", "4"]
-            noted("mongorestore", _stock("mongorestore", target, base / "mongodump", options))
+        with closing(real_servers.start_mongodb()) as target:
+            noted("restore, decrypted and verified", child("restore", target.endpoint, place, keys))
+        for name, options in (("mongorestore", []), ("mongorestore, w:1", ["--writeConcern", "{w: 1}"])):
+            if shutil.which("mongorestore"):
+                with closing(real_servers.start_mongodb()) as target:
+                    workers = ["-j", "4", "--numInsertionWorkersPerCollection", "4"]
+                    noted(name, _stock("mongorestore", target, base / "mongodump", [*workers, *options]))
         shutil.rmtree(place)
     return found
 
@@ -200,7 +198,7 @@ def work(endpoint: Endpoint, operations: int) -> None:
         things = client.get_database("bench", write_concern=pymongo.WriteConcern(w=1)).things
         for number in range(0, operations, 30):
             begin = 10**9 + number
-            things.insert_many([_document(generator, begin + n, 300) for n in range(12)])
+            things.insert_many([a_document(generator, begin + n, 300) for n in range(12)])
             for n in range(9):
                 things.update_one({"_id": begin + n}, {"$set": {"text": "changed"}, "$inc": {"kind": 1}})
             things.delete_many({"_id": {"$gte": begin, "$lt": begin + 6}})
@@ -219,7 +217,7 @@ def run_replay(operations: int, rounds: int, base: Path) -> None:
         store, repository = mongodb.connect(source.endpoint, clock), directory.open(vault, clock)
         full = backups.back_up(store, BackupKind.FULL, repository, [public], clock, generator)
         work(source.endpoint, operations)
-        count = _seal(store, full.end, repository, public)
+        count = seal(store, full.end, repository, public)
         chain, opener = chain_to(backups.Catalogue(repository).read().manifests, "mongodb"), backups.Opener((secret,))
         if shutil.which("mongorestore"):
             place = mongodb.connect(Endpoint("mongodb", (), {"directory": str(exported)}), clock)
@@ -245,7 +243,7 @@ def run_replay(operations: int, rounds: int, base: Path) -> None:
         print(f"  replay is {theirs / ours:.2f} times as fast as: mongorestore --oplogReplay")
 
 
-def _seal(store: mongodb.MongoStore, after: Position, repository: Repository, public: str) -> int:
+def seal(store: mongodb.MongoStore, after: Position, repository: Repository, public: str) -> int:
     """The log up to now as a slice; how many entries."""
     stop, end, batches = threading.Event(), store.position(), list[LogBatch]()
     for batch in store.follow(after, stop):
@@ -284,6 +282,7 @@ def show(size: int, document: int, found: dict[str, list[float]]) -> None:
         ("backup, compressed and encrypted", "mongodump --gzip"),
         ("restore, decrypted and verified", "load of raw documents from memory, indexes after"),
         ("restore, decrypted and verified", "mongorestore"),
+        ("restore, decrypted and verified", "mongorestore, w:1"),
     ):
         used = [f"{name}: processor seconds" for name in (ours, theirs)]
         if all(name in middle for name in used):

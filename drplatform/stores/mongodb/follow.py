@@ -25,6 +25,10 @@ _LOOK_SECONDS = 0.15
 _SILENT_SECONDS = 2.0
 """After so long without an entry another member may know more (this one may be cut off): look again."""
 _RETRY_SECONDS = 0.1
+_PACE_SECONDS = 0.05
+_CATCHING_UP_BYTES = 1024 * 1024
+"""An answer costs the server as much as reading some dozens of entries; it wakes the reader for each commit. So what comes is asked for at this
+pace, but at once where there is more than so much of it."""
 _FAILED_TO_PARSE, _BAD_VALUE, _UNAUTHORIZED, _AUTHENTICATION_FAILED = 9, 2, 13, 18
 _HOPELESS = frozenset({_FAILED_TO_PARSE, _BAD_VALUE, _UNAUTHORIZED, _AUTHENTICATION_FAILED})
 _OVERRUN = frozenset({136, 286})
@@ -85,6 +89,8 @@ class Following:
             if documents:
                 heard = clock.monotonic()
             yield self._batch(documents)
+            if documents and len(batch) < _CATCHING_UP_BYTES:
+                clock.wait(self.stop, _PACE_SECONDS)
             if self.stop.is_set() or clock.monotonic() - heard > _SILENT_SECONDS:
                 return
 
