@@ -12,6 +12,7 @@ import pytest
 import real_servers
 
 from drplatform.engine import backups
+from drplatform.model import errors
 from drplatform.repositories import directory
 from drplatform.stores import files
 from drplatform.stores.files import digest
@@ -76,7 +77,8 @@ def go_out_and_come_back(pair, tmp_path, count: int, size: int, within: float) -
     taken = worker.run("take", pair[0], within)
     assert taken["items"] == count
     worker.killed("restore", pair[1], len(target.buckets) + count // 3)  # the buckets are marked first
-    assert target.occupants(), "something is there, so that a whole restore would be refused"
+    with pytest.raises(errors.TargetRefused, match=r"not empty: .* beside what is there by `drplatform files restore`"):
+        backups.check_target(target, backups.Lease("files", target.identity()), resume=True)
     back = worker.run("reconcile", pair[1], within)
     assert back["chosen"] == count and 0 < back["written"] < count, "what was there already is not written again"
     assert back["differing"] == []

@@ -85,8 +85,10 @@ def check_target(store: ports.DataStore, lease: Lease, resume: bool = False, cho
             "it by --resume. Nothing was touched."
         )
     if choice is None and (occupants := store.occupants()):
+        beside = f", or beside what is there by `drplatform {store.name} restore`" if isinstance(store, ports.Reconcilable) else ""
         raise errors.TargetRefused(
-            f"The target {store.kind} {identity} is not empty: it holds {', '.join(occupants[:5])}; restore into a fresh one. Nothing was touched."
+            f"The target {store.kind} {identity} is not empty: it holds {', '.join(occupants[:5])}; restore into a fresh one{beside}. "
+            "Nothing was touched."
         )
 
 
