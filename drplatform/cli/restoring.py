@@ -38,8 +38,8 @@ def restore(
     """Restore a STORE from its backups into the (empty) store of the platform. A store that holds anything is refused.
 
     A restore of MongoDB that was cut off is gone on with by --resume, in the data, the indexes or the log; one that was cut off in an
-    increment or a change of collections begins anew, and so does one of Redis, or with --only. Files that were cut off are gone on with by `drplatform files restore`. Two
-    restores at once are refused.
+    increment or a change of collections begins anew, and so does one of Redis or of files, or with --only. Objects that are there already are not written
+    again by `drplatform files restore`. Two restores at once are refused.
 
     \b
     drplatform backups restore mongodb

@@ -65,8 +65,8 @@ def main() -> None:
         done["items"] = manifest.digests["uploads"].items
     else:
         chain, lease = backups.Catalogue(repository).chain_to("files"), backups.Lease("files", store.identity())
-        if told["action"] == "restore":
-            backups.restore(chain, store, repository, opener, lease, CLOCK)
+        if told["action"] in ("restore", "resume"):
+            backups.restore(chain, store, repository, opener, lease, CLOCK, resume=told["action"] == "resume")
         else:
             found = backups.reconcile(chain, store, repository, opener, lease, ObjectChoice())
             done.update(chosen=found.chosen, written=found.written)

@@ -65,7 +65,7 @@ def fill(store, count: int, size: int) -> None:
         pass
 
 
-def go_out_and_come_back(pair, tmp_path, count: int, size: int, within: float) -> None:
+def go_out_and_come_back(pair, tmp_path, count: int, size: int, within: float, again: str = "reconcile") -> None:
     source, target = (files.connect(endpoint, real_servers.CLOCK) for endpoint in pair)
     source.identity()
     fill(source, count, size)
@@ -76,19 +76,25 @@ def go_out_and_come_back(pair, tmp_path, count: int, size: int, within: float) -
     assert catalogue.read().manifests == (), "what was written before the kill is no backup"
     taken = worker.run("take", pair[0], within)
     assert taken["items"] == count
-    worker.killed("restore", pair[1], len(target.buckets) + count // 3)  # the buckets are marked first
+    worker.killed("restore", pair[1], len(target.buckets) + 1 + count // 3)  # the buckets are marked, and the restore is noted
+    assert target.occupants() and target.unfinished().startswith(catalogue.read().manifests[0].id), "it says which restore it was"
+    with pytest.raises(
+        errors.TargetRefused, match=r"cut off .* by --resume, or restore beside what is there by `drplatform files restore`"
+    ):
+        backups.check_target(target, backups.Lease("files", target.identity()))
+    back = worker.run(again, pair[1], within)
+    assert again == "resume" or (back["chosen"] == count and 0 < back["written"] < count), "what was there already is not written again"
+    assert back["differing"] == [] and target.unfinished() == ""
     with pytest.raises(errors.TargetRefused, match=r"not empty: .* beside what is there by `drplatform files restore`"):
         backups.check_target(target, backups.Lease("files", target.identity()), resume=True)
-    back = worker.run("reconcile", pair[1], within)
-    assert back["chosen"] == count and 0 < back["written"] < count, "what was there already is not written again"
-    assert back["differing"] == []
-    print(f"{count} x {size} bytes: peak {taken['peak']} MiB out, {back['peak']} MiB back; written again {back['written']}")
+    print(f"{count} x {size} bytes: peak {taken['peak']} MiB out, {back['peak']} MiB back; {again}: written again {back.get('written')}")
     assert max(taken["peak"], back["peak"]) < PEAK_MIB
 
 
+@pytest.mark.parametrize("again", ["reconcile", "resume"])
 @pytest.mark.parametrize(("count", "size"), [(900, 4096), (6, 24 * MIB)], ids=["small", "huge"])
-def test_buckets_go_out_and_come_back_although_killed(s3_endpoint_pair, tmp_path, count, size):
-    go_out_and_come_back(s3_endpoint_pair, tmp_path, count, size, 120)
+def test_buckets_go_out_and_come_back_although_killed(s3_endpoint_pair, tmp_path, count, size, again):
+    go_out_and_come_back(s3_endpoint_pair, tmp_path, count, size, 120, again)
 
 
 @pytest.mark.soak

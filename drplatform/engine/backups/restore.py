@@ -77,15 +77,15 @@ def check_target(store: ports.DataStore, lease: Lease, resume: bool = False, cho
             f"The target is {store.kind} {identity}, but the restore was prepared for {lease.identity}; nothing was touched."
         )
     plan = store.unfinished() if isinstance(store, ports.Resumable) else ""
+    beside = f", or restore beside what is there by `drplatform {store.name} restore`" if isinstance(store, ports.Reconcilable) else ""
     if plan and resume:
         return
     if plan:
         raise errors.TargetRefused(
             f"The target {store.kind} {identity} holds a restore that is at work or was cut off ({plan}); wait for its end, or go on with "
-            "it by --resume. Nothing was touched."
+            f"it by --resume{beside}. Nothing was touched."
         )
     if choice is None and (occupants := store.occupants()):
-        beside = f", or beside what is there by `drplatform {store.name} restore`" if isinstance(store, ports.Reconcilable) else ""
         raise errors.TargetRefused(
             f"The target {store.kind} {identity} is not empty: it holds {', '.join(occupants[:5])}; restore into a fresh one{beside}. "
             "Nothing was touched."

@@ -29,6 +29,11 @@ class ObjectChoice:
     closely: bool = False
     configuration: bool = False
 
+    @property
+    def everything(self) -> bool:
+        """Whether all objects of the backup are wanted, where they were."""
+        return not (self.prefix or self.keys or self.into)
+
     def takes(self, key: str) -> bool:
         return key in self.keys if self.keys else key.startswith(self.prefix)
 

@@ -95,7 +95,7 @@ def doing(what: str) -> Iterator[None]:
         raise errors.StoreError(f"Could not {what}: {error}") from error
 
 
-def code(error: Exception) -> str:
+def code(error: BaseException | None) -> str:
     return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
 
 
@@ -103,11 +103,11 @@ def status(error: Exception) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)) if isinstance(error, ClientError) else 0
 
 
-def is_missing(error: Exception) -> bool:
+def is_missing(error: BaseException | None) -> bool:
     return code(error) in _MISSING
 
 
-def is_changed(error: Exception) -> bool:
+def is_changed(error: BaseException | None) -> bool:
     return code(error) in _CHANGED
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from drplatform.model import errors
-from drplatform.stores.files import access, content, digest, listing, upload
+from drplatform.stores.files import access, content, digest, listing, upload, versions
 from drplatform.stores.files.content import End, Event, Header, Void
 from drplatform.stores.files.index import Known
 from drplatform.stores.files.listing import Entry
@@ -69,6 +69,17 @@ def delete(s3: Any, bucket: str, keys: Iterator[str]) -> int:
 def delete_others(s3: Any, bucket: str, known: Known) -> int:
     """Delete what is not known."""
     return delete(s3, bucket, (e.key for e in listing.protected(s3, bucket) if not known.holds(bucket, e.key)))
+
+
+def wipe(s3: Any, bucket: str, wanted: Callable[[str], bool], prefix: str = "") -> None:
+    """Delete the objects of these keys: of each all versions and delete markers, where the bucket has any."""
+    if not versions.kept(s3, bucket):
+        delete(s3, bucket, (entry.key for entry in listing.entries(s3, bucket, prefix) if wanted(entry.key)))
+        return
+    pages = listing.version_pages(s3, bucket, prefix)
+    found = (item for page in pages for item in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())) if wanted(item["Key"]))
+    for _ in digest.in_parallel(found, lambda item: _delete(s3, bucket, item["Key"], VersionId=item["VersionId"])):
+        pass
 
 
 def difference(s3: Any, bucket: str, header: Header, sha256: str, *, listed: bool, entry: Entry | None = None) -> str:
@@ -143,9 +154,9 @@ class _Object:
             self._upload.abandon()
 
 
-def _delete(s3: Any, bucket: str, key: str) -> int:
+def _delete(s3: Any, bucket: str, key: str, **version: str) -> int:
     with access.doing(f"delete {key} in {bucket}"):
-        s3.delete_object(Bucket=bucket, Key=key)
+        s3.delete_object(Bucket=bucket, Key=key, **version)
     return 1
 
 

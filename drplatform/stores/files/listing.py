@@ -12,6 +12,7 @@ PRIVATE = ".drplatform/"
 MARKS = PRIVATE + "marks/"
 PROBE = PRIVATE + "probe"
 IDENTITY = PRIVATE + "identity"
+RESTORING = PRIVATE + "restoring"
 MARKS_SUFFIX = "#marks"
 VERSIONS_SUFFIX = "#versions"
 _COUNTED = 1000
@@ -61,15 +62,21 @@ def versions(s3: Any, bucket: str, prefix: str = "", delimiter: str = "") -> Ite
 
     With a delimiter, only of keys that have none of it after the prefix.
     """
-    more: dict[str, str] = {"Delimiter": delimiter} if delimiter else {}
     key, age = None, 0
-    while True:
-        with access.doing(f"list the versions in the bucket {bucket}"):
-            page = s3.list_object_versions(Bucket=bucket, Prefix=prefix, **more)
+    for page in version_pages(s3, bucket, prefix, delimiter):
         for item in page.get("Versions", ()):
             age = age + 1 if item["Key"] == key else 0 if item["IsLatest"] else 1
             key = item["Key"]
             yield Entry(key, item["Size"], item["ETag"], item["LastModified"].timestamp(), item["VersionId"], age)
+
+
+def version_pages(s3: Any, bucket: str, prefix: str = "", delimiter: str = "") -> Iterator[dict[str, Any]]:
+    """The server's answers to a listing of versions, delete markers among them."""
+    more: dict[str, str] = {"Delimiter": delimiter} if delimiter else {}
+    while True:
+        with access.doing(f"list the versions in the bucket {bucket}"):
+            page = s3.list_object_versions(Bucket=bucket, Prefix=prefix, **more)
+        yield page
         if not page.get("IsTruncated"):
             return
         markers = {"Delimiter": delimiter, "KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page.get("NextVersionIdMarker", "")}

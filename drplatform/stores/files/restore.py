@@ -16,20 +16,31 @@ from drplatform.model.clock import Clock
 from drplatform.model.ports import RestoreEnd
 from drplatform.model.position import Position
 from drplatform.stores.files import arrival, configuration, digest, framing, index, listing, target, versions
+from drplatform.stores.files import lease as leases
 from drplatform.stores.files.configuration import Configuration
 from drplatform.stores.files.content import Header, Tally
 from drplatform.stores.files.index import Known, Record
+from drplatform.stores.files.lease import Lease
+from drplatform.stores.files.listing import Entry
 from drplatform.stores.files.prune import prune
 
 _PARTS = ("bucket", "content", "index", "versions")
 
 
 @contextmanager
-def restore(s3: Any, buckets: tuple[str, ...], clock: Clock) -> Iterator["FilesRestore"]:
-    """Begin a restore. Raises TargetRefused, before anything is written, when the buckets are in use."""
-    target.refuse_live(s3, buckets, clock)
-    with ExitStack() as stack:
-        yield FilesRestore(s3, buckets, stack)
+def restore(s3: Any, buckets: tuple[str, ...], clock: Clock, plan: str = "", again: bool = False) -> Iterator["FilesRestore"]:
+    """Begin a restore; with `again`, one of the same plan that was cut off begins anew, and what it left is deleted.
+
+    Raises TargetRefused, before anything is written or deleted, when the buckets are in use or another restore is at work.
+    """
+    if not leases.unfinished(s3, buckets[0]):
+        target.refuse_live(s3, buckets, clock)
+    with leases.held(s3, buckets[0], clock, plan, again) as lease, ExitStack() as stack:
+        if lease.found:
+            target.refuse_live(s3, buckets, clock)
+            for bucket in buckets:
+                arrival.wipe(s3, bucket, lambda key: listing.is_protected(Entry(key)))
+        yield FilesRestore(s3, buckets, stack, lease)
 
 
 @dataclass
@@ -45,10 +56,12 @@ class _Bucket:
 
 
 class FilesRestore:
-    """See `ports.Restore`. Backups come in order, an increment after what it continues; of each, its packs before its index."""
+    """See `ports.ResumedRestore`. Backups come in order, an increment after what it continues; of each, its packs before its index."""
 
-    def __init__(self, s3: Any, buckets: tuple[str, ...], stack: ExitStack) -> None:
-        self._s3, self._buckets, self._stack = s3, {bucket: _Bucket() for bucket in buckets}, stack
+    settled = False
+
+    def __init__(self, s3: Any, buckets: tuple[str, ...], stack: ExitStack, lease: Lease) -> None:
+        self._s3, self._buckets, self._stack, self._lease = s3, {bucket: _Bucket() for bucket in buckets}, stack, lease
         self._lock = threading.Lock()
         self._packed: dict[str, Tally] = {}
         self._expected: dict[str, dict[str, Digest]] = {}
@@ -57,7 +70,12 @@ class FilesRestore:
         self._met: dict[str, set[tuple[str, str, str]]] = {}
         self._reached: Position | None = None
 
+    def done(self, part: str) -> int:
+        """Nothing: a restore that was cut off begins anew."""
+        return 0
+
     def load(self, kind: BackupKind, part: str, blocks: Iterator[bytes]) -> None:
+        self._lease.require()
         if kind not in BASES | {BackupKind.INCREMENTAL}:
             raise errors.StoreError(f"Files are restored from full backups and increments, not from {kind}; choose another backup.")
         what, _, rest = part.partition("/")
@@ -86,6 +104,7 @@ class FilesRestore:
     def finish(self) -> RestoreEnd:
         """Reads everything back. Raises VerificationFailed when the target does not hold what was written."""
         assert self._reached, "loaded() has checked it"
+        self._lease.require()
         for name, bucket in self._buckets.items():
             if bucket.keeps and bucket.history and bucket.pruned:
                 prune(self._s3, name, bucket.history)
@@ -95,6 +114,7 @@ class FilesRestore:
         met = set[tuple[str, str, str]]().union(*self._met.values())
         words += [told[place] for told in (self._refused, self._lacking) for place in met if place in told]
         set_up = configuration.digests(self._s3, self._buckets)
+        words += filter(None, [self._lease.release()])
         return RestoreEnd(self._reached, {**found.digests(), **set_up}, found.counts(), tuple(sorted(words)))
 
     def _set_up(self, name: str, wanted: Configuration, *, first: bool) -> None:

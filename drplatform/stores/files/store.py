@@ -5,6 +5,7 @@ import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -14,16 +15,16 @@ from drplatform.model import errors
 from drplatform.model.backup import Digest
 from drplatform.model.clock import Clock
 from drplatform.model.ledger import Mark
-from drplatform.model.ports import BackupParts, Checked, Dump, Endpoint, Marker, ObjectChoice, Prober, Reconciled, Restore
+from drplatform.model.ports import BackupParts, Checked, Dump, Endpoint, Marker, ObjectChoice, Prober, Reconciled, Restore, ResumedRestore
 from drplatform.model.position import Position
-from drplatform.stores.files import access, configuration, digest, dump, listing, marks, reconcile, replication, restore, versions
+from drplatform.stores.files import access, configuration, digest, dump, lease, listing, marks, reconcile, replication, restore, versions
 from drplatform.stores.files import seed as seeds
 
 _EVERYTHING = ObjectChoice()
 
 
 class FilesStore:
-    """See `ports.DataStore`."""
+    """See `ports.DataStore`, `ports.Resumable`, `ports.Comparing` and `ports.Reconcilable`."""
 
     name = "files"
     kind = "files"
@@ -62,9 +63,15 @@ class FilesStore:
         return dump.increment(self._s3, self.buckets, self.position(), previous, self._older)
 
     def reconcile(self, chain: Sequence[BackupParts], choice: ObjectChoice = _EVERYTHING) -> Reconciled:
-        """Bring the buckets, which may hold something, to the last backup of the chain; only what differs is written."""
+        """Bring the buckets, which may hold something, to the last backup of the chain; only what differs is written.
+
+        What a restore left that was cut off is finished with that, if everything was chosen. Raises TargetRefused when one is at work.
+        """
         self.identity()
-        return reconcile.reconcile(self._s3, self.buckets, chain, choice)
+        left = lease.left(self._s3, self.buckets[0], self._clock)
+        found = reconcile.reconcile(self._s3, self.buckets, chain, choice)
+        words = lease.forget(self._s3, self.buckets[0]) if left and choice.everything else ""
+        return replace(found, refused=(*found.refused, words)) if words else found
 
     def check(self, backup: BackupParts, share: float, generator: random.Random, into: Mapping[str, str] | None = None) -> Checked:
         """Compare with a backup: all names and sizes, and the content and properties of a share (0 to 1) of the objects."""
@@ -91,8 +98,13 @@ class FilesStore:
         return replication.newer(self._s3, target._s3, self.buckets)
 
     def restore(self) -> AbstractContextManager[Restore]:
-        """Begin a restore. Raises TargetRefused when somebody else writes to the buckets."""
         return restore.restore(self._s3, self.buckets, self._clock)
+
+    def resume(self, plan: str, again: bool) -> AbstractContextManager[ResumedRestore]:
+        return restore.restore(self._s3, self.buckets, self._clock, plan, again)
+
+    def unfinished(self) -> str:
+        return lease.unfinished(self._s3, self.buckets[0])
 
     def digest(self) -> Mapping[str, Digest]:
         """By bucket; older versions, and how the bucket is set up, by names of their own where there is any."""

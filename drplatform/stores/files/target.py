@@ -51,8 +51,7 @@ def _shown(s3: Any, bucket: str, kept: bool) -> Iterator[_Shown]:
 
 def _versions(s3: Any, bucket: str) -> Iterator[tuple[str, str]]:
     """Of one page, and of the users': delete markers, too, which stay when all else is gone."""
-    with access.doing(f"list the versions in the bucket {bucket}"):
-        page = s3.list_object_versions(Bucket=bucket)
+    page = next(listing.version_pages(s3, bucket))
     for item in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
         if listing.is_protected(Entry(item["Key"])):
             yield item["Key"], item["VersionId"]
