@@ -22,3 +22,20 @@ Feature: The recovery itself crashes
     And every acknowledged write is accounted for
     And the recovery time of each store meets its objective
     And the data loss of each store meets its objective
+
+  @files
+  Scenario: The restore of file storage is killed in the middle and begun again
+    Given the platform runs in two regions
+    And file storage holds reference data
+    And clients write to file storage
+    And file storage has a full backup
+    And clients have written 50 more times to each store
+    When the file storage server of the primary region is killed and its disk is lost
+    And recovery from backups is killed half-way, begun again, and brings back file storage as of its latest backup
+    Then every store answers through its public name
+    And the backups used were whole
+    And the reference data is unchanged
+    And nothing acknowledged before the recovery point is missing
+    And every acknowledged write is accounted for
+    And the recovery time of each store meets its objective
+    And the data loss of each store meets its objective
