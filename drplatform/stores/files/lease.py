@@ -24,6 +24,8 @@ _UNKNOWN = "a restore that does not say which"
 
 @dataclass(frozen=True)
 class Note:
+    """Which restore, whose (a random name of one attempt), and how often its owner has shown that he lives."""
+
     plan: str
     owner: str
     beat: int = 0
@@ -89,11 +91,12 @@ class Lease:
     def require(self) -> None:
         """Raises RecoveryFailed when another restore has taken over."""
         if self._lost:
-            raise errors.RecoveryFailed("Another restore has taken over these buckets while this one stood still; leave them to that.")
+            raise errors.RecoveryFailed("Another restore has taken over these buckets, or this one was given up; leave them to that.")
 
     def release(self) -> str:
-        """The restore is finished. Says in words what of the note could not be taken away."""
+        """The restore is finished. Says in words what of the note could not be taken away. Raises RecoveryFailed when it is another's now."""
         self.rest()
+        self._renew()
         self.require()
         return forget(self._s3, self._bucket)
 
@@ -172,7 +175,7 @@ def _read(s3: Any, bucket: str) -> tuple[Note, str] | None:
 
 
 def _write(s3: Any, bucket: str, note: Note, **condition: str) -> str:
-    """Its ETag; nothing when the condition does not hold."""
+    """Its ETag; nothing when the condition does not hold. A server that does not have `If-Match` is asked before, which is nearly as good."""
     try:
         with access.doing(f"note the restore in {bucket}"):
             body = json.dumps(vars(note)).encode()
@@ -180,4 +183,7 @@ def _write(s3: Any, bucket: str, note: Note, **condition: str) -> str:
     except errors.StoreError as error:
         if access.is_changed(error.__cause__) or access.is_missing(error.__cause__):
             return ""
+        if access.is_unknown(error.__cause__) and "IfMatch" in condition:
+            seen = _read(s3, bucket)
+            return _write(s3, bucket, note) if seen and seen[1] == condition["IfMatch"] else ""
         raise

@@ -146,6 +146,22 @@ def test_one_that_stood_still_while_another_took_over_ends(pair, backup, clock):
     assert target.digest() == pair[0].digest() and target.unfinished() == ""
 
 
+def test_one_that_does_not_know_yet_that_another_took_over_leaves_the_note_to_it(pair, backup):
+    target, parts = pair[1], sorted(backup.parts)
+    with pytest.raises(errors.RecoveryFailed, match="taken over"), target.resume(PLAN, False) as slept:
+        for _, name, blocks in parts:
+            slept.load(BackupKind.FULL, name, iter(blocks))
+        slept.loaded()
+        slept._lease.rest()
+        with target.resume(PLAN, True):
+            for _, name, blocks in parts:
+                slept.load(BackupKind.FULL, name, iter(blocks))  # so that the end finds what it expects
+            try:
+                slept.finish()
+            finally:
+                assert target.unfinished() == PLAN
+
+
 def test_what_was_cut_off_is_finished_beside_too_but_only_as_a_whole(pair, backup, s3):
     source, target = pair
     named = [(name, blocks) for _, name, blocks in backup.parts]
@@ -186,6 +202,28 @@ def test_whatever_stands_there_is_a_note(pair, s3, text):
     assert "does not say which" in pair[1].unfinished()
     with pytest.raises(errors.TargetRefused, match=r"deleting uploads/\.drplatform/restoring"), pair[1].resume(PLAN, True):
         pass
+
+
+def test_a_server_without_conditions_on_what_is_there_holds_a_lease_too(s3, pair, clock, monkeypatch):
+    """The lease is beaten, seen to be alive, lost to another, and given back."""
+    put = s3.put_object
+
+    def unknown(**asked):
+        if "IfMatch" in asked:
+            answer = {"Error": {"Code": "NotImplemented"}, "ResponseMetadata": {"HTTPStatusCode": 501}}
+            raise lease.access.ClientError(answer, "PutObject")
+        return put(**asked)
+
+    monkeypatch.setattr(s3, "put_object", unknown)
+    with lease.held(s3, "uploads", clock, PLAN, False) as first:
+        with pytest.raises(errors.TargetRefused, match="at work"):
+            lease.left(s3, "uploads", clock)
+        first.rest()
+        with lease.held(s3, "uploads", clock, PLAN, True) as second:
+            with pytest.raises(errors.RecoveryFailed, match="taken over"):
+                first.release()
+            assert second.found and lease.unfinished(s3, "uploads") == PLAN
+            assert second.release() == "" == lease.unfinished(s3, "uploads")
 
 
 def test_versions_of_the_note_that_may_not_be_deleted_stay(pair, backup, s3, monkeypatch):
