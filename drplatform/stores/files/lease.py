@@ -19,7 +19,7 @@ from drplatform.stores.files import access, arrival, listing
 BEAT_SECONDS = 1.0
 STILL_SECONDS = 5.0
 """So long a beat must not move before its owner counts as gone."""
-_UNKNOWN = "a restore that does not say which"
+_UNKNOWN, _NAMELESS = "a restore that does not say which", "a restore without a plan"
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Note:
         """Whatever stands there is a note."""
         try:
             told = json.loads(body)
-            return cls(str(told["plan"]), str(told["owner"]), int(told["beat"]))
+            return cls(str(told["plan"]) or _UNKNOWN, str(told["owner"]), int(told["beat"]))
         except (ValueError, TypeError, KeyError):
             return cls(_UNKNOWN, "")
 
@@ -43,7 +43,7 @@ class Note:
 def unfinished(s3: Any, bucket: str) -> str:
     """The plan of the restore that is unfinished here, whoever is at it; empty when none is."""
     found = _read(s3, bucket)
-    return found[0].plan or _UNKNOWN if found else ""
+    return found[0].plan if found else ""
 
 
 def left(s3: Any, bucket: str, clock: Clock) -> Note | None:
@@ -71,7 +71,7 @@ def forget(s3: Any, bucket: str) -> str:
 @contextmanager
 def held(s3: Any, bucket: str, clock: Clock, plan: str, again: bool) -> Iterator["Lease"]:
     """Hold the buckets for a restore. Raises TargetRefused when another is at work, or left something and `again` is False."""
-    lease = _acquire(s3, bucket, clock, plan, again)
+    lease = _acquire(s3, bucket, clock, plan or _NAMELESS, again)
     try:
         yield lease
     finally:

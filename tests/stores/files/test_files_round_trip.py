@@ -12,7 +12,7 @@ from drplatform.model import errors, ledger
 from drplatform.model.backup import BackupKind
 from drplatform.model.ledger import Mark
 from drplatform.stores import files
-from drplatform.stores.files import content, framing, listing
+from drplatform.stores.files import content, framing, lease, listing
 
 KEYS = (
     "plain", "with space", "a+b", "ü/ñ/日本.pdf", "percent%41%2F", "q?x=1&y#z", "quote\"'<>&", "tab\there", "newline\nkey", "control\x01x",
@@ -182,6 +182,8 @@ def test_cut_and_mangled_packs_are_refused(source):
     for bad in (block[:-1], block[:3], b"X" + block[1:], end, block + block[:200], b"H\0\0\0\2{}", b"H\0\0\0\2[["):
         with source.restore() as target, pytest.raises(errors.IntegrityError):
             target.load(BackupKind.FULL, "content/uploads/000000", iter([bad]))
+        assert source.unfinished() == "a restore without a plan"
+        assert lease.forget(source._s3, "uploads") == "" == source.unfinished()
 
 
 def test_read_back_that_differs_is_named(pair, s3_endpoint_pair):
