@@ -51,6 +51,15 @@ class Group:
             )
 
 
+def join(client, member) -> bool:
+    """Asked again when it is refused: when the member before has caught up, the primary changes the configuration by itself."""
+    config = client.admin.command("replSetGetConfig")["config"]
+    config["version"] += 1
+    config["settings"] |= SETTINGS
+    config["members"].append(member)
+    return bool(client.admin.command("replSetReconfig", config)["ok"])
+
+
 @pytest.fixture
 def group():
     with contextlib.ExitStack() as stack:
@@ -68,11 +77,8 @@ def group():
             for number, other in enumerate(others, 1):
                 with real_servers.mongodb_client(other.endpoint) as direct:
                     other.wait(lambda direct=direct: direct.admin.command("ping"), pymongo.errors.PyMongoError)
-                    config = client.admin.command("replSetGetConfig")["config"]
-                    config["version"] += 1
-                    config["settings"] |= SETTINGS
-                    config["members"].append({"_id": number, "host": str(other.endpoint.addresses[0])})
-                    client.admin.command("replSetReconfig", config)
+                    member = {"_id": number, "host": str(other.endpoint.addresses[0])}
+                    other.wait(lambda client=client, member=member: join(client, member), pymongo.errors.OperationFailure)
                     other.wait(lambda direct=direct: direct.admin.command("hello").get("secondary"), pymongo.errors.PyMongoError)
         made = Group([first, *others])
         stack.callback(made.client.close)
