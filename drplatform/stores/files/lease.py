@@ -46,10 +46,9 @@ def unfinished(s3: Any, bucket: str) -> str:
     return found[0].plan if found else ""
 
 
-def left(s3: Any, bucket: str, clock: Clock) -> Note | None:
-    """What a restore left that was cut off, if one did. Raises TargetRefused when it is at work."""
-    found = _still(s3, bucket, clock) if unfinished(s3, bucket) else None
-    return found[0] if found else None
+def left(s3: Any, bucket: str, clock: Clock) -> bool:
+    """Whether a restore was cut off here. Raises TargetRefused when it is at work."""
+    return _still(s3, bucket, clock) is not None
 
 
 def forget(s3: Any, bucket: str) -> str:
