@@ -122,7 +122,7 @@ def test_taken_and_restored_through_a_repository(mongodb_endpoint_pair, tmp_path
             assert chain.increments[-1] == taken and len(chain.increments) == number + 1
             _emptied(mongodb_endpoint_pair[1])
             end = backups.restore(chain, target, repository, backups.Opener((secret,)), backups.Lease("mongodb", target.identity()), clock)
-            assert dict(end.digests) == dict(expected)
+            assert dict(target.digest()) == dict(expected)
             assert end.reached == taken.end
 
 

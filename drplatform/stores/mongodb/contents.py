@@ -1,8 +1,8 @@
 """What a full backup holds of each collection, so that it is seen to come whole out of the backup, and to be whole in the server after.
 
-Digesting document by document takes longer than reading, so a dump does not wait for it. It counts and checksums the blocks that it hands
-on, and writes that into its last part. A restore does the same with the blocks that it gets, which must be those, and digests while it loads
-each of their documents, which it must find in the server when it has ended, wherever nothing that came after has changed the collection.
+Looking at document by document takes longer than reading, so a dump does not wait for it. It counts and checksums the blocks that it hands
+on, and writes that into its last part. A restore does the same with the blocks that it gets, which must be those, and takes the fingerprint
+of each of their documents, which it must find in the server when it has ended, wherever nothing that came after has changed the collection.
 
 The checksum tells what chance makes of blocks on their way, as a digest would at eight times the processor time. That nobody makes others of
 them is the matter of their encryption, which authenticates each.
@@ -16,8 +16,8 @@ import anycrc
 import bson
 
 from drplatform.model import errors
-from drplatform.model.backup import Digest, Multiset
 from drplatform.stores.mongodb import namespaces
+from drplatform.stores.mongodb.fingerprint import Fingerprint
 
 CONTENTS = "contents"
 _MODULUS = 2**64
@@ -25,7 +25,7 @@ _MODULUS = 2**64
 
 @dataclass
 class Tally:
-    """Blocks of one collection, and the documents in them: how many, and (where they are loaded) their digest.
+    """Blocks of one collection, and the documents in them: how many, and (where they are loaded) their fingerprint.
 
     `checksum`: the sum of the blocks' CRC-64 (that of XZ), so that their order does not matter. For one thread.
     """
@@ -33,7 +33,7 @@ class Tally:
     documents: int = 0
     blocks: int = 0
     checksum: int = 0
-    content: Multiset = field(default_factory=Multiset)
+    content: Fingerprint = field(default_factory=lambda: Fingerprint(0))
     _crc: anycrc.Model = field(default_factory=lambda: anycrc.Model("CRC64-XZ"), repr=False, compare=False)
 
     def dumped(self, block: bytes, documents: int) -> None:
@@ -59,14 +59,11 @@ class Tally:
 
     def told(self) -> dict[str, Any]:
         """For a document of BSON."""
-        return {**self.handed_on, "content": self.content.digest().to_json()}
+        return {**self.handed_on, "content": self.content.told()}
 
     @classmethod
-    def read(cls, told: Mapping[str, Any]) -> "Tally | None":
-        """None of an earlier version, which did not note all of it."""
-        if "crc64" not in told:
-            return None
-        content = Multiset(Digest.from_json(told["content"]))
+    def read(cls, told: Mapping[str, Any], seed: int) -> "Tally":
+        content = Fingerprint.read(told["content"], seed)
         return cls(int(told["documents"]), int(told["blocks"]), int(told["crc64"], 16), content)
 
 
@@ -88,15 +85,16 @@ def require(told: Iterable[Mapping[str, Any]], loaded: Mapping[bytes, Tally], na
             )
 
 
-def expected(loaded: Mapping[bytes, Digest], names: Mapping[bytes, str], touched: Set[bytes], shared: Collection[str]) -> dict[str, Digest]:
+def expected(
+    loaded: Mapping[bytes, Fingerprint], names: Mapping[bytes, str], touched: Set[bytes], shared: Collection[str]
+) -> dict[str, Fingerprint]:
     """By its name now, what a collection must hold that nothing has changed since it was loaded. `shared`: what holds
     something that was not loaded."""
     calm = {names[uuid]: each for uuid, each in loaded.items() if uuid in names and uuid not in touched}
     return {name: each for name, each in calm.items() if namespaces.content(name) and name not in shared}
 
 
-def differing(expected: Mapping[str, Digest], found: Mapping[str, Digest]) -> list[str]:
+def differing(expected: Mapping[str, Fingerprint], found: Mapping[str, Fingerprint]) -> list[str]:
     """In words, every collection that is not what was loaded."""
-    nothing = Digest(0, "")
-    wrong = [(name, each, found.get(name, nothing)) for name, each in expected.items() if found.get(name) != each]
-    return [f"{name} holds {there.items} documents that are not the {each.items} of the backup" for name, each, there in wrong]
+    wrong = [(name, each.items, found[name].items if name in found else 0) for name, each in expected.items() if found.get(name) != each]
+    return [f"{name} holds {there} documents that are not the {loaded} of the backup" for name, loaded, there in wrong]

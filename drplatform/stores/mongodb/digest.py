@@ -7,7 +7,7 @@ index is named as such.
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import bson
 
@@ -19,7 +19,16 @@ from drplatform.stores.mongodb.members import Members
 _READERS = 2
 
 
-def add(content: Multiset, block: bytes) -> None:
+class Sum(Protocol):
+    """Adds up documents, in whatever order they come."""
+
+    def add_all(self, documents: list[bytes], /) -> None: ...
+
+
+_S = TypeVar("_S", bound=Sum)
+
+
+def add(content: Sum, block: bytes) -> None:
     """Add each document of a block."""
     content.add_all(raw.split(block))
 
@@ -43,21 +52,27 @@ def _canonical(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {name: spec[name] for name in sorted(spec) if name not in ("ns", "background")}
 
 
-def digests(members: Members, only: AbstractSet[str] | None = None, meanwhile: Callable[[], object] | None = None) -> dict[str, Digest]:
-    """Digests of everything that is content, or of these collections alone, read from the primary as it is now.
+def digests(members: Members) -> dict[str, Digest]:
+    """Digests of everything that is content, read from the primary as it is now."""
+    found, structures = read(members, Multiset)
+    return dict(sorted(({name: each.digest() for name, each in found.items()} | structures).items()))
+
+
+def read(
+    members: Members, into: Callable[[], _S], only: AbstractSet[str] | None = None, meanwhile: Callable[[], object] | None = None
+) -> tuple[dict[str, _S], dict[str, Digest]]:
+    """The documents of each collection that is content, or of these alone, added up; and digests of the structures. From the primary as it is now.
 
     `meanwhile` is done while documents are read, and has ended when indexes and options are.
     """
     collections = _collections(members, only)
     with ThreadPoolExecutor(_READERS) as readers, ThreadPoolExecutor(1) as aside:
         doing = aside.submit(meanwhile) if meanwhile else None
-        found = dict(readers.map(lambda c: (c.namespace, _of_content(members, c)), collections))
+        found = dict(readers.map(lambda c: (c.namespace, _content(members, c, into())), collections))
     if doing:
         doing.result()
         collections = [c for c in _collections(members, only) if c.namespace in found]
-    for collection in collections:
-        found |= of_structure(collection)
-    return dict(sorted(found.items()))
+    return found, {name: each for collection in collections for name, each in of_structure(collection).items()}
 
 
 def _collections(members: Members, only: AbstractSet[str] | None) -> list[Collection]:
@@ -65,11 +80,10 @@ def _collections(members: Members, only: AbstractSet[str] | None) -> list[Collec
         return [c for c in catalogue.read(wire) if (namespaces.content(c.namespace) if only is None else c.namespace in only)]
 
 
-def _of_content(members: Members, collection: Collection) -> Digest:
+def _content(members: Members, collection: Collection, found: _S) -> _S:
     database, name = namespaces.split(collection.namespace)
-    found = Multiset()
     with members.primary() as wire:
         size = scan.batch_size(scan.measured(wire, collection))
         for batch in wire.stream(database, {"find": name, "noCursorTimeout": True}, size):
             add(found, batch.documents)
-    return found.digest()
+    return found

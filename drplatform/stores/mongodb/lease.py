@@ -26,6 +26,8 @@ _STILL_SECONDS = 3.0
 """So long a beat must not move before its owner counts as gone."""
 _DATABASE, _COLLECTION = namespaces.split(namespaces.RESTORING)
 _LEASE = "restore"
+SEED = "seed"
+"""The note of the seed of all fingerprints: see `fingerprint`."""
 _DUPLICATE_KEY = 11000
 
 
@@ -149,8 +151,8 @@ def _take_over(wire: Wire, clock: Clock, plan: str, owner: str, resume: bool) ->
         raise _at_work(wire)
     parts = list(wire.documents(_DATABASE, {"find": _COLLECTION, "filter": {"_id": {"$regex": "^part "}}}))
     blocks = {part["_id"].removeprefix("part "): int(part["blocks"]) for part in parts}
-    noted = {part["_id"].removeprefix("part "): Tally.read(part.get("tally", {})) for part in parts}
-    tallies = {part: tally for part, tally in noted.items() if tally}
+    seed = before.get(SEED)
+    tallies = {part["_id"].removeprefix("part "): Tally.read(part["tally"], seed) for part in parts} if seed is not None else {}
     return Lease(wire, clock, owner, before["stage"], before["expiry"], blocks, tallies, set(before.get("made", ())), before)
 
 

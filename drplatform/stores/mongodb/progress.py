@@ -16,11 +16,11 @@ import bson
 from bson.timestamp import Timestamp
 
 from drplatform.model import errors
-from drplatform.model.backup import Digest
 from drplatform.model.position import Position
 from drplatform.stores.mongodb import lease as leases
 from drplatform.stores.mongodb import members, namespaces
 from drplatform.stores.mongodb import wire as wires
+from drplatform.stores.mongodb.fingerprint import Fingerprint
 from drplatform.stores.mongodb.lease import Lease
 from drplatform.stores.mongodb.members import Stamp
 from drplatform.stores.mongodb.oplog import Entry
@@ -31,7 +31,6 @@ MOST_OPEN_BYTES = 8 * 1024 * 1024
 """Of transactions that are open. With more than that nothing is noted, and what is cut off later begins anew."""
 _DATABASE, _COLLECTION = namespaces.split(namespaces.RESTORING)
 _PLACE, _OPEN = "collection ", "open "
-_SETTLED = frozenset({leases.INDEXING, leases.REPLAYING})
 Indexes = dict[bytes, dict[str, dict[str, Any]]]
 """By the source's UUID of the collection and the index's name, its specification."""
 
@@ -44,7 +43,7 @@ class Settled:
     names: Mapping[bytes, str]
     indexes: Indexes
     transactions: Assembly
-    contents: Mapping[bytes, Digest]
+    contents: Mapping[bytes, Fingerprint]
 
 
 def keep(lease: Lease, settled: Settled) -> None:
@@ -63,12 +62,12 @@ def keep(lease: Lease, settled: Settled) -> None:
     ]
     for document in documents:
         _put(lease.wire, document)
-    lease.enter(leases.INDEXING, timeline=settled.reached.timeline, reached=stamp, done=stamp, until=stamp, fragile=False, held=True)
+    lease.enter(leases.INDEXING, timeline=settled.reached.timeline, reached=stamp, done=stamp, until=stamp, fragile=False)
 
 
 def found(lease: Lease) -> Settled:
     """What an earlier attempt noted."""
-    names, indexes, transactions, contents = dict[bytes, str](), Indexes(), Assembly(), dict[bytes, Digest]()
+    names, indexes, transactions, contents = dict[bytes, str](), Indexes(), Assembly(), dict[bytes, Fingerprint]()
     query = {"find": _COLLECTION, "filter": {"_id": {"$regex": f"^({_PLACE}|{_OPEN})"}}, "sort": {"_id": 1}}
     for document in lease.wire.documents(_DATABASE, query):
         if document["_id"].startswith(_OPEN):
@@ -78,7 +77,7 @@ def found(lease: Lease) -> Settled:
             specs = bson.decode(document["indexes"], wires.OPTIONS)["specs"]
             names[uuid], indexes[uuid] = document["ns"], {spec["name"]: spec for spec in specs}
             if "held" in document:
-                contents[uuid] = Digest.from_json(document["held"])
+                contents[uuid] = Fingerprint.read(document["held"], lease.notes[leases.SEED])
     return Settled(members.at(lease.notes["timeline"], _stamp(lease.notes["reached"])), names, indexes, transactions, contents)
 
 
@@ -125,9 +124,9 @@ class Progress:
 
 
 def can_go_on(lease: Lease) -> bool:
-    """Whether what was cut off there can be gone on with. Where it is not noted what was loaded, that could not be compared at the end."""
-    noted = lease.blocks.keys() <= lease.tallies.keys() and (lease.found not in _SETTLED or lease.notes.get("held"))
-    return bool(noted) and lease.found in leases.RESUMABLE and not (lease.found == leases.REPLAYING and lease.notes.get("fragile"))
+    """Whether what was cut off there can be gone on with. What an earlier version noted of what it loaded could not be compared at the end."""
+    fragile = lease.found == leases.REPLAYING and lease.notes.get("fragile")
+    return lease.found in leases.RESUMABLE and leases.SEED in lease.notes and not fragile
 
 
 def must_begin_anew(lease: Lease, error: errors.DrplatformError) -> errors.RecoveryFailed:
@@ -141,8 +140,8 @@ def _placed(uuid: bytes, name: str, indexes: Mapping[str, dict[str, Any]]) -> wi
     return {"_id": f"{_PLACE}{uuid.hex()}", "ns": name, "indexes": specs}
 
 
-def _held(content: Digest | None) -> wires.Document:
-    return {"held": content.to_json()} if content else {}
+def _held(content: Fingerprint | None) -> wires.Document:
+    return {"held": content.told()} if content else {}
 
 
 def _put(wire: Wire, document: wires.Document) -> None:

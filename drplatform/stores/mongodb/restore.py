@@ -15,7 +15,7 @@ from typing import Any
 import bson
 
 from drplatform.model import errors
-from drplatform.model.backup import BackupKind, Digest
+from drplatform.model.backup import BackupKind, Multiset
 from drplatform.model.ports import RestoreEnd
 from drplatform.model.position import Position
 from drplatform.stores.mongodb import (
@@ -37,6 +37,7 @@ from drplatform.stores.mongodb import wire as wires
 from drplatform.stores.mongodb.catalogue import Collection
 from drplatform.stores.mongodb.chosen import Chosen
 from drplatform.stores.mongodb.contents import Tally
+from drplatform.stores.mongodb.fingerprint import Fingerprint, Found, draw_seed
 from drplatform.stores.mongodb.lease import Lease
 from drplatform.stores.mongodb.members import Members, Stamp
 from drplatform.stores.mongodb.progress import Indexes
@@ -91,7 +92,9 @@ class MongoRestore:
         self._stage = ""
         self._twice = loading.Twice()
         self._loaded = dict(lease.tallies)
-        self._contents: dict[bytes, Digest] = {}
+        self._seed = lease.notes[leases.SEED] if leases.SEED in lease.notes else draw_seed()
+        self._contents: dict[bytes, Fingerprint] = {}
+        self._digested = True
         self._touched = set[bytes]()
         self._reached: Position | None = None
         self._unbuilt = False
@@ -165,7 +168,8 @@ class MongoRestore:
                 self._make(collection)
                 self._indexes[collection.uuid] = {spec["name"]: spec for spec in collection.indexes}
             views = {f"{namespaces.split(c.namespace)[0]}.system.views" for c in placed if self._target.makes_view(c)}
-            self._lease.enter(leases.DATA, shared=self._lease.notes.get("shared", sorted(views | self._users_there())))
+            shared = self._lease.notes.get("shared", sorted(views | self._users_there()))
+            self._lease.enter(leases.DATA, **{leases.SEED: bson.Int64(self._seed)}, shared=shared)
 
     def _users_there(self) -> set[str]:
         """Users and roles of the target's own stay, among those of the backup: which of the two collections hold some before the restore."""
@@ -191,7 +195,8 @@ class MongoRestore:
 
     def _load(self, namespace: str, part: str, blocks: Iterator[bytes]) -> None:
         with self._dial() as wire:
-            loader, tally = loading.Loader(wire, namespace, partial(self._twice.note, namespace)), self._loaded.setdefault(part, Tally())
+            loader = loading.Loader(wire, namespace, partial(self._twice.note, namespace))
+            tally = self._loaded.setdefault(part, self._tally())
             before = self.done(part)
             for number, block in enumerate(blocks, before):
                 if self._lease.found and number == before:
@@ -248,11 +253,16 @@ class MongoRestore:
 
     def _tell_contents(self, dumped: Iterable[Mapping[str, Any]]) -> None:
         """From here on collections may be changed and renamed. What was loaded of them must be what the dump says, as far as it does."""
-        uuids, loaded = {name: uuid for uuid, name in self._target.names.items()}, {uuid: Tally() for uuid in self._target.names}
+        uuids, loaded = {name: uuid for uuid, name in self._target.names.items()}, {uuid: self._tally() for uuid in self._target.names}
         for part, tally in self._loaded.items():
             loaded[uuids[str(chosen.place(self._only, dump.namespace_of(part)))]].merge(tally)
-        contents.require(dumped, loaded, self._target.names)
-        self._contents = {uuid: tally.content.digest() for uuid, tally in loaded.items()}
+        told = list(dumped)
+        contents.require(told, loaded, self._target.names)
+        self._contents = {uuid: tally.content for uuid, tally in loaded.items()}
+        self._digested = not any("crc64" in each for each in told)
+
+    def _tally(self) -> Tally:
+        return Tally(content=Fingerprint(self._seed))
 
     def _repeat(self, replay: Replay, frames: Iterator[bytes], begin: Stamp, end: Stamp) -> None:
         reader, names = oplog.Reader(), dict(self._target.names)
@@ -356,16 +366,22 @@ class MongoRestore:
         note = {"appendOplogNote": 1, "data": {"drplatform": "restored"}, "writeConcern": {"w": "majority"}}
         self._target.call("admin", note)
         self._lease.require()
-        found = digest.digests(self._members, self._restored_only(), self._build_all if self._unbuilt else None)
+        found, structures = digest.read(self._members, self._found, self._restored_only(), self._build_all if self._unbuilt else None)
+        fingerprints = {name: each.fingerprint for name, each in found.items()}
         expected = contents.expected(self._contents, self._target.names, self._touched, self._lease.notes.get("shared", ()))
-        if wrong := contents.differing(expected, found):
+        if wrong := contents.differing(expected, fingerprints):
             self._lease.enter(leases.CHANGING)
             raise errors.RecoveryFailed(
                 f"What was restored is not what was backed up: {'; '.join(wrong[:5])}. With --resume it begins anew."
             )
-        counts = {name: each.items for name, each in found.items() if "#" not in name}
+        digests = {name: each.digest.digest() for name, each in found.items() if each.digest}
+        counts = {name: each.items for name, each in fingerprints.items()}
         self._lease.release()
-        return RestoreEnd(reached, found, counts, compared=frozenset(expected))
+        return RestoreEnd(reached, digests | structures, counts, compared=frozenset(expected))
+
+    def _found(self) -> Found:
+        """Digests are for manifests that hold some of content: of imports, and of earlier versions, whose dumps do not tell what they held."""
+        return Found(Fingerprint(self._seed), Multiset() if self._digested else None)
 
     def _restored_only(self) -> frozenset[str] | None:
         """What was restored beside what is there. Raises RecoveryFailed when that is nothing."""

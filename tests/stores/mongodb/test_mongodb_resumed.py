@@ -151,11 +151,11 @@ def test_what_was_loaded_is_not_loaded_again(backed_up, monkeypatch, generator, 
         cut_in(patch, stage)
         restore(to, parts, blocks)
     loads = []
-    found, end = restore(to, parts, blocks, again=True, loads=loads)
+    found, _ = restore(to, parts, blocks, again=True, loads=loads)
     assert found == stage
     assert loads == (["catalogue", "oplog"] if stage == leases.SETTLING else [])
     assert cases.everything(to.endpoint) == cases.everything(source.endpoint)
-    assert dict(end.digests) == dict(source.digest()) and to.unfinished() == ""
+    assert dict(to.digest()) == dict(source.digest()) and to.unfinished() == ""
 
 
 def cut_in(patch, stage):
