@@ -63,7 +63,14 @@ def arrive(s3: Any, bucket: str, events: Iterator[Event], takes: Callable[[Heade
 
 def delete(s3: Any, bucket: str, keys: Iterator[str]) -> int:
     """Delete them, and say how many."""
-    return sum(digest.in_parallel(keys, lambda key: _delete(s3, bucket, key)))
+    return sum(digest.in_parallel(keys, lambda key: delete_one(s3, bucket, key)))
+
+
+def delete_one(s3: Any, bucket: str, key: str, **version: str) -> int:
+    """Delete an object, or this version of it (`VersionId`). Returns 1. Raises StoreError."""
+    with access.doing(f"delete {'a version of ' * bool(version)}{key} in {bucket}"):
+        s3.delete_object(Bucket=bucket, Key=key, **version)
+    return 1
 
 
 def delete_others(s3: Any, bucket: str, known: Known) -> int:
@@ -77,8 +84,8 @@ def wipe(s3: Any, bucket: str, wanted: Callable[[str], bool], prefix: str = "") 
         delete(s3, bucket, (entry.key for entry in listing.entries(s3, bucket, prefix) if wanted(entry.key)))
         return
     pages = listing.version_pages(s3, bucket, prefix)
-    found = (item for page in pages for item in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())) if wanted(item["Key"]))
-    for _ in digest.in_parallel(found, lambda item: _delete(s3, bucket, item["Key"], VersionId=item["VersionId"])):
+    found = (item for page in pages for item in listing.on_page(page) if wanted(item["Key"]))
+    for _ in digest.in_parallel(found, lambda item: delete_one(s3, bucket, item["Key"], VersionId=item["VersionId"])):
         pass
 
 
@@ -152,12 +159,6 @@ class _Object:
     def abandon(self) -> None:
         if self._upload:
             self._upload.abandon()
-
-
-def _delete(s3: Any, bucket: str, key: str, **version: str) -> int:
-    with access.doing(f"delete {key} in {bucket}"):
-        s3.delete_object(Bucket=bucket, Key=key, **version)
-    return 1
 
 
 def _require(condition: bool) -> None:

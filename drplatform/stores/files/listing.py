@@ -83,6 +83,11 @@ def version_pages(s3: Any, bucket: str, prefix: str = "", delimiter: str = "") -
         more = {name: value for name, value in markers.items() if value}
 
 
+def on_page(page: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+    """The versions and the delete markers that one of these answers shows."""
+    return (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))
+
+
 def protected(s3: Any, bucket: str, prefix: str = "") -> Iterator[Entry]:
     """What belongs into a backup: the users' objects and the ledger's marks."""
     return (entry for entry in entries(s3, bucket, prefix) if is_protected(entry))

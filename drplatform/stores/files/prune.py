@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from drplatform.stores.files import access, arrival, grants, versions
+from drplatform.stores.files import arrival, grants, versions
 from drplatform.stores.files.index import Known
-from drplatform.stores.files.listing import Entry
 
 
 def prune(s3: Any, bucket: str, wanted: Known) -> None:
@@ -18,9 +17,4 @@ def prune(s3: Any, bucket: str, wanted: Known) -> None:
             if keep and not arrival.difference(s3, bucket, keep[0].header, keep[0].sha256, listed=listed, entry=entry):
                 keep.pop(0)
             else:
-                _delete(s3, bucket, entry)
-
-
-def _delete(s3: Any, bucket: str, entry: Entry) -> None:
-    with access.doing(f"delete a version of {entry.key} in {bucket}"):
-        s3.delete_object(Bucket=bucket, Key=entry.key, VersionId=entry.version)
+                arrival.delete_one(s3, bucket, entry.key, VersionId=entry.version)

@@ -51,8 +51,7 @@ def _shown(s3: Any, bucket: str, kept: bool) -> Iterator[_Shown]:
 
 def _versions(s3: Any, bucket: str) -> Iterator[tuple[str, str]]:
     """Of one page, and of the users': delete markers, too, which stay when all else is gone."""
-    page = next(listing.version_pages(s3, bucket))
-    for item in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
+    for item in listing.on_page(next(listing.version_pages(s3, bucket))):
         if listing.is_protected(Entry(item["Key"])):
             yield item["Key"], item["VersionId"]
 
