@@ -54,7 +54,7 @@ class Fingerprint:
 
 @dataclass
 class Found:
-    """Documents found in the server: their fingerprint and, where a manifest may hold one to compare with, their digest."""
+    """Documents found in the server: their fingerprint and, where a manifest may hold one to be compared with it, their digest."""
 
     fingerprint: Fingerprint
     digest: Multiset | None

@@ -228,7 +228,7 @@ def test_a_server_without_conditions_on_what_is_there_holds_a_lease_too(s3, pair
 
 def test_versions_of_the_note_that_may_not_be_deleted_stay(pair, backup, s3, monkeypatch):
     """A lock of the bucket holds them; a deletion without a version is possible all the same."""
-    plain = lease.arrival._delete
+    plain = lease.arrival.delete_one
 
     def locked(s3, bucket, key, **version):
         if version:
@@ -236,7 +236,7 @@ def test_versions_of_the_note_that_may_not_be_deleted_stay(pair, backup, s3, mon
         return plain(s3, bucket, key)
 
     cut_off(pair[1], backup, 3)
-    monkeypatch.setattr(lease.arrival, "_delete", locked)
+    monkeypatch.setattr(lease.arrival, "delete_one", locked)
     assert lease.forget(s3, "uploads") == "" and pair[1].unfinished() == ""
     assert private(s3) == {listing.RESTORING}
 
@@ -250,7 +250,7 @@ def test_a_note_that_may_not_be_deleted_is_named(pair, backup, s3, monkeypatch):
         for _, name, blocks in sorted(backup.parts):
             restore.load(BackupKind.FULL, name, iter(blocks))
         restore.loaded()
-        monkeypatch.setattr(lease.arrival, "_delete", forbidden)
+        monkeypatch.setattr(lease.arrival, "delete_one", forbidden)
         end = restore.finish()
     assert end.refused == ("uploads: .drplatform/restoring may not be deleted; the restore is finished all the same, delete it",)
     assert pair[1].digest() == pair[0].digest()
