@@ -210,6 +210,31 @@ def test_a_target_that_is_empty_and_in_use_is_refused(pair):
     }
 
 
+@pytest.mark.parametrize("pair", ["files", "mongodb", "redis"], indirect=True)
+def test_what_a_restore_has_not_finished_is_not_backed_up(pair):
+    """By cron, say, which does not know of it: that backup would be the newest. With the restore at its end it is one of the whole."""
+    pair.source.seed(1, ITEMS)
+    pair.take()
+    refused, elsewhere = [], MemoryRepository()
+
+    def told(event, **_):
+        if event == "restore.end":
+            with pytest.raises(errors.StoreError, match=r"holds a restore that is at work or was cut off \(.+\), and so a part"):
+                backed_up()
+            refused.append(event)
+
+    def backed_up():
+        kind = BackupKind.SNAPSHOT if pair.kind == "redis" else BackupKind.FULL
+        return backups.back_up(pair.target, kind, elsewhere, [RECIPIENT], pair.clock, random.Random())
+
+    chain = backups.Catalogue(pair.repository).chain_to(pair.source.name)
+    lease = backups.Lease(pair.target.name, pair.target.identity())
+    backups.restore(chain, pair.target, pair.repository, OPENER, lease, pair.clock, progress=told)
+    assert refused == ["restore.end"]
+    assert not backups.Catalogue(elsewhere).read().manifests
+    assert backed_up().id == backups.Catalogue(elsewhere).chain_to(pair.target.name).base.id
+
+
 def test_a_backup_of_an_empty_store_is_restored_to_an_empty_store(pair):
     whole = pair.source.digest()
     pair.take()

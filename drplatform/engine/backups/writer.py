@@ -45,7 +45,9 @@ def back_up(
     previous backup is looked into. `only`: these namespaces alone, which makes it a PARTIAL backup, whatever full kind was asked for.
     `secret_recipients`: who alone reads the parts that the store calls secret; none: who reads the others.
     Raises what the store or the repository raises; what was written by then is no backup. Recipients are checked before anything is read.
+    Raises StoreError for a store that a restore has not finished.
     """
+    _refuse_halfway(store)
     key, secret_key = DataKey.make(recipients), DataKey.make(secret_recipients) if secret_recipients else None
     begin = _partial(store, kind, only) if only or kind is BackupKind.PARTIAL else _dump(store, kind, repository, opener)
     kind = BackupKind.PARTIAL if only else kind
@@ -54,6 +56,7 @@ def back_up(
     with begin() as dump:
         chunks = _write_all(backup, dump.parts(), workers, clock, rate)
         end = dump.finish()
+    _refuse_halfway(store)
     manifest = Manifest(
         id=backup.id,
         store=store.name,
@@ -74,6 +77,19 @@ def back_up(
         secrets=backup.secrets(secret_recipients),
     )
     return _finish(backup, manifest)
+
+
+def _refuse_halfway(store: ports.DataStore) -> None:
+    """Raises StoreError for what a restore has not finished: whoever restores next would take a backup of that for the newest of the whole.
+
+    Asked before and after, since a restore may begin meanwhile.
+    """
+    plan = store.halfway() if isinstance(store, ports.Resumable) else ""
+    if plan:
+        raise errors.StoreError(
+            f"{store.name} holds a restore that is at work or was cut off ({plan}), and so a part of what it should; no backup was made of it. "
+            "Wait for its end, or go on with it by --resume, and take the backup then."
+        )
 
 
 def _dump(

@@ -81,6 +81,9 @@ class Resumable(Protocol):
     def unfinished(self) -> str:
         """The plan of a restore that has begun and not ended, whoever is at it; empty when there is none."""
 
+    def halfway(self) -> str:
+        """The same of a restore of the whole store alone, as far as the account may see it: until it ends, the store holds a part of what it should."""
+
     def resume(self, plan: str, again: bool) -> AbstractContextManager[ResumedRestore]:
         """Begin a restore; with `again`, or go on with one of the same plan that was cut off.
 

@@ -106,6 +106,14 @@ class FilesStore:
     def unfinished(self) -> str:
         return lease.unfinished(self._s3, self.buckets[0])
 
+    def halfway(self) -> str:
+        try:
+            return self.unfinished()
+        except errors.StoreError as error:
+            if access.is_forbidden(error.__cause__):
+                return ""
+            raise
+
     def digest(self) -> Mapping[str, Digest]:
         """By bucket; older versions, and how the bucket is set up, by names of their own where there is any."""
         found = digest.measure(self._s3, self.buckets, self._reference).digests()

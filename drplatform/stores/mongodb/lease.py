@@ -15,7 +15,7 @@ from drplatform.model import errors
 from drplatform.model.clock import Clock
 from drplatform.stores.mongodb import namespaces
 from drplatform.stores.mongodb.contents import Tally
-from drplatform.stores.mongodb.wire import Wire
+from drplatform.stores.mongodb.wire import ServerError, Wire
 
 CREATING, DATA, SETTLING, CHANGING, INDEXING, REPLAYING = "creating", "data", "settling", "changing", "indexing", "replaying"
 """The stages of a restore. CHANGING: collections are made, renamed or dropped, or an increment is loaded."""
@@ -28,7 +28,7 @@ _DATABASE, _COLLECTION = namespaces.split(namespaces.RESTORING)
 _LEASE = "restore"
 SEED = "seed"
 """The note of the seed of all fingerprints: see `fingerprint`."""
-_DUPLICATE_KEY = 11000
+_DUPLICATE_KEY, _UNAUTHORIZED = 11000, 13
 
 
 def unfinished(wire: Wire) -> str:
@@ -37,10 +37,24 @@ def unfinished(wire: Wire) -> str:
     return str(found["plan"]) if found else ""
 
 
+def halfway(wire: Wire) -> str:
+    """The same of one that is not beside what was there before; empty also for an account that may not see."""
+    try:
+        found = _read(wire)
+    except ServerError as error:
+        if error.code != _UNAUTHORIZED:
+            raise
+        return ""
+    return str(found["plan"]) if found and not found.get("beside") else ""
+
+
 @contextmanager
-def held(wire: Wire, clock: Clock, plan: str, resume: bool) -> Iterator["Lease"]:
-    """Hold the target for a restore. Raises TargetRefused when another is at work, or left something and `resume` is False."""
-    lease = _acquire(wire, clock, plan, resume)
+def held(wire: Wire, clock: Clock, plan: str, resume: bool, beside: bool = False) -> Iterator["Lease"]:
+    """Hold the target for a restore. Raises TargetRefused when another is at work, or left something and `resume` is False.
+
+    `beside`: of what was chosen, beside what is there.
+    """
+    lease = _acquire(wire, clock, plan, resume, beside)
     stop = threading.Event()
     beating = threading.Thread(target=lease.beat, args=(stop,), name="restore-lease", daemon=True)
     beating.start()
@@ -122,10 +136,10 @@ class Lease:
         return bool(wire.call(_DATABASE, {"update": _COLLECTION, "updates": [mine], "writeConcern": {"w": 1}})["n"])
 
 
-def _acquire(wire: Wire, clock: Clock, plan: str, resume: bool) -> Lease:
+def _acquire(wire: Wire, clock: Clock, plan: str, resume: bool, beside: bool) -> Lease:
     owner = secrets.token_hex(8)
     expiry = bool(wire.call("admin", {"getParameter": 1, "ttlMonitorEnabled": 1})["ttlMonitorEnabled"])
-    document = {"_id": _LEASE, "plan": plan, "owner": owner, "beat": 0, "stage": CREATING, "expiry": expiry}
+    document = {"_id": _LEASE, "plan": plan, "owner": owner, "beat": 0, "stage": CREATING, "expiry": expiry, "beside": beside}
     answer = wire.call(_DATABASE, {"insert": _COLLECTION, "documents": [document]})
     refused = answer.get("writeErrors", [])
     if not refused:

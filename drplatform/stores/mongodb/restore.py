@@ -53,7 +53,12 @@ _AUTH_SCHEMA = {"_id": "authSchema", "currentVersion": 5}
 @contextmanager
 def restore(of: Members, plan: str = "", resume: bool = False, only: Chosen | None = None) -> Iterator["MongoRestore"]:
     """Begin a restore, or go on with one of the same plan that was cut off; `only`: beside what is there. Raises TargetRefused."""
-    with of.primary() as wire, wire.another() as noting, leases.held(noting, of.clock, plan, resume) as lease, _without_expiry(wire, lease):
+    with (
+        of.primary() as wire,
+        wire.another() as noting,
+        leases.held(noting, of.clock, plan, resume, beside=only is not None) as lease,
+        _without_expiry(wire, lease),
+    ):
         if lease.found and (only or not progress.can_go_on(lease)):
             _begin_anew(wire.within(wires.LONG), lease, only)
         yield MongoRestore(of, wire.within(wires.LONG), lease, only)

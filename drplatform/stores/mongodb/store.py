@@ -83,6 +83,10 @@ class MongoStore:
         with self._members.primary() as wire:
             return lease.unfinished(wire)
 
+    def halfway(self) -> str:
+        with self._members.best() as wire:
+            return lease.halfway(wire)
+
     def digest(self) -> Mapping[str, Digest]:
         return digest.digests(self._members)
 

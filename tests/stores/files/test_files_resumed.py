@@ -241,6 +241,17 @@ def test_versions_of_the_note_that_may_not_be_deleted_stay(pair, backup, s3, mon
     assert private(s3) == {listing.RESTORING}
 
 
+def test_an_account_that_may_not_read_the_note_may_back_up(pair, backup, monkeypatch):
+    cut_off(pair[1], backup, 3)
+    assert pair[1].halfway() == PLAN
+
+    def forbidden(*_):
+        raise errors.StoreError("Could not read it: AccessDenied") from lease.access.ClientError(FORBIDDEN, "GetObject")
+
+    monkeypatch.setattr(lease, "_read", forbidden)
+    assert pair[1].halfway() == ""
+
+
 def test_a_note_that_may_not_be_deleted_is_named(pair, backup, s3, monkeypatch):
 
     def forbidden(*_, **__):

@@ -81,6 +81,7 @@ def test_an_attempt_that_was_cut_off_is_cleared_and_made_again(live):
             target.load(BackupKind.FULL, name, iter(content))
         raise KeyError("cut off")
     assert client.app.orders_recovered.count_documents({}) == 20
+    assert store.unfinished() == "the plan" and store.halfway() == "", "the live data are backed up all the same"
     restore(store, AS, full, again=True)
     after = cases.everything(store.endpoint)
     assert after.pop("app.orders_recovered") == before["app.orders"]
