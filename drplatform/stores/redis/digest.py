@@ -12,8 +12,7 @@ Memory: some 16 MiB of values (or one, where it is larger) and as much again as 
 import hashlib
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from drplatform.model import errors
 from drplatform.model.backup import Digest
@@ -31,8 +30,7 @@ _STREAM_FIELDS = (b"length", b"last-generated-id", b"max-deleted-entry-id", b"en
 _GROUP_FIELDS = (b"name", b"last-delivered-id", b"entries-read")
 
 
-@dataclass(frozen=True)
-class _Entry:
+class _Entry(NamedTuple):
     key: bytes
     kind: bytes
     expires: int
@@ -81,7 +79,7 @@ def _items(wire: Wire, database: str) -> Iterator[bytes]:
         extras = _field_expiries(wire, entries, values) if fields_expire else {}
         for entry, value in zip(entries, values, strict=True):
             form = _FORMS.get(entry.kind, _opaque)(value)
-            item = _canonical([entry.key, entry.kind, entry.expires, form, extras.get(entry.key, [])])
+            item = _canonical([*entry, form, extras.get(entry.key, [])])
             pace.read += len(item)
             yield item
 
@@ -119,24 +117,13 @@ def _pages(wire: Wire) -> Iterator[list[bytes]]:
 
 def _entries(wire: Wire, keys: list[bytes], exact: bool) -> list[_Entry]:
     answers = _pipeline(wire, [command for key in keys for command in (("TYPE", key), ("PEXPIRETIME" if exact else "PTTL", key))])
-    entries = [_Entry(key, *_known(kind, expiry, exact)) for key, kind, expiry in zip(keys, answers[::2], answers[1::2], strict=True)]
-    return [entry for entry in entries if entry.kind != b"none"]
-
-
-def _known(kind: bytes, expiry: int, exact: bool) -> tuple[bytes, int]:
-    return kind, expiry if exact else min(expiry, 0)
+    expiries = answers[1::2] if exact else [min(each, 0) for each in answers[1::2]]
+    return [entry for entry in map(_Entry, keys, answers[::2], expiries) if entry.kind != b"none"]
 
 
 def _reading(entry: _Entry) -> Command:
-    commands: Mapping[bytes, Command] = {
-        b"string": ("GET", entry.key),
-        b"list": ("LRANGE", entry.key, 0, -1),
-        b"set": ("SMEMBERS", entry.key),
-        b"hash": ("HGETALL", entry.key),
-        b"zset": ("ZRANGE", entry.key, 0, -1, "WITHSCORES"),
-        b"stream": ("XINFO", "STREAM", entry.key, "FULL", "COUNT", 0),
-    }
-    return commands.get(entry.kind, ("DUMP", entry.key))
+    before, after = _READING.get(entry.kind, _AS_DUMPED)
+    return (*before, entry.key, *after)
 
 
 def _field_expiries(wire: Wire, entries: list[_Entry], values: list[Any]) -> dict[bytes, Any]:
@@ -191,6 +178,17 @@ def _opaque(dumped: bytes) -> bytes:
     return dumped[:-10]
 
 
+_READING: Mapping[bytes, tuple[Command, Command]] = {
+    b"string": (("GET",), ()),
+    b"list": (("LRANGE",), (0, -1)),
+    b"set": (("SMEMBERS",), ()),
+    b"hash": (("HGETALL",), ()),
+    b"zset": (("ZRANGE",), (0, -1, "WITHSCORES")),
+    b"stream": (("XINFO", "STREAM"), ("FULL", "COUNT", 0)),
+}
+"""How the value of a type is read: the words before the key, and those after it."""
+_AS_DUMPED: tuple[Command, Command] = (("DUMP",), ())
+
 _FORMS: Mapping[bytes, Callable[[Any], Any]] = {
     b"string": lambda value: value,
     b"list": lambda items: items,
@@ -204,9 +202,7 @@ _FORMS: Mapping[bytes, Callable[[Any], Any]] = {
 def _canonical(value: Any) -> bytes:
     """One byte form for nested answers, unambiguous."""
     if isinstance(value, list):
-        return b"*%d\n" % len(value) + b"".join([_text(each) if type(each) is bytes else _canonical(each) for each in value])
-    return _text(value if isinstance(value, bytes) else repr(value).encode() if not isinstance(value, str) else value.encode())
-
-
-def _text(data: bytes) -> bytes:
+        each = [b"$%d\n%b" % (len(one), one) if type(one) is bytes else _canonical(one) for one in value]
+        return b"*%d\n" % len(value) + b"".join(each)
+    data = value if isinstance(value, bytes) else value.encode() if isinstance(value, str) else repr(value).encode()
     return b"$%d\n%b" % (len(data), data)
