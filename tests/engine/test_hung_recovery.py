@@ -108,6 +108,9 @@ def test_a_restore_that_does_not_hang_proves_nothing():
         def unfinished(self):
             return "plan"
 
+        def halfway(self):
+            return "plan"
+
         def resume(self, plan, again):
             raise AssertionError
 
