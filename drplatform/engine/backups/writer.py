@@ -47,10 +47,10 @@ def back_up(
     Raises what the store or the repository raises; what was written by then is no backup. Recipients are checked before anything is read.
     Raises StoreError for a store that a restore has not finished.
     """
-    _refuse_halfway(store)
     key, secret_key = DataKey.make(recipients), DataKey.make(secret_recipients) if secret_recipients else None
     begin = _partial(store, kind, only) if only or kind is BackupKind.PARTIAL else _dump(store, kind, repository, opener)
     kind = BackupKind.PARTIAL if only else kind
+    _refuse_halfway(store)
     started = clock.utc()
     backup = _Backup(store.name, kind, sealing.new_id(started, generator), key, repository, secret_key)
     with begin() as dump:
