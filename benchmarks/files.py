@@ -222,7 +222,6 @@ def main() -> None:
             fill(bench, "huge", wanted.huge, wanted.mib * MIB)
             bench.first_backup(f"{wanted.huge} x {wanted.mib} MiB")
             bench.round_trip()
-        print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MiB (parts of increments are held in it)")
     finally:
         source.close(), vault.close()
 

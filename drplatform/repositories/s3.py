@@ -6,6 +6,7 @@ Where the bucket has object lock, what is put may be locked for days: until then
 
 import base64
 import hashlib
+import io
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -40,6 +41,13 @@ class _SignedChecksum(S3SigV4Auth):
     def payload(self, request: AWSRequest) -> str:
         checksum: str | None = request.headers.get("x-amz-checksum-sha256")
         return base64.b64decode(checksum).hex() if checksum else str(super().payload(request))
+
+
+class _AtOnce(io.BytesIO):
+    """What is sent in one piece. The library reads 128 KiB at a time, and the threads of a backup wait for the interpreter at each of them."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        return super().read()
 
 
 _SIGNATURE = "s3v4-checksum"
@@ -89,7 +97,7 @@ class S3Repository:
         def attempt() -> None:
             try:
                 self._client.put_object(
-                    Bucket=self._bucket, Key=key, Body=data, IfNoneMatch="*", ChecksumSHA256=checksum, **self._lock(key)
+                    Bucket=self._bucket, Key=key, Body=_AtOnce(data), IfNoneMatch="*", ChecksumSHA256=checksum, **self._lock(key)
                 )
             except ClientError as error:
                 if _code(error) not in _TAKEN:

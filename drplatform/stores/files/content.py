@@ -15,7 +15,8 @@ from drplatform.model.backup import Digest, Multiset
 from drplatform.stores.files import access, grants, listing
 from drplatform.stores.files.listing import Entry
 
-PIECE_BYTES = 1024 * 1024
+PIECE_BYTES = 2 * 1024 * 1024 - 8 * 1024
+"""A block holds two and a header beside them. Smaller ones cost more turns of the threads for the same bytes."""
 ATTEMPTS = 5
 PROPERTIES = ("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "WebsiteRedirectLocation")
 """Properties beside the content type, as boto3 calls them, in answers and requests alike. Beside them: Expires."""
