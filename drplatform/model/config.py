@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from drplatform.model import errors
+from drplatform.model import errors, tls
 from drplatform.model.ports import Address
 from drplatform.model.reading import Reader
 
@@ -15,10 +15,8 @@ LOCKS = ("lock_days", "evidence_lock_days")
 """Days for which what is put into an S3 repository can be deleted or changed by nobody: backups, and evidence."""
 
 OPTIONS = {
-    "mongodb": frozenset({"replica_set", "read_from"}),
-    "redis": frozenset(
-        {"transfer", "acknowledging_replicas", "tls", "tls_ca", "tls_certificate", "tls_key", "source_bind", "source_host", "source_port"}
-    ),
+    "mongodb": frozenset({"replica_set", "read_from"}) | tls.OPTIONS,
+    "redis": frozenset({"transfer", "acknowledging_replicas", "source_bind", "source_host", "source_port"}) | tls.OPTIONS,
     "files": frozenset({"buckets", "region", "scheme", "versions"}),
     "configuration": frozenset({"directory"}),
     "kubernetes": frozenset({"kubeconfig", "context", "namespaces", "kinds", "labels", "map"}),

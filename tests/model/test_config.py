@@ -55,7 +55,7 @@ def test_a_whole_configuration_is_read():
         (("stores", "mongodb", "password"), {"env": "A", "file": "B"}, "say one of env, file and kubernetes"),
         (("stores", "mongodb", "password"), {"kubernetes": "mongodb"}, "expected NAMESPACE/NAME/KEY, not 'mongodb'"),
         (("stores", "mongodb", "user"), "", "stores.mongodb.user"),
-        (("stores", "mongodb", "options"), {"tls": True}, "unknown key 'tls'"),
+        (("stores", "configuration", "options"), {"tls": True}, "unknown key 'tls'"),
         (("repository",), {}, "repository: say either directory or s3"),
         (("repository",), {"directory": "x", "s3": {}}, "either directory or s3"),
         (("recipients",), "age1xyz", "recipients: expected a list"),

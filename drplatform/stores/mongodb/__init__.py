@@ -3,6 +3,7 @@
 The outside uses `connect`. Options of the endpoint:
 - `replica_set`: the set's name; members of another are refused;
 - `directory`: no server, but a directory of mongodump: a dump imports it, a restore exports into it; needs no address;
+- `tls`: `yes`, with `tls_ca`, `tls_certificate`, `tls_key`: see `drplatform.model.tls`;
 - `read_from`: `secondary` takes dumps and follows the oplog from a secondary where there is one.
 """
 

@@ -29,8 +29,8 @@ _PACE_SECONDS = 0.05
 _CATCHING_UP_BYTES = 1024 * 1024
 """An answer costs the server as much as reading some dozens of entries; it wakes the reader for each commit. So what comes is asked for at this
 pace, but at once where there is more than so much of it."""
-_FAILED_TO_PARSE, _BAD_VALUE, _UNAUTHORIZED, _AUTHENTICATION_FAILED = 9, 2, 13, 18
-_HOPELESS = frozenset({_FAILED_TO_PARSE, _BAD_VALUE, _UNAUTHORIZED, _AUTHENTICATION_FAILED})
+_FAILED_TO_PARSE, _BAD_VALUE, _AUTHENTICATION_FAILED = 9, 2, 18
+_HOPELESS = frozenset({_FAILED_TO_PARSE, _BAD_VALUE, wires.UNAUTHORIZED, _AUTHENTICATION_FAILED})
 _OVERRUN = frozenset({136, 286})
 """CappedPositionLost, ChangeStreamHistoryLost: the oplog was overwritten under the reader."""
 

@@ -15,7 +15,7 @@ from drplatform.model import errors
 from drplatform.model.clock import Clock
 from drplatform.stores.mongodb import namespaces
 from drplatform.stores.mongodb.contents import Tally
-from drplatform.stores.mongodb.wire import ServerError, Wire
+from drplatform.stores.mongodb.wire import UNAUTHORIZED, ServerError, Wire
 
 CREATING, DATA, SETTLING, CHANGING, INDEXING, REPLAYING = "creating", "data", "settling", "changing", "indexing", "replaying"
 """The stages of a restore. CHANGING: collections are made, renamed or dropped, or an increment is loaded."""
@@ -28,7 +28,7 @@ _DATABASE, _COLLECTION = namespaces.split(namespaces.RESTORING)
 _LEASE = "restore"
 SEED = "seed"
 """The note of the seed of all fingerprints: see `fingerprint`."""
-_DUPLICATE_KEY, _UNAUTHORIZED = 11000, 13
+_DUPLICATE_KEY = 11000
 
 
 def unfinished(wire: Wire) -> str:
@@ -42,7 +42,7 @@ def halfway(wire: Wire) -> str:
     try:
         found = _read(wire)
     except ServerError as error:
-        if error.code != _UNAUTHORIZED:
+        if error.code != UNAUTHORIZED:
             raise
         return ""
     return str(found["plan"]) if found and not found.get("beside") else ""

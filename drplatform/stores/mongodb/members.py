@@ -1,7 +1,7 @@
 """The members of a replica set: which is primary, which serves best, what history they hold.
 
 Knows `hello` and the replica set's id. Members are those of the endpoint's addresses. Between calls only one thing
-is remembered: who did not answer is asked last, until it does. A machine that is gone says nothing, and whoever asks it first waits for that each time.
+is remembered: who did not answer, and why, is asked last, until it does. A machine that is gone says nothing, and whoever asks it first waits for that each time.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ class Members:
 
     endpoint: Endpoint
     clock: Clock
-    _silent: dict[Address, None] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _silent: dict[Address, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def primary(self, within: float = SECONDS_TO_FIND) -> Wire:
         """A connection to the primary. Raises StoreError when none is found in time."""
@@ -60,15 +60,15 @@ class Members:
     def _answering(self, timeout: float) -> Iterator[tuple[Wire, dict[str, Any]]]:
         for address in sorted(self.endpoint.addresses, key=self._silent.__contains__):
             try:
-                found = wires.dial(address, self.clock, self.endpoint.credentials, timeout)
-            except wires.ConnectionLost:
-                self._silent[address] = None
+                found = wires.dial(address, self.clock, self.endpoint, timeout)
+            except wires.ConnectionLost as error:
+                self._silent[address] = str(error)
                 continue
             try:
                 hello = found.within(timeout).call("admin", {"hello": 1})
                 self._check(hello, address)
-            except wires.ConnectionLost:
-                self._silent[address] = None  # one that hangs, or is cut off, takes connections all the same
+            except wires.ConnectionLost as error:
+                self._silent[address] = str(error)  # one that hangs, or is cut off, takes connections all the same
                 found.close()
                 continue
             except BaseException:
@@ -89,7 +89,8 @@ class Members:
         try:
             found: Wire = wait_for(self.clock, f"{what} at {where}", lambda: look(min(2.0, within)), within=within, every=0.05)
         except errors.DeadlineExceeded as error:
-            raise errors.StoreError(f"There is no {what.removeprefix('a ')} at {where}, for {within:g} s now; is it up?") from error
+            why = "".join(f" {each}" for each in self._silent.values())
+            raise errors.StoreError(f"There is no {what.removeprefix('a ')} at {where}, for {within:g} s now; is it up?{why}") from error
         return found
 
 

@@ -5,7 +5,8 @@ MARKS = f"{LEDGER}.marks"
 PROBES = f"{LEDGER}.probes"
 RESTORING = f"{LEDGER}.restoring"
 """Notes of a restore that is at work; part of no backup."""
-USERS = frozenset({"admin.system.users", "admin.system.roles"})
+ROLES = "admin.system.roles"
+USERS = frozenset({"admin.system.users", ROLES})
 _OURS = frozenset({"system.views", "system.js"})
 
 

@@ -96,7 +96,7 @@ def _primary(of: Members, among: tuple[Address, ...]) -> Address:
 
 @contextlib.contextmanager
 def _at(of: Members, address: Address) -> Iterator[Wire]:
-    with wires.dial(address, of.clock, of.endpoint.credentials, _LOOK_SECONDS) as wire:
+    with wires.dial(address, of.clock, of.endpoint, _LOOK_SECONDS) as wire:
         yield wire
 
 

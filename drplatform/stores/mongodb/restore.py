@@ -166,6 +166,8 @@ class MongoRestore:
         with self._lock:
             listed = [Collection.from_bson(document) for block in blocks for document in raw.documents(block)]
             placed = [replace(c, namespace=to) for c in listed if (to := chosen.place(self._only, c.namespace))]
+            if any(c.namespace == namespaces.ROLES for c in placed):
+                _require_all_rights(self._wire)
             if self._only:
                 chosen.refuse_taken(self._wire, [c.namespace for c in placed], self._lease.made)
             for collection in placed:
@@ -400,6 +402,17 @@ class MongoRestore:
         if self._reached is None:
             raise errors.RecoveryFailed("Nothing was loaded into MongoDB yet; load a full backup first.")
         return self._reached
+
+
+def _require_all_rights(wire: Wire) -> None:
+    """Raises TargetRefused for an account that may not write roles, as those that come with the server may not, `root` neither."""
+    found = wire.call("admin", {"connectionStatus": 1, "showPrivileges": True})["authInfo"]
+    everything = {"resource": {"anyResource": True}, "actions": ["anyAction"]}
+    if found["authenticatedUsers"] and everything not in found["authenticatedUserPrivileges"]:
+        raise errors.TargetRefused(
+            "The backup holds roles, and no role that comes with MongoDB may write these. For the time of the restore, give the account a role "
+            "with the action anyAction on anyResource (docs/mongodb.md says how). Nothing was touched."
+        )
 
 
 def _stamp(timestamp: bson.timestamp.Timestamp) -> Stamp:

@@ -1,10 +1,11 @@
 """One connection to one mongod: OP_MSG over a socket with a deadline, replies as raw BSON where that is wanted.
 
 Knows the wire protocol (MongoDB manual, "MongoDB Wire Protocol", OP_MSG with sections of kinds 0 and 1), and whether a command had left
-when the connection broke. Knows nothing of replica sets, backups or marks. TLS is not spoken.
+when the connection broke. Knows nothing of replica sets, backups or marks.
 """
 
 import socket
+import ssl
 import struct
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from functools import partial
@@ -14,9 +15,9 @@ from typing import Any
 import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
 
-from drplatform.model import errors
+from drplatform.model import errors, tls
 from drplatform.model.clock import Clock
-from drplatform.model.ports import Address, Credentials
+from drplatform.model.ports import Address, Endpoint
 from drplatform.stores.mongodb import auth, raw
 
 COMMAND_SECONDS = 30.0
@@ -30,6 +31,8 @@ Document = dict[str, Any]
 Sequences = Mapping[str, Sequence[bytes | memoryview]]
 """Documents sent beside a command, by the name of the field that they stand for."""
 
+UNAUTHORIZED = 13
+"""The code of an account that may not do it."""
 _OP_MSG = 2013
 _HEADER = struct.Struct("<iiii")
 _INT = struct.Struct("<i")
@@ -37,6 +40,8 @@ _MORE_TO_COME, _EXHAUST_ALLOWED = 1 << 1, 1 << 16
 _BEFORE_BODY = 5
 """Bytes between header and body of a reply: flags, and the kind of its only section."""
 _LARGEST_MESSAGE = 48_000_000 + 64 * 1024
+_CUT_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
+"""What TLS says of a connection that ended. All else that it says, it will say again."""
 
 
 class ConnectionLost(errors.StoreError):
@@ -54,32 +59,46 @@ class ServerError(errors.StoreError):
         self.answer = answer
         self.code = int(answer.get("code", 0))
         name = answer.get("codeName", self.code)
-        super().__init__(f"MongoDB at {address} refused {command}: {answer.get('errmsg', 'no reason given')} ({name}).")
+        reason, _, _ = str(answer.get("errmsg", "no reason given")).partition(
+            " to execute command"
+        )  # what follows is all of it, content too
+        super().__init__(f"MongoDB at {address} refused {command}: {reason} ({name}).")
 
 
-def dial(address: Address, clock: Clock, credentials: Credentials | None = None, within: float = CONNECT_SECONDS) -> "Wire":
-    """Connect, and log in where there are credentials. Raises ConnectionLost or ServerError."""
+def dial(address: Address, clock: Clock, endpoint: Endpoint, within: float = CONNECT_SECONDS) -> "Wire":
+    """Connect to one member of the endpoint, by TLS and with its credentials where it says so.
+
+    Raises ConnectionLost or ServerError, and StoreError when certificates do not fit.
+    """
     deadline = clock.monotonic() + within
     try:
         connection = socket.create_connection((address.host, address.port), timeout=max(0.001, within))
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection = tls.secured(connection, endpoint, address)
     except OSError as error:
-        raise ConnectionLost(f"MongoDB at {address} cannot be reached: {error}.", sent=False) from error
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    wire = Wire(connection, address, clock, credentials)
+        raise _lost(address, error, f"MongoDB at {address} cannot be reached: {error}.", sent=False) from error
+    wire = Wire(connection, address, clock, endpoint)
     try:
-        if credentials:
-            auth.log_in(wire.within(deadline - clock.monotonic()).call, credentials)
+        if endpoint.credentials:
+            auth.log_in(wire.within(deadline - clock.monotonic()).call, endpoint.credentials)
     except BaseException:
         wire.close()
         raise
     return wire.within(COMMAND_SECONDS)
 
 
+def _lost(address: Address, error: OSError, message: str, sent: bool) -> errors.StoreError:
+    """ConnectionLost, after which others are tried, and the same again; or what trying again does not mend."""
+    if isinstance(error, ssl.SSLError) and not isinstance(error, _CUT_OFF):
+        return errors.StoreError(f"MongoDB at {address} cannot be reached by TLS ({error}); check its certificate and the options tls_*.")
+    return ConnectionLost(message, sent)
+
+
 class Wire:
     """Used by one thread at a time. After ConnectionLost it is closed."""
 
-    def __init__(self, connection: socket.socket, address: Address, clock: Clock, credentials: Credentials | None) -> None:
-        self._socket, self.address, self._clock, self._credentials = connection, address, clock, credentials
+    def __init__(self, connection: socket.socket, address: Address, clock: Clock, endpoint: Endpoint) -> None:
+        self._socket, self.address, self._clock, self._endpoint = connection, address, clock, endpoint
         self._numbers = count(1)
         self._seconds, self._deadline = COMMAND_SECONDS, 0.0
 
@@ -94,7 +113,7 @@ class Wire:
 
     def another(self) -> "Wire":
         """A second connection to the same server."""
-        return dial(self.address, self._clock, self._credentials)
+        return dial(self.address, self._clock, self._endpoint)
 
     def within(self, seconds: float) -> "Wire":
         """From now on every single command is to be answered within so many seconds."""
@@ -142,7 +161,9 @@ class Wire:
             got = self._guarded(partial(self._socket.recv_into, view[at:]))
             if not got:
                 self.close()
-                raise ConnectionLost(f"MongoDB at {self.address} closed the connection.", sent=True)
+                raise ConnectionLost(
+                    f"MongoDB at {self.address} closed the connection (does it want TLS, or another certificate?).", sent=True
+                )
             at += got
         return view
 
@@ -153,7 +174,7 @@ class Wire:
             return act()
         except OSError as error:
             self.close()
-            raise ConnectionLost(f"MongoDB at {self.address} did not answer: {error}.", sent=True) from error
+            raise _lost(self.address, error, f"MongoDB at {self.address} did not answer: {error}.", sent=True) from error
 
     # -- cursors --------------------------------------------------------------------------------------------------------------
 

@@ -7,13 +7,12 @@ Format: https://redis.io/docs/latest/develop/reference/protocol-spec/
 """
 
 import socket
-import ssl
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import hiredis
 
-from drplatform.model import errors
+from drplatform.model import errors, tls
 from drplatform.model.clock import Clock
 from drplatform.model.ports import Address, Endpoint
 
@@ -261,18 +260,9 @@ def _connected(endpoint: Endpoint, address: Address, seconds: float) -> socket.s
     except OSError as error:
         raise Unreachable(f"Redis at {address} cannot be reached ({_reason(error)}); is it running?") from error
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return _encrypted(plain, endpoint, address) if endpoint.options.get("tls") == "yes" else plain
-
-
-def _encrypted(plain: socket.socket, endpoint: Endpoint, address: Address) -> socket.socket:
-    """TLS by the endpoint's options: `tls_ca`, and `tls_certificate` with `tls_key` when the server wants to know its clients."""
     try:
-        context = ssl.create_default_context(cafile=endpoint.options.get("tls_ca"))
-        if certificate := endpoint.options.get("tls_certificate"):
-            context.load_cert_chain(certificate, endpoint.options.get("tls_key"))
-        return context.wrap_socket(plain, server_hostname=address.host)
+        return tls.secured(plain, endpoint, address)
     except OSError as error:
-        plain.close()
         raise Unreachable(f"Redis at {address} cannot be reached by TLS ({_reason(error)}); check certificates and tls_ca.") from error
 
 
