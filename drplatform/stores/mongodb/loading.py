@@ -32,6 +32,10 @@ class Loader:
         self._database, self._name = namespaces.split(namespace)
         self._as_is = Target(wire)
 
+    @property
+    def kept(self) -> set[str]:
+        return self._as_is.kept
+
     def load(self, block: bytes, documents: list[bytes]) -> None:
         """A block of these documents. Raises RecoveryFailed naming one that the server did not take."""
         suspect = namespaces.created_with_load(self._namespace) or _may_hold_empty_timestamp(block)

@@ -1,7 +1,8 @@
 """The members of a replica set: which is primary, which serves best, what history they hold.
 
 Knows `hello` and the replica set's id. Members are those of the endpoint's addresses. Between calls only one thing
-is remembered: who did not answer, and why, is asked last, until it does. A machine that is gone says nothing, and whoever asks it first waits for that each time.
+is remembered: who did not answer, and why not. It is asked last, until it does: a machine that is gone says nothing, and whoever asks it first
+waits for that each time.
 """
 
 from collections.abc import Iterator
@@ -62,13 +63,13 @@ class Members:
             try:
                 found = wires.dial(address, self.clock, self.endpoint, timeout)
             except wires.ConnectionLost as error:
-                self._silent[address] = str(error)
+                self._silent[address] = _heard(error)
                 continue
             try:
                 hello = found.within(timeout).call("admin", {"hello": 1})
                 self._check(hello, address)
             except wires.ConnectionLost as error:
-                self._silent[address] = str(error)  # one that hangs, or is cut off, takes connections all the same
+                self._silent[address] = _heard(error)  # one that hangs, or is cut off, takes connections all the same
                 found.close()
                 continue
             except BaseException:
@@ -89,9 +90,15 @@ class Members:
         try:
             found: Wire = wait_for(self.clock, f"{what} at {where}", lambda: look(min(2.0, within)), within=within, every=0.05)
         except errors.DeadlineExceeded as error:
-            why = "".join(f" {each}" for each in self._silent.values())
-            raise errors.StoreError(f"There is no {what.removeprefix('a ')} at {where}, for {within:g} s now; is it up?{why}") from error
+            why = " ".join(["is it up?", *self._silent.values()])
+            raise errors.StoreError(f"There is no {what.removeprefix('a ')} at {where}, for {within:g} s now; {why}") from error
         return found
+
+
+def _heard(error: wires.ConnectionLost) -> str:
+    """Why a member did not answer. One that wants TLS, or another certificate, ends the connection without a word of it."""
+    ended = error.sent and not isinstance(error.__cause__, TimeoutError)
+    return f"{error} Does it want TLS, or another certificate?" if ended else str(error)
 
 
 def _committed(hello: dict[str, Any]) -> Stamp:

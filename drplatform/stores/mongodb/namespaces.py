@@ -5,8 +5,8 @@ MARKS = f"{LEDGER}.marks"
 PROBES = f"{LEDGER}.probes"
 RESTORING = f"{LEDGER}.restoring"
 """Notes of a restore that is at work; part of no backup."""
-ROLES = "admin.system.roles"
-USERS = frozenset({"admin.system.users", ROLES})
+ACCOUNTS, ROLES = "admin.system.users", "admin.system.roles"
+USERS = frozenset({ACCOUNTS, ROLES})
 _OURS = frozenset({"system.views", "system.js"})
 
 

@@ -213,6 +213,7 @@ class MongoRestore:
                 tally.loaded(block, documents)
                 if self._only is None:
                     self._lease.loaded(wire, part, number + 1, tally)
+            self._target.kept |= loader.kept
 
     def _remove(self, namespace: str, blocks: Iterator[bytes]) -> None:
         """Remove the documents with the `_id`s of these, which are loaded again as far as they are still there."""
@@ -383,8 +384,9 @@ class MongoRestore:
             )
         digests = {name: each.digest.digest() for name, each in found.items() if each.digest}
         counts = {name: each.items for name, each in fingerprints.items()}
+        left = tuple(f"user {account}: as it was before the restore, which was logged in as that" for account in self._target.kept)
         self._lease.release()
-        return RestoreEnd(reached, digests | structures, counts, compared=frozenset(expected))
+        return RestoreEnd(reached, digests | structures, counts, left=left, compared=frozenset(expected))
 
     def _found(self) -> Found:
         """Digests are for manifests that hold some of content: of imports, and of earlier versions, whose dumps do not tell what they held."""
@@ -407,8 +409,9 @@ class MongoRestore:
 def _require_all_rights(wire: Wire) -> None:
     """Raises TargetRefused for an account that may not write roles, as those that come with the server may not, `root` neither."""
     found = wire.call("admin", {"connectionStatus": 1, "showPrivileges": True})["authInfo"]
-    everything = {"resource": {"anyResource": True}, "actions": ["anyAction"]}
-    if found["authenticatedUsers"] and everything not in found["authenticatedUserPrivileges"]:
+    privileges = found["authenticatedUserPrivileges"]
+    everything = any(each["resource"].get("anyResource") and "anyAction" in each["actions"] for each in privileges)
+    if found["authenticatedUsers"] and not everything:
         raise errors.TargetRefused(
             "The backup holds roles, and no role that comes with MongoDB may write these. For the time of the restore, give the account a role "
             "with the action anyAction on anyResource (docs/mongodb.md says how). Nothing was touched."

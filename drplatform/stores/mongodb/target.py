@@ -37,6 +37,7 @@ class Target:
     """Used by one thread at a time. `names` maps the source's UUIDs to namespaces here.
 
     `tolerant`: operations of the dump's own log, which repeat what is there already: an update of a document that is gone is no error.
+    `kept`: the account that all this is done with, when it was among what was to be changed. It stays as it is.
     `before` is told of the namespaces of each batch before it is sent.
     `beside`: other collections are there, so that views of time series are made one by one (as they are for imported directories).
     """
@@ -45,6 +46,7 @@ class Target:
     names: dict[bytes, str] = field(default_factory=dict)
     tolerant: bool = False
     beside: bool = False
+    kept: set[str] = field(default_factory=set)
     before: Callable[[set[str]], object] = lambda places: None
     _pending: list[Pending] = field(default_factory=list)
     _bytes: int = 0
@@ -57,6 +59,9 @@ class Target:
 
     def put(self, entry: Entry, namespace: str) -> None:
         """Have an insert, update or delete applied, soon, after those before it."""
+        if namespace == namespaces.ACCOUNTS and _id(entry) == self.wire.account:
+            self.kept.add(self.wire.account)
+            return
         if self._is_changed_by_replacing(entry):
             self._put(_deletion(entry), namespace)
             self._put(_insertion(entry), namespace)
@@ -179,6 +184,10 @@ def _as_asked(spec: dict[str, Any]) -> dict[str, Any]:
     if "_fts" not in spec["key"] or "expireAfterSeconds" not in spec:
         return spec
     return {**spec, "key": dict.fromkeys(spec["weights"], "text")}
+
+
+def _id(entry: Entry) -> object:
+    return entry.value(b"o2" if entry.op == "u" else b"o")["_id"]
 
 
 def _deletion(entry: Entry) -> Entry:

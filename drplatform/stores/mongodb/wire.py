@@ -111,6 +111,11 @@ class Wire:
     def close(self) -> None:
         self._socket.close()
 
+    @property
+    def account(self) -> str:
+        """The `_id` of the user whom the connection is logged in as; empty without one."""
+        return f"{auth.DATABASE}.{self._endpoint.credentials.user}" if self._endpoint.credentials else ""
+
     def another(self) -> "Wire":
         """A second connection to the same server."""
         return dial(self.address, self._clock, self._endpoint)
@@ -161,9 +166,7 @@ class Wire:
             got = self._guarded(partial(self._socket.recv_into, view[at:]))
             if not got:
                 self.close()
-                raise ConnectionLost(
-                    f"MongoDB at {self.address} closed the connection (does it want TLS, or another certificate?).", sent=True
-                )
+                raise ConnectionLost(f"MongoDB at {self.address} closed the connection.", sent=True)
             at += got
         return view
 

@@ -39,7 +39,7 @@ class Guarded:
         both = directory / "client.pem"
         both.write_text("".join(Path(file).read_text() for file in self.certificate))
         self.how = {"tls": True, "tlsCAFile": str(authority.ca), "tlsCertificateKeyFile": str(both)}
-        options = ["--auth", "--keyFile", str(key), "--tlsMode", "requireTLS"]
+        options = [*real_servers.SPARING, "--auth", "--keyFile", str(key), "--tlsMode", "requireTLS"]
         options += ["--tlsCertificateKeyFile", str(pem), "--tlsCAFile", str(authority.ca)]
         self.server = real_servers.start_mongodb(options, **self.how)
         with real_servers.mongodb_client(self.server.endpoint, **self.how) as client:  # the first account is made without one
@@ -48,11 +48,11 @@ class Guarded:
     def client(self):
         return real_servers.mongodb_client(self.server.endpoint, username="root", password="root", **self.how)
 
-    def account(self, name: str, roles: tuple[str, ...], privileges: tuple[dict, ...] = ()) -> None:
+    def account(self, name: str, roles: tuple[str, ...], privileges: tuple[dict, ...] = (), password: str = PASSWORD) -> None:
         """With a role of its own, so that there are roles in the backup, too."""
         with self.client() as client:
             client.admin.command("createRole", f"of {name}", privileges=list(privileges), roles=list(roles))
-            client.admin.command("createUser", name, pwd=PASSWORD, roles=[f"of {name}"])
+            client.admin.command("createUser", name, pwd=password, roles=[f"of {name}"])
 
     def endpoint(self, authority: Authority, user: str, **options: str) -> Endpoint:
         tls = {"tls": "yes", "tls_ca": str(authority.ca), "tls_certificate": self.certificate[0], "tls_key": self.certificate[1]}
@@ -85,6 +85,7 @@ def guarded(authority, tmp_path_factory):
 def test_a_backup_and_all_that_follows_come_back_with_the_roles_that_the_guide_names(guarded, authority, clock):
     source, repository = mongodb.connect(guarded[0].endpoint(authority, "backup"), clock), MemoryRepository()
     opener = backups.Opener((IDENTITY,))
+    guarded[0].account("restore", (), (RESTORE,), "another password than in the target")
     with guarded[0].client() as client:
         client.app.things.insert_many([{"_id": n, "v": n} for n in range(3000)])
         client.app.things.create_index("v")
@@ -97,6 +98,7 @@ def test_a_backup_and_all_that_follows_come_back_with_the_roles_that_the_guide_n
         client.app.gone.rename("kept")
         client.app.things.create_index("w", expireAfterSeconds=10**6)
         client.app.things.drop_index("v_1")
+        client.admin.command("updateUser", "restore", pwd="and another")
         client.shop.orders.insert_one({"_id": 1})
         client.drop_database("shop")
         with client.start_session() as session, session.start_transaction():
@@ -121,6 +123,8 @@ def test_a_backup_and_all_that_follows_come_back_with_the_roles_that_the_guide_n
         assert set(other.list_database_names()) == {"admin", "config", "local"}, "neither a note of the restore is left"
     restored = backups.restore(chain, target, repository, opener, backups.Lease("mongodb", target.identity()), clock)
     assert restored.reached == batches[-1].last
+    assert restored.left == ("user admin.restore: as it was before the restore, which was logged in as that",)
+    assert target.identity(), "it is let in still"
     with guarded[0].client() as one, guarded[1].client() as other:
         for name in ("things", "kept"):
             found = [list(c.app[name].find().sort("_id")) for c in (one, other)]
@@ -172,6 +176,6 @@ def test_who_is_not_let_in_is_told_so_at_once_without_the_password(guarded, auth
             mongodb.connect(endpoint, clock).identity()
         assert "CANARY" not in str(refused.value)
     for options in (plain, {**right.options, "tls_certificate": certificate, "tls_key": key}):  # a server that starts says no more
-        with pytest.raises(errors.StoreError, match=r"is it up.*does it want TLS, or another certificate"):
+        with pytest.raises(errors.StoreError, match=r"is it up.*Does it want TLS, or another certificate"):
             members.Members(replace(right, options=options), clock).primary(within=1.0)
     assert mongodb.connect(right, clock).identity()
