@@ -59,9 +59,8 @@ class ServerError(errors.StoreError):
         self.answer = answer
         self.code = int(answer.get("code", 0))
         name = answer.get("codeName", self.code)
-        reason, _, _ = str(answer.get("errmsg", "no reason given")).partition(
-            " to execute command"
-        )  # what follows is all of it, content too
+        said = str(answer.get("errmsg", "no reason given"))
+        reason = said.partition(" to execute command")[0]  # what follows is all of the command, content too
         super().__init__(f"MongoDB at {address} refused {command}: {reason} ({name}).")
 
 

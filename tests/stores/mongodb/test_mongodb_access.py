@@ -22,6 +22,8 @@ from drplatform.stores.mongodb import wire as wires
 
 PASSWORD = "CANARY p=a,s/s"
 BACKUP = ("backup", "clusterMonitor")
+RESTORE = {"resource": {"anyResource": True}, "actions": ["anyAction"]}
+"""What docs/mongodb.md says that the accounts need: roles for the one, a privilege for the other."""
 RECIPIENT, IDENTITY = backups.generate()
 
 
@@ -33,14 +35,11 @@ class Guarded:
         key = directory / "key"
         key.write_text(secrets.token_hex(64))
         key.chmod(0o600)
-        pem = directory / "server.pem"
-        pem.write_text("".join(Path(file).read_text() for file in authority.new(f"server-{number}", "127.0.0.1")))
-        self.certificate = authority.new(f"client-{number}", "127.0.0.1")
-        both = directory / "client.pem"
-        both.write_text("".join(Path(file).read_text() for file in self.certificate))
-        self.how = {"tls": True, "tlsCAFile": str(authority.ca), "tlsCertificateKeyFile": str(both)}
+        server, self.certificate = (authority.new(f"{name}-{number}", "127.0.0.1") for name in ("server", "client"))
+        own, clients = _in_one_file(server, directory / "server.pem"), _in_one_file(self.certificate, directory / "client.pem")
+        self.how = {"tls": True, "tlsCAFile": str(authority.ca), "tlsCertificateKeyFile": clients}
         options = [*real_servers.SPARING, "--auth", "--keyFile", str(key), "--tlsMode", "requireTLS"]
-        options += ["--tlsCertificateKeyFile", str(pem), "--tlsCAFile", str(authority.ca)]
+        options += ["--tlsCertificateKeyFile", own, "--tlsCAFile", str(authority.ca)]
         self.server = real_servers.start_mongodb(options, **self.how)
         with real_servers.mongodb_client(self.server.endpoint, **self.how) as client:  # the first account is made without one
             client.admin.command("createUser", "root", pwd="root", roles=["root"])
@@ -54,17 +53,19 @@ class Guarded:
             client.admin.command("createRole", f"of {name}", privileges=list(privileges), roles=list(roles))
             client.admin.command("createUser", name, pwd=password, roles=[f"of {name}"])
 
-    def endpoint(self, authority: Authority, user: str, **options: str) -> Endpoint:
+    def endpoint(self, authority: Authority, user: str) -> Endpoint:
         tls = {"tls": "yes", "tls_ca": str(authority.ca), "tls_certificate": self.certificate[0], "tls_key": self.certificate[1]}
         return replace(
             self.server.endpoint,
-            options={**self.server.endpoint.options, **tls, **options},
+            options={**self.server.endpoint.options, **tls},
             credentials=Credentials(user, Secret(PASSWORD)),
         )
 
 
-RESTORE = {"resource": {"anyResource": True}, "actions": ["anyAction"]}
-"""What docs/mongodb.md says that the accounts need, too."""
+def _in_one_file(certificate: tuple[str, str], file: Path) -> str:
+    """Certificate and key, as MongoDB wants them."""
+    file.write_text("".join(Path(each).read_text() for each in certificate))
+    return str(file)
 
 
 @pytest.fixture(scope="module")
