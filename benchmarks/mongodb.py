@@ -113,15 +113,19 @@ def perform(action: str, address: str, place: Path, keys: Path) -> None:
     store = mongodb.connect(Endpoint("mongodb", (Address(host, int(port)),)), real_servers.CLOCK)
     repository = directory.open(place, real_servers.CLOCK)
     (secret,) = backups.read_identities(keys)
+    moments: dict[str, float] = {}
+    told = lambda event, **detail: moments.setdefault(event, time.process_time())  # noqa: E731
     began, used = time.monotonic(), time.process_time()
     if action == "backup":
         backups.back_up(store, BackupKind.FULL, repository, [backups.public(secret)], real_servers.CLOCK, random.Random(1))
     else:
         chain = chain_to(backups.Catalogue(repository).read().manifests, "mongodb")
         lease = backups.Lease("mongodb", store.identity())
-        backups.restore(chain, store, repository, backups.Opener((secret,)), lease, real_servers.CLOCK)
-    elapsed, used = time.monotonic() - began, time.process_time() - used
-    print(json.dumps({"seconds": elapsed, "cpu": used, "mib": peak()}))
+        backups.restore(chain, store, repository, backups.Opener((secret,)), lease, real_servers.CLOCK, progress=told)
+    found = {"seconds": time.monotonic() - began, "cpu": time.process_time() - used, "mib": peak()}
+    if moments:
+        found["loading"] = moments["restore.end"] - moments["restore.begin"]
+    print(json.dumps(found))
 
 
 def peak() -> int:
@@ -159,6 +163,8 @@ def measure(source: real_servers.Server, rounds: int, base: Path, keys: Path) ->
     def noted(name: str, told: dict[str, float]) -> None:
         note(name, told["seconds"])
         note(f"{name}: processor seconds", told["cpu"])
+        if "loading" in told:
+            note(f"{name}: those of loading alone", told["loading"])
         if "mib" in told:
             note(f"{name}: peak MiB", told["mib"])
 
@@ -292,6 +298,8 @@ def show(size: int, document: int, found: dict[str, list[float]]) -> None:
         used = [f"{name}: processor seconds" for name in (ours, theirs)]
         if all(name in middle for name in used):
             print(f"  {ours} takes {middle[used[0]] / middle[used[1]]:.2f} of the processor time of: {theirs}")
+        if (loading := f"{ours}: those of loading alone") in middle and used[1] in middle:
+            print(f"  loading alone, without its checks before and after, takes {middle[loading] / middle[used[1]]:.2f} of: {theirs}")
         if theirs in middle:
             print(f"  {ours} is {middle[theirs] / middle[ours]:.2f} times as fast as: {theirs}")
     if not shutil.which("mongodump"):

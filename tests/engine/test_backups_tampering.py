@@ -302,6 +302,30 @@ def test_what_was_packed_wrongly_before_it_was_encrypted_does_not_open():
         open_again(frame[: literal + 7] + b"x" + frame[literal + 8 :])
 
 
+def test_what_was_packed_wrongly_is_found_by_a_verification_and_ends_a_restore_when_it_comes_to_it(clock, monkeypatch):
+    """A restore unpacks a chunk once, when it loads it; till then the chunk is what its manifest and its seal say."""
+    real, frames = zstandard.ZstdCompressor, []
+
+    class Damaged:
+        def __init__(self, **options):
+            self.inner = real(**options)
+
+        def compress(self, plain):
+            frames.append(plain)
+            packed = self.inner.compress(plain)
+            return packed[:-1] + bytes([packed[-1] ^ 1])  # of the checksum
+
+    with monkeypatch.context() as patched:
+        patched.setattr(zstandard, "ZstdCompressor", Damaged)
+        repository = cases.MemoryRepository(clock)
+        manifest = cases.take(cases.source(clock), repository, clock)
+    assert len(frames) == len(manifest.chunks) > 1
+    verified = backups.verify(manifest, repository, cases.OPENER)
+    assert len(verified.problems) == len(manifest.chunks) and all("does not unpack" in problem for problem in verified.problems)
+    with pytest.raises(errors.IntegrityError, match="does not unpack"):
+        cases.restore(Chain(manifest), repository, clock)
+
+
 def peak_bytes() -> int:
     return address_space()
 

@@ -50,8 +50,9 @@ def restore(
     these namespaces alone, beside what the store holds. A chain that begins with a partial backup needs a choice within what that holds.
 
     Raises TargetRefused, KeyUnavailable or IntegrityError before the first byte is loaded; RecoveryFailed when the target does not take
-    what is loaded. `progress` is told `fetch`, `restore` and `replay`, each with `.begin` and `.end`; `loaded` is told the stored bytes of
-    each chunk on its way into the store, from several threads.
+    what is loaded, and IntegrityError when a chunk does not unpack, which was damaged before it was encrypted. `progress` is told `fetch`,
+    `restore` and `replay`, each with `.begin` and `.end`; `loaded` is told the stored bytes of each chunk on its way into the store, from
+    several threads.
     """
     _check_scope(chain, choice)
     check_target(store, lease, resume, choice)
@@ -130,9 +131,12 @@ class _Chunks:
         self._kept: dict[str, tuple[int, int]] = {}
 
     def check(self, manifest: Manifest) -> None:
-        """Check every object of the backup. Raises IntegrityError with all that is wrong, or KeyUnavailable."""
+        """Check every object of the backup, as stored: each is unpacked once, when it is loaded.
+
+        Raises IntegrityError with all that is wrong, or KeyUnavailable.
+        """
         second_seal.check(self._opener, manifest)
-        outcome = verify(manifest, self._repository, self._opener, self._keep)
+        outcome = verify(manifest, self._repository, self._opener, self._keep, unpacked=False)
         if not outcome.whole:
             raise errors.IntegrityError(f"Backup {manifest.id} is not whole, nothing was loaded: {'; '.join(outcome.problems[:5])}")
 

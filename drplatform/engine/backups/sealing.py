@@ -87,13 +87,25 @@ class DataKey:
 
     def open(self, stored: bytes, identity: bytes, plain: int, name: str) -> bytes:
         """The plaintext of exactly `plain` bytes. Raises IntegrityError naming the object."""
+        packed = self.unseal(stored, identity, plain, name)
+        try:
+            return zstandard.ZstdDecompressor().decompress(packed, max_output_size=max(plain, 1), allow_extra_data=False)
+        except zstandard.ZstdError as error:
+            raise errors.IntegrityError(
+                f"{name} opens with its key but does not unpack: it was damaged before it was sealed, and no copy of it is better. "
+                "Use another backup."
+            ) from error
+
+    def unseal(self, stored: bytes, identity: bytes, plain: int, name: str) -> bytes:
+        """The frame of a plaintext of exactly `plain` bytes, as it was sealed. Raises IntegrityError naming the object."""
         if plain > PLAIN_LIMIT:
             raise errors.IntegrityError(f"{name} claims to hold {plain} bytes, more than any chunk; do not trust this backup.")
         try:
             packed = AESGCM(self._key).decrypt(stored[:NONCE_BYTES], memoryview(stored)[NONCE_BYTES:], identity)
-            return _inflate(packed, plain)
+            _require_size(packed, plain)
         except (InvalidTag, ValueError, zstandard.ZstdError) as error:
             raise errors.IntegrityError(f"{name} does not open with its key: it was changed or moved; do not trust this backup.") from error
+        return packed
 
     def mac(self, body: bytes) -> str:
         return self._hmac(b"drplatform manifest mac", body)
@@ -118,12 +130,11 @@ def _level(plain: bytes) -> int:
     return LEVEL if len(packed) <= WORTH * len(sample) else FAST_LEVEL
 
 
-def _inflate(packed: bytes, plain: int) -> bytes:
+def _require_size(packed: bytes, plain: int) -> None:
     """The frame itself must state the expected size: the library allocates what the frame states, whatever limit it is given."""
     stated = zstandard.get_frame_parameters(packed).content_size
     if stated != plain:
         raise ValueError(f"it holds {stated} bytes and not {plain}")
-    return zstandard.ZstdDecompressor().decompress(packed, max_output_size=max(plain, 1), allow_extra_data=False)
 
 
 def _id(key: bytes) -> str:
@@ -227,6 +238,10 @@ class Opener:
     def open(self, manifest: Manifest, ref: ChunkRef, stored: bytes) -> bytes:
         """The plaintext of a chunk. Raises IntegrityError or KeyUnavailable."""
         return self.key(manifest, ref.data_key).open(stored, of_ref(manifest.id, ref), ref.plain, ref.key)
+
+    def unseal(self, manifest: Manifest, ref: ChunkRef, stored: bytes) -> bytes:
+        """A chunk as it was packed, which takes a fraction of the time of opening it. Raises IntegrityError or KeyUnavailable."""
+        return self.key(manifest, ref.data_key).unseal(stored, of_ref(manifest.id, ref), ref.plain, ref.key)
 
     def authenticate(self, packed: Packed) -> None:
         """Check that who wrote the manifest held its data key. Raises IntegrityError or KeyUnavailable."""

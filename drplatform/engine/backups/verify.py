@@ -43,6 +43,7 @@ class Verification:
 
 
 Found = Callable[[ChunkRef, bytes], None]
+Look = Callable[[Manifest, ChunkRef, bytes], object]
 
 
 def verify(
@@ -52,19 +53,22 @@ def verify(
     found: Found = lambda ref, stored: None,
     *,
     chosen: frozenset[ChunkRef] | None = None,
+    unpacked: bool = True,
 ) -> Verification:
     """Read and check every object of the backup. `found` is handed each sound chunk as stored.
 
-    With `chosen` only these chunks are read; of the others it is checked that they are there, with their size.
+    With `chosen` only these chunks are read; of the others it is checked that they are there, with their size. Without `unpacked` chunks
+    are decrypted and not unpacked, for who is about to open them: then what was damaged between being packed and being sealed is not found.
     Damage is reported, not raised; KeyUnavailable is raised when `opener` does not open this backup at all.
     """
     if opener:
         for key_id in manifest.keys:
             opener.key(manifest, key_id)
+    look = (opener.open if unpacked else opener.unseal) if opener else None
 
     def check(ref: ChunkRef) -> str:
         try:
-            found(ref, _sound(manifest, ref, repository, opener))
+            found(ref, _sound(manifest, ref, repository, look))
         except (errors.IntegrityError, errors.ObjectMissing) as error:
             return str(error)
         return ""
@@ -96,12 +100,12 @@ def _absent(refs: list[ChunkRef], manifest: Manifest, repository: ports.Reposito
     ]
 
 
-def _sound(manifest: Manifest, ref: ChunkRef, repository: ports.Repository, opener: Opener | None) -> bytes:
+def _sound(manifest: Manifest, ref: ChunkRef, repository: ports.Repository, look: Look | None) -> bytes:
     stored = repository.get(ref.key)
     if len(stored) != ref.stored or hashlib.sha256(stored).hexdigest() != ref.sha256:
         raise errors.IntegrityError(f"{ref.key} was changed: its checksum does not match the manifest; do not trust backup {manifest.id}.")
-    if opener:
-        opener.open(manifest, ref, stored)
+    if look:
+        look(manifest, ref, stored)
     return stored
 
 
