@@ -384,7 +384,7 @@ class MongoRestore:
             )
         digests = {name: each.digest.digest() for name, each in found.items() if each.digest}
         counts = {name: each.items for name, each in fingerprints.items()}
-        left = tuple(f"user {account}: as it was before the restore, which was logged in as that" for account in self._target.kept)
+        left = tuple(f"{own}: as it was before the restore, which was done with it" for own in sorted(self._target.kept))
         self._lease.release()
         return RestoreEnd(reached, digests | structures, counts, left=left, compared=frozenset(expected))
 

@@ -6,6 +6,7 @@ Everything goes through applyOps in the log's own form, except what the server d
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import bson
@@ -37,7 +38,7 @@ class Target:
     """Used by one thread at a time. `names` maps the source's UUIDs to namespaces here.
 
     `tolerant`: operations of the dump's own log, which repeat what is there already: an update of a document that is gone is no error.
-    `kept`: the account that all this is done with, when it was among what was to be changed. It stays as it is.
+    `kept`: the account that all this is done with, and its roles, in words, where they were among what was to be changed. They stay.
     `before` is told of the namespaces of each batch before it is sent.
     `beside`: other collections are there, so that views of time series are made one by one (as they are for imported directories).
     """
@@ -59,14 +60,22 @@ class Target:
 
     def put(self, entry: Entry, namespace: str) -> None:
         """Have an insert, update or delete applied, soon, after those before it."""
-        if namespace == namespaces.ACCOUNTS and _id(entry) == self.wire.account:
-            self.kept.add(self.wire.account)
+        if namespace in namespaces.USERS and (own := self._own.get((namespace, _id(entry)))):
+            self.kept.add(own)
             return
         if self._is_changed_by_replacing(entry):
             self._put(_deletion(entry), namespace)
             self._put(_insertion(entry), namespace)
         else:
             self._put(entry, namespace)
+
+    @cached_property
+    def _own(self) -> dict[tuple[str, object], str]:
+        """The account that all this is done with and all roles that it has, by where they are kept: without them it could not go on."""
+        known = self.wire.call("admin", {"connectionStatus": 1})["authInfo"]
+        users = {(namespaces.ACCOUNTS, f"{each['db']}.{each['user']}"): "user" for each in known["authenticatedUsers"]}
+        roles = {(namespaces.ROLES, f"{each['db']}.{each['role']}"): "role" for each in known["authenticatedUserRoles"]}
+        return {place: f"{what} {place[1]}" for place, what in (users | roles).items()}
 
     def _is_changed_by_replacing(self, entry: Entry) -> bool:
         """A whole document that the server would not store as it is where one of its `_id` is already. Where none is, it does."""

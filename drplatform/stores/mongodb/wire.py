@@ -110,11 +110,6 @@ class Wire:
     def close(self) -> None:
         self._socket.close()
 
-    @property
-    def account(self) -> str:
-        """The `_id` of the user whom the connection is logged in as; empty without one."""
-        return f"{auth.DATABASE}.{self._endpoint.credentials.user}" if self._endpoint.credentials else ""
-
     def another(self) -> "Wire":
         """A second connection to the same server."""
         return dial(self.address, self._clock, self._endpoint)

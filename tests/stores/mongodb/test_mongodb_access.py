@@ -86,7 +86,7 @@ def guarded(authority, tmp_path_factory):
 def test_a_backup_and_all_that_follows_come_back_with_the_roles_that_the_guide_names(guarded, authority, clock):
     source, repository = mongodb.connect(guarded[0].endpoint(authority, "backup"), clock), MemoryRepository()
     opener = backups.Opener((IDENTITY,))
-    guarded[0].account("restore", (), (RESTORE,), "another password than in the target")
+    guarded[0].account("restore", (), (), "another password than in the target, and a role of the same name that may do nothing")
     with guarded[0].client() as client:
         client.app.things.insert_many([{"_id": n, "v": n} for n in range(3000)])
         client.app.things.create_index("v")
@@ -124,7 +124,8 @@ def test_a_backup_and_all_that_follows_come_back_with_the_roles_that_the_guide_n
         assert set(other.list_database_names()) == {"admin", "config", "local"}, "neither a note of the restore is left"
     restored = backups.restore(chain, target, repository, opener, backups.Lease("mongodb", target.identity()), clock)
     assert restored.reached == batches[-1].last
-    assert restored.left == ("user admin.restore: as it was before the restore, which was logged in as that",)
+    kept = ("role admin.of restore", "user admin.restore")
+    assert restored.left == tuple(f"{own}: as it was before the restore, which was done with it" for own in kept)
     assert target.identity(), "it is let in still"
     with guarded[0].client() as one, guarded[1].client() as other:
         for name in ("things", "kept"):
