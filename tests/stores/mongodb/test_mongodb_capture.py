@@ -18,6 +18,7 @@ from drplatform.model.backup import BackupKind, chain_to
 from drplatform.model.ports import Address, Endpoint
 from drplatform.repositories import directory
 from drplatform.stores import mongodb
+from drplatform.stores.mongodb import oplog
 
 SETTINGS = {"electionTimeoutMillis": 1000, "heartbeatIntervalMillis": 200}
 SECONDS = 60
@@ -92,8 +93,7 @@ def test_a_capture_outlives_elections_kills_restarts_and_a_member_that_is_cut_of
     with cases.captured(store, end.end) as batches:
         group.write()
         killed = group.primary()
-        killed.process.kill()
-        killed.process.wait()
+        kill(killed)
         group.write()
         killed.start()
         group.primary()
@@ -113,6 +113,56 @@ def test_a_capture_outlives_elections_kills_restarts_and_a_member_that_is_cut_of
     reached = cases.restore(target, parts, [batch.block for batch in batches], position)
     assert reached.reached == position
     assert cases.everything(target.endpoint)["app.things"] == wanted["app.things"]
+
+
+def test_what_a_primary_took_that_the_others_never_heard_of_is_in_no_capture(group, mongodb_endpoint, clock):
+    """It is undone when that member comes back. The capture reads that very member at the time, and a plain reader finds it in its log."""
+    store, target = mongodb.connect(group.endpoint, clock), mongodb.connect(mongodb_endpoint, clock)
+    config = group.client.admin.command("replSetGetConfig")["config"]
+    config["settings"]["electionTimeoutMillis"] = 1000 * SECONDS  # it stays primary although it hears nothing
+    group.client.admin.command("replSetReconfig", {**config, "version": config["version"] + 1})
+    group.write()
+    parts, end = cases.take(store)
+    with cases.captured(store, end.end) as batches:
+        group.write()
+        alone = group.primary()
+        others = [server for server in group.servers if server is not alone]
+        for other in others:
+            kill(other)
+        with real_servers.mongodb_client(alone.endpoint) as client:
+            client.app.get_collection("things", write_concern=pymongo.WriteConcern(w=1)).insert_one({"_id": "undone"})
+            (undone,) = client.local["oplog.rs"].find({"o._id": "undone"})
+            heard = asked(client)
+            clocks.wait_for(clock, "the capture to ask again", lambda: asked(client) > heard + 3, within=SECONDS)
+        kill(alone)
+        for other in others:
+            other.start()
+        with real_servers.mongodb_client(others[0].endpoint) as client:
+            stands = lambda: client.admin.command("replSetStepUp")["ok"]  # noqa: E731
+            clocks.wait_for(clock, "an election", stands, within=SECONDS, ignoring=(pymongo.errors.PyMongoError,))
+        group.write()
+        alone.start()
+        with real_servers.mongodb_client(alone.endpoint) as client:
+            gone = lambda: not client.app.things.find_one({"_id": "undone"}) and client.admin.command("hello")["secondary"]  # noqa: E731
+            clocks.wait_for(clock, "it to be undone", gone, within=SECONDS, ignoring=(pymongo.errors.PyMongoError,))
+        group.write()
+        wanted = cases.everything(group.primary().endpoint)
+        position = store.position()
+    assert len(wanted["app.things"][0]) == 80
+    stamp = (undone["ts"].time, undone["ts"].inc)
+    assert not any(entry.ts == stamp for batch in batches for entry, _ in oplog.Reader().entries(iter([batch.block])))
+    assert cases.restore(target, parts, [batch.block for batch in batches], position).reached == position
+    assert cases.everything(target.endpoint)["app.things"] == wanted["app.things"]
+
+
+def kill(server) -> None:
+    server.process.kill()
+    server.process.wait()
+
+
+def asked(client) -> int:
+    """How often its cursors were asked for more; nobody but the capture has one."""
+    return client.admin.command("serverStatus")["opcounters"]["getmore"]
 
 
 class Overrun:
