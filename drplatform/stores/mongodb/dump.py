@@ -45,9 +45,9 @@ def namespace_of(part: str) -> str:
 
 
 @contextmanager
-def dump(of: Members, only: Chosen | None = None) -> Iterator["MongoDump"]:
-    """Begin a dump of the member that is best to read from; `only`: of chosen collections alone."""
-    with of.best() as wire:
+def dump(of: Members, only: Chosen | None = None, since: Position | None = None) -> Iterator["MongoDump"]:
+    """Begin a dump of the member that is best to read from; `only`: of chosen collections alone; `since`: from where its log is wanted, too."""
+    with of.best(since=since) as wire:
         running = MongoDump(of, wire, only)
         try:
             yield running

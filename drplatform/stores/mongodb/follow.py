@@ -68,7 +68,7 @@ class Following:
 
     def session(self) -> Iterator[LogBatch]:
         """Batches from one member until it is lost, silent, or has nothing to begin with."""
-        wire = self.members.best_now(_LOOK_SECONDS)
+        wire = self.members.best_now(_LOOK_SECONDS, self.reached)
         if wire is None:
             return
         with wire.within(_ANSWER_SECONDS):

@@ -47,7 +47,7 @@ _NAMESPACE_NOT_FOUND = 26
 @contextmanager
 def increment(of: Members, since: Position) -> Iterator["MongoIncrement"]:
     """Begin an incremental dump. Raises LogGap when it cannot continue there."""
-    with dump.dump(of) as at_end:
+    with dump.dump(of, since=since) as at_end:
         yield MongoIncrement(at_end, since)
 
 

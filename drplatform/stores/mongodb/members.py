@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from bson.timestamp import Timestamp
+
 from drplatform.model import errors
 from drplatform.model.clock import Clock, wait_for
 from drplatform.model.ports import Address, Endpoint
@@ -35,9 +37,12 @@ class Members:
         """A connection to the primary. Raises StoreError when none is found in time."""
         return self._waited("a MongoDB primary", lambda left: self.primary_now(left), within)
 
-    def best(self, within: float = SECONDS_TO_FIND) -> Wire:
-        """A connection for reading backups: a secondary where the endpoint's option `read_from` says so and one is there."""
-        return self._waited("a MongoDB member to read from", lambda left: self.best_now(left), within)
+    def best(self, within: float = SECONDS_TO_FIND, since: Position | None = None) -> Wire:
+        """A connection for reading backups: a secondary where the endpoint's option `read_from` says so and one is there.
+
+        `since`: one whose oplog reaches back to there goes before one whose does not, as that of a member that was made anew.
+        """
+        return self._waited("a MongoDB member to read from", lambda left: self.best_now(left, since), within)
 
     def primary_now(self, timeout: float) -> Wire | None:
         """The primary among those who answer at once."""
@@ -47,12 +52,13 @@ class Members:
             found.close()
         return None
 
-    def best_now(self, timeout: float) -> Wire | None:
-        """Of those who answer at once the one that knows most, by preference of the role wanted."""
+    def best_now(self, timeout: float, since: Position | None = None) -> Wire | None:
+        """Of those who answer at once the one that knows most, by preference of the log and the role wanted."""
         wanted = "secondary" if self.endpoint.options.get("read_from") == "secondary" else "isWritablePrimary"
         seen = [(found, hello) for found, hello in self._answering(timeout)]
         serving = [pair for pair in seen if pair[1]["isWritablePrimary"] or pair[1].get("secondary")]
-        best = max(serving, key=lambda pair: (bool(pair[1].get(wanted)), _committed(pair[1])), default=None)
+        reaching = {found for found, _ in serving if len(serving) > 1 and since and _reaches(found, stamp(since), timeout)}
+        best = max(serving, key=lambda pair: (pair[0] in reaching, bool(pair[1].get(wanted)), _committed(pair[1])), default=None)
         for found, _ in seen:
             if best is None or found is not best[0]:
                 found.close()
@@ -99,6 +105,17 @@ def _heard(error: wires.ConnectionLost) -> str:
     """Why a member did not answer. One that wants TLS, or another certificate, ends the connection without a word of it."""
     ended = error.sent and not isinstance(error.__cause__, TimeoutError)
     return f"{error} Does it want TLS, or another certificate?" if ended else str(error)
+
+
+def _reaches(wire: Wire, back: Stamp, timeout: float) -> bool:
+    """Whether the member's oplog holds that entry, as far as it says so at once."""
+    command = {"find": "oplog.rs", "filter": {"ts": {"$gte": Timestamp(*back)}}, "projection": {"ts": 1}, "limit": 1}
+    try:
+        found = list(wire.within(timeout).documents("local", command))
+    except wires.ConnectionLost:
+        return False
+    wire.within(wires.COMMAND_SECONDS)
+    return bool(found) and (found[0]["ts"].time, found[0]["ts"].inc) == back
 
 
 def _committed(hello: dict[str, Any]) -> Stamp:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import random
+import shutil
 import signal
 import threading
 
@@ -138,8 +139,7 @@ def test_what_a_primary_took_that_the_others_never_heard_of_is_in_no_capture(gro
         for other in others:
             other.start()
         with real_servers.mongodb_client(others[0].endpoint) as client:
-            stands = lambda: client.admin.command("replSetStepUp")["ok"]  # noqa: E731
-            clocks.wait_for(clock, "an election", stands, within=SECONDS, ignoring=(pymongo.errors.PyMongoError,))
+            clocks.wait_for(clock, "an election", lambda: stand(client), within=SECONDS, ignoring=(pymongo.errors.PyMongoError,))
         group.write()
         alone.start()
         with real_servers.mongodb_client(alone.endpoint) as client:
@@ -153,6 +153,41 @@ def test_what_a_primary_took_that_the_others_never_heard_of_is_in_no_capture(gro
     assert not any(entry.ts == stamp for batch in batches for entry, _ in oplog.Reader().entries(iter([batch.block])))
     assert cases.restore(target, parts, [batch.block for batch in batches], position).reached == position
     assert cases.everything(target.endpoint)["app.things"] == wanted["app.things"]
+
+
+def test_a_member_that_was_made_anew_is_not_the_one_whose_log_is_followed(group, mongodb_endpoint, clock):
+    """Its oplog begins when it was made. The others' reach back: neither is a gap, nor is a full backup due, because it is the primary."""
+    store, target = mongodb.connect(group.endpoint, clock), mongodb.connect(mongodb_endpoint, clock)
+    parts, end = cases.take(store)
+    group.write()
+    anew = next(server for server in group.servers if server is not group.primary())
+    kill(anew)
+    shutil.rmtree(anew.directory / "data")
+    (anew.directory / "data").mkdir()
+    anew.start()
+    with real_servers.mongodb_client(anew.endpoint) as client:
+        synced = lambda: client.admin.command("hello")["secondary"]  # noqa: E731
+        clocks.wait_for(clock, "a first copy", synced, within=SECONDS, ignoring=(pymongo.errors.PyMongoError,))
+        group.write()
+        clocks.wait_for(
+            clock, "an election", lambda: stand(client) and group.primary() is anew, within=SECONDS, ignoring=(pymongo.errors.PyMongoError,)
+        )
+        first = client.local["oplog.rs"].find_one(sort=[("$natural", 1)])["ts"]
+        assert (first.time, first.inc) > end.end.sequence, "the primary's log does not reach back"
+    with cases.captured(store, end.end) as batches:
+        group.write()
+        wanted = cases.everything(group.primary().endpoint)["app.things"]
+    increment, _ = cases.take(store, since=end.end)
+    assert len(wanted[0]) == 60
+    cases.restore(target, parts, [batch.block for batch in batches])
+    assert cases.everything(target.endpoint)["app.things"] == wanted
+    cases.empty(target.endpoint)
+    cases.restore(target, parts, increments=[increment])
+    assert cases.everything(target.endpoint)["app.things"] == wanted
+
+
+def stand(client) -> bool:
+    return bool(client.admin.command("replSetStepUp")["ok"])
 
 
 def kill(server) -> None:
