@@ -97,10 +97,15 @@ class Server:
     def alive(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
+    def kill(self) -> None:
+        """With kill -9; what it has on its disk stays."""
+        assert self.process
+        self.process.kill()
+        self.process.wait()
+
     def close(self) -> None:
         if self.process:
-            self.process.kill()
-            self.process.wait()
+            self.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
         for left in self.leaves:
             left.unlink(missing_ok=True)

@@ -57,12 +57,14 @@ class Members:
         wanted = "secondary" if self.endpoint.options.get("read_from") == "secondary" else "isWritablePrimary"
         seen = [(found, hello) for found, hello in self._answering(timeout)]
         serving = [pair for pair in seen if pair[1]["isWritablePrimary"] or pair[1].get("secondary")]
-        reaching = {found for found, _ in serving if len(serving) > 1 and since and _reaches(found, stamp(since), timeout)}
-        best = max(serving, key=lambda pair: (pair[0] in reaching, bool(pair[1].get(wanted)), _committed(pair[1])), default=None)
+        ranked = sorted(serving, key=lambda pair: (bool(pair[1].get(wanted)), _committed(pair[1])), reverse=True)
+        order = [found for found, _ in ranked]
+        reaching = (found for found in order if since is None or len(order) == 1 or _reaches(found, since, timeout))
+        best = next(reaching, order[0] if order else None)
         for found, _ in seen:
-            if best is None or found is not best[0]:
+            if found is not best:
                 found.close()
-        return best[0] if best else None
+        return best
 
     def _answering(self, timeout: float) -> Iterator[tuple[Wire, dict[str, Any]]]:
         for address in sorted(self.endpoint.addresses, key=self._silent.__contains__):
@@ -107,15 +109,16 @@ def _heard(error: wires.ConnectionLost) -> str:
     return f"{error} Does it want TLS, or another certificate?" if ended else str(error)
 
 
-def _reaches(wire: Wire, back: Stamp, timeout: float) -> bool:
+def _reaches(wire: Wire, since: Position, timeout: float) -> bool:
     """Whether the member's oplog holds that entry, as far as it says so at once."""
-    command = {"find": "oplog.rs", "filter": {"ts": {"$gte": Timestamp(*back)}}, "projection": {"ts": 1}, "limit": 1}
+    at = Timestamp(*stamp(since))
+    command = {"find": "oplog.rs", "filter": {"ts": {"$gte": at}}, "projection": {"ts": 1}, "limit": 1}
     try:
-        found = list(wire.within(timeout).documents("local", command))
+        found = [each["ts"] for each in wire.within(timeout).documents("local", command)]
     except wires.ConnectionLost:
         return False
     wire.within(wires.COMMAND_SECONDS)
-    return bool(found) and (found[0]["ts"].time, found[0]["ts"].inc) == back
+    return found == [at]
 
 
 def _committed(hello: dict[str, Any]) -> Stamp:

@@ -93,8 +93,7 @@ def test_killed_and_started_again(clock):
         prober = store.prober(MARK, PAYLOAD)
         marker.write(MARK, PAYLOAD)
         prober.attempt(1, 5.0)
-        server.process.kill()
-        server.process.wait()
+        server.kill()
         with pytest.raises(errors.NotWritten):  # the server is gone for certain: nothing listens
             marker.write(Mark("client", 2, MARK.digest), PAYLOAD)
         with pytest.raises(errors.StoreError):

@@ -70,7 +70,7 @@ def test_a_primary_that_is_away_deletes_nothing_and_is_waited_for(pair, clock):
         stop = threading.Event()
         following = source.replicate(target, stop, every=0.01)
         whole = next(following)
-        server.process.kill(), server.process.wait()
+        server.kill()
         away = next(following)
         assert away.problem and (away.copied, away.deleted, away.as_of) == (0, 0, whole.as_of)
         assert sum(found.items for found in target.digest().values()) == 4

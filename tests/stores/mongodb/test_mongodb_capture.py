@@ -94,7 +94,7 @@ def test_a_capture_outlives_elections_kills_restarts_and_a_member_that_is_cut_of
     with cases.captured(store, end.end) as batches:
         group.write()
         killed = group.primary()
-        kill(killed)
+        killed.kill()
         group.write()
         killed.start()
         group.primary()
@@ -129,13 +129,13 @@ def test_what_a_primary_took_that_the_others_never_heard_of_is_in_no_capture(gro
         alone = group.primary()
         others = [server for server in group.servers if server is not alone]
         for other in others:
-            kill(other)
+            other.kill()
         with real_servers.mongodb_client(alone.endpoint) as client:
             client.app.get_collection("things", write_concern=pymongo.WriteConcern(w=1)).insert_one({"_id": "undone"})
             (undone,) = client.local["oplog.rs"].find({"o._id": "undone"})
             heard = asked(client)
             clocks.wait_for(clock, "the capture to ask again", lambda: asked(client) > heard + 3, within=SECONDS)
-        kill(alone)
+        alone.kill()
         for other in others:
             other.start()
         with real_servers.mongodb_client(others[0].endpoint) as client:
@@ -161,7 +161,7 @@ def test_a_member_that_was_made_anew_is_not_the_one_whose_log_is_followed(group,
     parts, end = cases.take(store)
     group.write()
     anew = next(server for server in group.servers if server is not group.primary())
-    kill(anew)
+    anew.kill()
     shutil.rmtree(anew.directory / "data")
     (anew.directory / "data").mkdir()
     anew.start()
@@ -188,11 +188,6 @@ def test_a_member_that_was_made_anew_is_not_the_one_whose_log_is_followed(group,
 
 def stand(client) -> bool:
     return bool(client.admin.command("replSetStepUp")["ok"])
-
-
-def kill(server) -> None:
-    server.process.kill()
-    server.process.wait()
 
 
 def asked(client) -> int:

@@ -115,7 +115,7 @@ def test_capture_outlives_a_server_that_is_away_for_a_while(redis_servers, clock
         os.kill(server.process.pid, signal.SIGCONT)
         cases.write(store, "c", range(3))
         capture.upto_now()
-        server.process.kill(), server.process.wait()
+        server.kill()
         count = len(capture.batches)
         clocks.wait_for(clock, "batches while away", lambda: len(capture.batches) > count + 2, within=5)
         assert capture.error is None
@@ -131,7 +131,7 @@ def test_what_was_acknowledged_before_a_power_cut_is_in_the_capture_but_for_what
     with cases.Capture(store, end, clock) as capture:
         capture.upto_now()
         cases.write(store, "c", range(1000))
-        server.process.kill(), server.process.wait()
+        server.kill()
     assert 999 <= sum(o.verb == "RPUSH" for o in store.operations(capture.log)) <= 1000
 
 
@@ -230,6 +230,6 @@ def test_operations_the_target_cannot_execute_are_reported(pair, clock):
 
 def test_an_unreachable_server_is_named(clock, redis_servers):
     server = redis_servers()
-    server.process.kill(), server.process.wait()
+    server.kill()
     with pytest.raises(errors.StoreError, match=str(server.endpoint.addresses[0])):
         store_redis.connect(server.endpoint, clock).position()

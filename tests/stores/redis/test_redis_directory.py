@@ -35,14 +35,14 @@ def dead(redis_servers, clock):
         cases.write(store, "late", range(50))
         r.config_set("appendfsync", "always"), r.set("last", 1)
     held = cases.everything(server.endpoint)
-    server.process.kill(), server.process.wait()
+    server.kill()
     return server, held
 
 
 def stocked(redis_servers, directory):
     """A stock server that starts from a directory, `appendonly yes`."""
     server = redis_servers()
-    server.process.kill(), server.process.wait()
+    server.kill()
     for entry in server.directory.glob("append*"):
         shutil.rmtree(entry)
     shutil.copytree(directory, server.directory, dirs_exist_ok=True)

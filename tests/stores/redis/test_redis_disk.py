@@ -28,7 +28,7 @@ def target(redis_servers, clock):
 
 
 def die(server):
-    server.process.kill(), server.process.wait()
+    server.kill()
 
 
 def rise(server):

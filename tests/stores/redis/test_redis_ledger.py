@@ -93,7 +93,7 @@ def test_a_frozen_server_leaves_a_write_in_doubt_and_it_did_happen(store, server
 def test_a_killed_server_leaves_no_acknowledged_write_in_doubt(store, server, clock):
     marker = store.marker("a")
     assert attempt(marker, 0)[0] is None
-    server.process.kill(), server.process.wait()
+    server.kill()
     assert attempt(marker, 1)[0] is errors.Indeterminate
     assert attempt(marker, 2)[0] is errors.NotWritten
 
@@ -155,7 +155,7 @@ def test_a_frozen_or_killed_server_is_noticed_in_time_and_its_return_too(prober,
     assert failure(prober) < 0.6 and failure(prober) < 0.6
     os.kill(server.process.pid, signal.SIGCONT)
     prober.attempt(3, 1.0)
-    server.process.kill(), server.process.wait()
+    server.kill()
     assert failure(prober) < 0.6
     server.start()
     clocks.wait_for(clock, "the prober to succeed", lambda: prober.attempt(4, 1.0) is None, within=10, ignoring=(errors.StoreError,))

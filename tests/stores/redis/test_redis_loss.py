@@ -49,7 +49,7 @@ def killed_while_written_to(server, store, clock, writes: int) -> tuple[list[Ent
     client.start()
     assert enough.wait(60)
     begin = clock.monotonic()
-    server.process.kill(), server.process.wait()
+    server.kill()
     killed = Interval(begin, clock.monotonic())
     client.join(10)
     assert not client.is_alive()

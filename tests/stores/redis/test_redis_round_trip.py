@@ -100,7 +100,7 @@ def test_what_was_restored_survives_a_power_cut(redis_servers, clock, settings):
     one, other = redis_servers(), redis_servers()
     for name, value in settings.items():
         other.command += [f"--{name}", *(value.split() or [""])]
-    other.process.kill(), other.process.wait()
+    other.kill()
     for left in other.directory.rglob("*"):
         left.unlink() if left.is_file() else None
     _start(other)
@@ -239,7 +239,7 @@ def test_a_sentinel_is_no_target(redis_servers, clock):
     source = store_redis.connect(redis_servers().endpoint, clock)
     blocks, _ = cases.snapshot(source)
     server = redis_servers()
-    server.process.kill(), server.process.wait()
+    server.kill()
     configuration = server.directory / "sentinel.conf"
     configuration.write_text(f"port {server.endpoint.addresses[0].port}\nbind 127.0.0.1\n")
     server.command[1:] = [str(configuration), "--sentinel"]
@@ -251,7 +251,7 @@ def test_a_sentinel_is_no_target(redis_servers, clock):
 def test_a_node_of_a_cluster_is_no_target(redis_servers, clock):
     source, server = store_redis.connect(redis_servers().endpoint, clock), redis_servers()
     blocks, _ = cases.snapshot(source)
-    server.process.kill(), server.process.wait()
+    server.kill()
     shutil.rmtree(server.directory / "appendonlydir", ignore_errors=True)
     server.command += ["--cluster-enabled", "yes", "--cluster-port", str(*real_servers.free_ports(1))]
     _start(server)

@@ -31,7 +31,7 @@ def test_a_target_that_dies_while_it_is_fed_is_a_failure_at_once(prepared):
     def feed():
         yield data[:5000]
         yield data[5000:20000]
-        server.process.kill(), server.process.wait()
+        server.kill()
         for at in range(20000, len(data), 1000):
             yield data[at : at + 1000]
 
@@ -46,7 +46,7 @@ def test_a_target_that_dies_after_loading_is_a_failure(prepared):
     server, target, blocks = prepared
     with pytest.raises((errors.RecoveryFailed, errors.StoreError)), target.restore() as restore:
         restore.load(BackupKind.SNAPSHOT, "rdb", iter(blocks))
-        server.process.kill(), server.process.wait()
+        server.kill()
         restore.finish()
 
 

@@ -87,7 +87,7 @@ def world(clock, caplog, capfd):
 
 def restarted(server, *more: str):
     """The server again, with more in its command line, and nothing on its disk but what these name."""
-    server.process.kill(), server.process.wait()
+    server.kill()
     server.command += more
     server.start()
     with cases.client(server.endpoint) as r:
