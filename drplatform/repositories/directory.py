@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from drplatform.model import errors, whole
 from drplatform.model.clock import Clock
@@ -37,8 +38,17 @@ class DirectoryRepository:
             raise errors.StoreError(f"{key} cannot be stored in {self.describe()} ({error.strerror}).") from error
 
     def get(self, key: str) -> bytes:
+        with self._reading(key), self._path(key).open("rb", buffering=0) as file:
+            return file.read()
+
+    def open(self, key: str) -> BinaryIO:
+        with self._reading(key):
+            return self._path(key).open("rb", buffering=0)
+
+    @contextlib.contextmanager
+    def _reading(self, key: str) -> Iterator[None]:
         try:
-            return self._path(key).read_bytes()
+            yield
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             raise errors.ObjectMissing(f"{key} is not in {self.describe()}.") from None
         except OSError as error:

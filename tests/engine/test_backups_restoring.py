@@ -1,5 +1,8 @@
 """A restore goes into the leased, empty target only, and asks so again right before the first byte."""
 
+import os
+import sys
+
 import backup_cases as cases
 import pytest
 
@@ -7,6 +10,7 @@ from drplatform.engine import backups
 from drplatform.model import errors
 from drplatform.model.backup import Chain
 from drplatform.model.memory import MemoryServer
+from drplatform.repositories import directory
 from drplatform.repositories.memory import MemoryRepository
 
 
@@ -98,3 +102,65 @@ def test_what_was_checked_is_what_is_loaded_with_any_room_for_it(taken, target, 
         assert spool_bytes < chain.base.stored_bytes, "what had room is not fetched again"
     else:
         assert spool_bytes and end.digests == cases.source(clock).digest()
+
+
+@pytest.fixture
+def in_files(tmp_path, clock):
+    """A repository of files with one backup, and its chain."""
+    repository = directory.open(tmp_path / "vault", clock)
+    return repository, Chain(cases.take(cases.source(clock), repository, clock))
+
+
+def open_descriptors():
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.parametrize("room", ["open", "spool", "none"])
+def test_files_that_were_checked_are_what_is_loaded_though_they_are_exchanged_meanwhile(in_files, target, clock, monkeypatch, room):
+    """What stays open need not be copied; what is beyond the files that may be open is copied, or fetched again and refused."""
+    repository, chain = in_files
+    if room != "open":
+        monkeypatch.setattr(sys.modules["drplatform.engine.backups.restore"], "_SHARE_OPEN", 10**9)
+    victim = chain.base.chunks[-1].key
+    before = open_descriptors()
+
+    def tampered(event, **detail):
+        if event == "fetch.end":
+            data = repository.get(victim)
+            repository.delete(victim)
+            repository.put(victim, cases.flipped(data, len(data) // 2))
+
+    lease, spool_bytes = backups.Lease("memory", target.identity()), 0 if room == "none" else 1 << 30
+    if room == "none":
+        with pytest.raises(errors.IntegrityError, match="does not open"):
+            restore(in_files, target, lease, clock, progress=tampered, spool_bytes=spool_bytes)
+    else:
+        end = restore(in_files, target, lease, clock, progress=tampered, spool_bytes=spool_bytes)
+        assert end.digests == cases.source(clock).digest()
+    assert open_descriptors() == before
+
+
+@pytest.mark.parametrize("change", ["a bit", "shorter", "longer", "empty"])
+def test_a_file_that_is_written_over_after_it_was_checked_is_not_loaded(in_files, target, clock, tmp_path, change):
+    repository, chain = in_files
+    victim = chain.base.chunks[-1].key
+    data = repository.get(victim)
+    changed = {"a bit": cases.flipped(data, 40), "shorter": data[:-1], "longer": data + b"\0", "empty": b""}[change]
+
+    def tampered(event, **detail):
+        if event == "fetch.end":
+            (tmp_path / "vault" / victim).write_bytes(changed)
+
+    with pytest.raises(errors.IntegrityError, match="does not open"):
+        restore(in_files, target, backups.Lease("memory", target.identity()), clock, progress=tampered)
+
+
+def test_a_file_that_is_damaged_or_gone_before_it_is_checked_leaves_the_target_untouched(in_files, server, target, clock, tmp_path):
+    repository, chain = in_files
+    damaged, gone = (tmp_path / "vault" / ref.key for ref in chain.base.chunks[:2])
+    damaged.write_bytes(cases.flipped(damaged.read_bytes(), 40))
+    gone.unlink()
+    before = open_descriptors()
+    with pytest.raises(errors.IntegrityError, match=r"checksum does not match.*; .* is not in directory"):
+        restore(in_files, target, backups.Lease("memory", target.identity()), clock)
+    assert server.data == {} and open_descriptors() == before

@@ -139,7 +139,7 @@ def test_a_hundred_kills(world, round_):
 
 
 class Stopping:
-    """A repository that gives so many chunks, then fails: a restore that is cut off at exactly this place."""
+    """A repository that gives so many chunks, then fails: a restore that is cut off at exactly this place. It is not one of files."""
 
     def __init__(self, inner, chunks: int) -> None:
         self._inner, self.left, self.given = inner, chunks, 0
@@ -154,6 +154,8 @@ class Stopping:
         return self._inner.get(key)
 
     def __getattr__(self, name: str):
+        if name == "open":
+            raise AttributeError(name)
         return getattr(self._inner, name)
 
 

@@ -20,7 +20,7 @@ import pytest
 
 from drplatform import repositories
 from drplatform.model import errors
-from drplatform.model.ports import Endpoint
+from drplatform.model.ports import Endpoint, OfFiles
 from drplatform.repositories import directory, memory, s3
 
 KINDS = ("memory", "directory", "s3")
@@ -76,6 +76,19 @@ def test_what_is_not_there_is_missing(repository):
     for key in ("a/b", "a", "a/b/d", "a/b/c/d", "none"):
         with pytest.raises(errors.ObjectMissing, match=key):
             repository.get(key)
+
+
+def test_an_object_that_is_a_file_can_be_read_for_as_long_as_it_is_open(tmp_path, clock):
+    repository = directory.open(tmp_path / "vault", clock)
+    repository.put("a/b", b"content")
+    assert isinstance(repository, OfFiles) and not isinstance(memory.MemoryRepository(clock), OfFiles)
+    with repository.open("a/b") as file:
+        repository.delete("a/b")
+        repository.put("a/b", b"another")
+        assert file.read() == b"content"
+    for missing in ("a", "a/c", "a/b/c"):
+        with pytest.raises(errors.ObjectMissing):
+            repository.open(missing)
 
 
 def test_an_object_is_never_overwritten(repository):

@@ -1,18 +1,21 @@
 """Restores a chain of backups into a leased, empty target. Nothing is loaded before every byte of the chain was checked."""
 
 import os
+import resource
 import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from itertools import groupby
+from typing import BinaryIO
 
 from drplatform.engine.backups import second_seal
-from drplatform.engine.backups.sealing import Opener
-from drplatform.engine.backups.verify import verify
+from drplatform.engine.backups.room import Room
+from drplatform.engine.backups.sealing import Opener, Stored
+from drplatform.engine.backups.verify import verify_seals
 from drplatform.model import errors, ports
 from drplatform.model.backup import BASES, Chain, ChunkRef, Manifest
 from drplatform.model.clock import Clock
@@ -20,6 +23,10 @@ from drplatform.model.clock import Clock
 WORKERS = 4
 SPOOL_BYTES = 4 * 1024**3
 """Checked objects are kept on disk, still encrypted, up to so many bytes, so that they need not be fetched twice."""
+_SHARE_OPEN = 2
+"""Of the files that the process may have open, one in so many may be an object that was checked."""
+
+_ROOM = Room()
 
 Progress = Callable[..., None]
 
@@ -56,9 +63,8 @@ def restore(
     """
     _check_scope(chain, choice)
     check_target(store, lease, resume, choice)
-    with tempfile.TemporaryFile() as spool:
+    with tempfile.TemporaryFile() as spool, closing(_Chunks(repository, opener, spool.fileno(), spool_bytes, loaded)) as chunks:
         progress("fetch.begin", backups=len(chain.backups))
-        chunks = _Chunks(repository, opener, spool.fileno(), spool_bytes, loaded)
         for manifest in chain.backups:
             chunks.check(manifest)
         progress("fetch.end", bytes=sum(m.stored_bytes for m in chain.backups))
@@ -112,9 +118,10 @@ def log_blocks(chain: Chain, repository: ports.Repository, opener: Opener) -> It
 
 
 class _Chunks:
-    """Chunks that were checked, kept encrypted in a file without a name as far as the bound allows, else fetched again.
+    """Chunks that were checked, kept encrypted as far as the bounds allow, else fetched again.
 
-    What has no name cannot be left behind, however the process ends.
+    Where they are files these stay open; else they are kept in a file without a name. What has no name cannot be left behind, however the
+    process ends.
     """
 
     def __init__(
@@ -129,6 +136,8 @@ class _Chunks:
         self._lock = threading.Lock()
         self._used = 0
         self._kept: dict[str, tuple[int, int]] = {}
+        self._open_files = dict[str, BinaryIO]()
+        self._most_open = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // _SHARE_OPEN if spool is not None else 0
 
     def check(self, manifest: Manifest) -> None:
         """Check every object of the backup, as stored: each is unpacked once, when it is loaded.
@@ -136,7 +145,7 @@ class _Chunks:
         Raises IntegrityError with all that is wrong, or KeyUnavailable.
         """
         second_seal.check(self._opener, manifest)
-        outcome = verify(manifest, self._repository, self._opener, self._keep, unpacked=False)
+        outcome = verify_seals(manifest, self._repository, self._opener, self._fetch)
         if not outcome.whole:
             raise errors.IntegrityError(f"Backup {manifest.id} is not whole, nothing was loaded: {'; '.join(outcome.problems[:5])}")
 
@@ -159,6 +168,20 @@ class _Chunks:
         self._opened(ref.stored)
         return second_seal.read(self._opener, manifest, ref, self._stored(ref))
 
+    def close(self) -> None:
+        for file in self._open_files.values():
+            file.close()
+        self._open_files.clear()
+
+    def _fetch(self, ref: ChunkRef) -> Stored:
+        """From the repository, to be kept."""
+        if isinstance(self._repository, ports.OfFiles) and len(self._open_files) < self._most_open:
+            file = self._open_files[ref.key] = self._repository.open(ref.key)
+            return _read(file, ref)
+        stored = self._repository.get(ref.key)
+        self._keep(ref, stored)
+        return stored
+
     def _keep(self, ref: ChunkRef, stored: bytes) -> None:
         with self._lock:
             offset = self._used
@@ -168,11 +191,25 @@ class _Chunks:
         _write_all(self._spool, stored, offset)
         self._kept[ref.key] = offset, len(stored)
 
-    def _stored(self, ref: ChunkRef) -> bytes:
+    def _stored(self, ref: ChunkRef) -> Stored:
+        if ref.key in self._open_files:
+            with self._open_files.pop(ref.key) as file:
+                return _read(file, ref)
         if self._spool is None or ref.key not in self._kept:
             return self._repository.get(ref.key)
         offset, size = self._kept[ref.key]
         return os.pread(self._spool, size, offset)
+
+
+def _read(file: BinaryIO, ref: ChunkRef) -> memoryview:
+    """All of it; of one that has grown a byte more than it had, which no seal takes. Until this thread reads the next."""
+    view, at = _ROOM.of(ref.stored + 1), 0
+    try:
+        while got := os.preadv(file.fileno(), [view[at:]], at):
+            at += got
+    except OSError as error:
+        raise errors.StoreError(f"{ref.key} cannot be read ({error.strerror}).") from error
+    return view[:at]
 
 
 def _write_all(descriptor: int, data: bytes, offset: int) -> None:

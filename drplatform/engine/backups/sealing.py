@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from drplatform.engine.backups import keys
+from drplatform.engine.backups.room import Room
 from drplatform.model import errors, evidence
 from drplatform.model.backup import FORMAT, ChunkRef, Digest, Manifest
 from drplatform.model.secret import Secret
@@ -43,9 +44,12 @@ WORTH = 0.9
 """What packs to more than this share of its size hardly does."""
 SAMPLE_BYTES = 4096
 NONCE_BYTES = 12
+TAG_BYTES = 16
 KEY_BYTES = 32
 PLAIN_LIMIT = 64 * 1024 * 1024
 """No chunk is larger when opened: stores cut their dumps into far smaller blocks."""
+Stored = bytes | memoryview
+_FRAME = Room()
 
 
 def new_id(now: datetime, generator: random.Random) -> str:
@@ -85,9 +89,9 @@ class DataKey:
         del packed  # blocks are large, and several are sealed at once
         return nonce + sealed
 
-    def open(self, stored: bytes, identity: bytes, plain: int, name: str) -> bytes:
+    def open(self, stored: Stored, identity: bytes, plain: int, name: str) -> bytes:
         """The plaintext of exactly `plain` bytes. Raises IntegrityError naming the object."""
-        packed = self.unseal(stored, identity, plain, name)
+        packed = self._frame(stored, identity, plain, name)
         try:
             return zstandard.ZstdDecompressor().decompress(packed, max_output_size=max(plain, 1), allow_extra_data=False)
         except zstandard.ZstdError as error:
@@ -96,12 +100,17 @@ class DataKey:
                 "Use another backup."
             ) from error
 
-    def unseal(self, stored: bytes, identity: bytes, plain: int, name: str) -> bytes:
-        """The frame of a plaintext of exactly `plain` bytes, as it was sealed. Raises IntegrityError naming the object."""
+    def check(self, stored: Stored, identity: bytes, plain: int, name: str) -> None:
+        """The seal alone, around the frame of a plaintext of exactly `plain` bytes. Raises IntegrityError naming the object."""
+        self._frame(stored, identity, plain, name)
+
+    def _frame(self, stored: Stored, identity: bytes, plain: int, name: str) -> memoryview:
+        """As it was sealed. Until this thread asks for the next."""
         if plain > PLAIN_LIMIT:
             raise errors.IntegrityError(f"{name} claims to hold {plain} bytes, more than any chunk; do not trust this backup.")
         try:
-            packed = AESGCM(self._key).decrypt(stored[:NONCE_BYTES], memoryview(stored)[NONCE_BYTES:], identity)
+            packed = _FRAME.of(max(0, len(stored) - NONCE_BYTES - TAG_BYTES))
+            AESGCM(self._key).decrypt_into(stored[:NONCE_BYTES], memoryview(stored)[NONCE_BYTES:], identity, packed)
             _require_size(packed, plain)
         except (InvalidTag, ValueError, zstandard.ZstdError) as error:
             raise errors.IntegrityError(f"{name} does not open with its key: it was changed or moved; do not trust this backup.") from error
@@ -130,7 +139,7 @@ def _level(plain: bytes) -> int:
     return LEVEL if len(packed) <= WORTH * len(sample) else FAST_LEVEL
 
 
-def _require_size(packed: bytes, plain: int) -> None:
+def _require_size(packed: memoryview, plain: int) -> None:
     """The frame itself must state the expected size: the library allocates what the frame states, whatever limit it is given."""
     stated = zstandard.get_frame_parameters(packed).content_size
     if stated != plain:
@@ -235,13 +244,13 @@ class Opener:
             raise errors.IntegrityError(f"Backup {manifest.id} holds another data key than the one it names; do not trust this backup.")
         return known
 
-    def open(self, manifest: Manifest, ref: ChunkRef, stored: bytes) -> bytes:
+    def open(self, manifest: Manifest, ref: ChunkRef, stored: Stored) -> bytes:
         """The plaintext of a chunk. Raises IntegrityError or KeyUnavailable."""
         return self.key(manifest, ref.data_key).open(stored, of_ref(manifest.id, ref), ref.plain, ref.key)
 
-    def unseal(self, manifest: Manifest, ref: ChunkRef, stored: bytes) -> bytes:
-        """A chunk as it was packed, which takes a fraction of the time of opening it. Raises IntegrityError or KeyUnavailable."""
-        return self.key(manifest, ref.data_key).unseal(stored, of_ref(manifest.id, ref), ref.plain, ref.key)
+    def check(self, manifest: Manifest, ref: ChunkRef, stored: Stored) -> None:
+        """The seal of a chunk, which takes a fraction of the time of opening it. Raises IntegrityError or KeyUnavailable."""
+        self.key(manifest, ref.data_key).check(stored, of_ref(manifest.id, ref), ref.plain, ref.key)
 
     def authenticate(self, packed: Packed) -> None:
         """Check that who wrote the manifest held its data key. Raises IntegrityError or KeyUnavailable."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from drplatform.engine.backups import sealing
-from drplatform.engine.backups.sealing import DataKey, Opener
+from drplatform.engine.backups.sealing import DataKey, Opener, Stored
 from drplatform.model import errors
 from drplatform.model.backup import ChunkRef, Digest, Manifest
 
@@ -21,7 +21,7 @@ def seal(key: DataKey, block: bytes, backup: str, part: str, number: int) -> byt
     return len(block).to_bytes(_SIZE_BYTES) + key.seal(block, _identity(backup, part, number, len(block)))
 
 
-def read(opener: Opener, manifest: Manifest, ref: ChunkRef, stored: bytes) -> bytes:
+def read(opener: Opener, manifest: Manifest, ref: ChunkRef, stored: Stored) -> bytes:
     """What the store dumped, out of both seals where there are two. Raises IntegrityError or KeyUnavailable."""
     block = opener.open(manifest, ref, stored)
     secrets = manifest.secrets

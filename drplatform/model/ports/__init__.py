@@ -25,7 +25,7 @@ from drplatform.model.ports.faults import Fault, FaultEffect, Receipt, Scene
 from drplatform.model.ports.objects import BackupParts, Checked, Comparing, ObjectChoice, Reconcilable, Reconciled
 from drplatform.model.ports.places import Address, Credentials, Endpoint
 from drplatform.model.ports.platforms import Erasable, Instance, Killable, MultiRegion, Named, Platform, Provisionable, Region
-from drplatform.model.ports.repositories import ObjectInfo, Repository, Undeletes
+from drplatform.model.ports.repositories import ObjectInfo, OfFiles, Repository, Undeletes
 from drplatform.model.ports.stores import BLOCK_BYTES, DataStore, Dump, DumpEnd, Marker, Part, Parts, Prober, Restore, RestoreEnd
 from drplatform.model.ports.telling import Alerts, Notice, Report
 from drplatform.model.ports.traffic import Answer, NameServer, Traffic
@@ -61,6 +61,7 @@ __all__ = [
     "Notice",
     "ObjectChoice",
     "ObjectInfo",
+    "OfFiles",
     "Operation",
     "Part",
     "Parts",

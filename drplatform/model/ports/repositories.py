@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, runtime_checkable
+from typing import BinaryIO, Protocol, runtime_checkable
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,14 @@ class Repository(Protocol):
 
     def describe(self) -> str:
         """Where this is, for people; without secrets."""
+
+
+@runtime_checkable
+class OfFiles(Protocol):
+    """A repository whose objects are files, so that what was read once need not be copied to be read again."""
+
+    def open(self, key: str) -> BinaryIO:
+        """The object, to be read for as long as it is open, though it may be deleted meanwhile. Raises ObjectMissing."""
 
 
 @runtime_checkable

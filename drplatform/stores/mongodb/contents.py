@@ -16,7 +16,7 @@ import anycrc
 import bson
 
 from drplatform.model import errors
-from drplatform.stores.mongodb import namespaces
+from drplatform.stores.mongodb import namespaces, raw
 from drplatform.stores.mongodb.fingerprint import Fingerprint
 
 CONTENTS = "contents"
@@ -41,10 +41,11 @@ class Tally:
         self.blocks += 1
         self.checksum = (self.checksum + self._crc.calc(block)) % _MODULUS
 
-    def loaded(self, block: bytes, documents: list[bytes]) -> None:
-        """A block of these documents."""
-        self.dumped(block, len(documents))
-        self.content.add_all(documents)
+    def loaded(self, block: bytes) -> raw.Walk:
+        """A block that is to be loaded. Returns what was seen of its documents."""
+        seen = self.content.add(block)
+        self.dumped(block, len(seen.ends))
+        return seen
 
     def merge(self, other: "Tally") -> None:
         self.documents += other.documents

@@ -20,17 +20,22 @@ _READERS = 2
 
 
 class Sum(Protocol):
-    """Adds up documents, in whatever order they come."""
+    """Adds up the documents that cursors give, in whatever order they come."""
 
-    def add_all(self, documents: list[bytes], /) -> None: ...
+    def add_batch(self, batch: raw.Batch, /) -> None: ...
 
 
 _S = TypeVar("_S", bound=Sum)
 
 
-def add(content: Sum, block: bytes) -> None:
-    """Add each document of a block."""
-    content.add_all(raw.split(block))
+class Documents(Multiset):
+    """The digest of documents."""
+
+    def add_block(self, block: bytes) -> None:
+        self.add_all(raw.split(block))
+
+    def add_batch(self, batch: raw.Batch) -> None:
+        self.add_block(batch.documents)
 
 
 def of_documents(documents: Iterable[bytes]) -> Digest:
@@ -54,7 +59,7 @@ def _canonical(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 def digests(members: Members) -> dict[str, Digest]:
     """Digests of everything that is content, read from the primary as it is now."""
-    found, structures = read(members, Multiset)
+    found, structures = read(members, Documents)
     return dict(sorted(({name: each.digest() for name, each in found.items()} | structures).items()))
 
 
@@ -85,5 +90,5 @@ def _content(members: Members, collection: Collection, found: _S) -> _S:
     with members.primary() as wire:
         size = scan.batch_size(scan.measured(wire, collection))
         for batch in wire.stream(database, {"find": name, "noCursorTimeout": True}, size):
-            add(found, batch.documents)
+            found.add_batch(batch)
     return found

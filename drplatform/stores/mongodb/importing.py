@@ -14,7 +14,7 @@ import bson
 from bson.timestamp import Timestamp
 
 from drplatform.model import errors
-from drplatform.model.backup import Digest, Multiset
+from drplatform.model.backup import Digest
 from drplatform.model.ports import BLOCK_BYTES, DumpEnd, Part
 from drplatform.stores.mongodb import digest, dump, layout, members, namespaces, oplog
 from drplatform.stores.mongodb.catalogue import Collection
@@ -34,7 +34,7 @@ class Import:
         self._begin, self._end = self._bounds()
         self._views = [(name, body) for name, body, _ in found if body.get("type") == layout.VIEW]
         self._collections = [(_collection(name, body, self._uuids), file) for name, body, file in found if _is_collection(name, body)]
-        self._contents: dict[str, Multiset] = {}
+        self._contents: dict[str, digest.Documents] = {}
         self._touched: set[bytes] = set()
         self.timeline = f"mongodump {directory.absolute()}"
 
@@ -49,16 +49,16 @@ class Import:
 
     def finish(self) -> DumpEnd:
         calm = [c for c, _ in self._collections if c.uuid not in self._touched and namespaces.content(c.namespace)]
-        contents: dict[str, Digest] = {c.namespace: self._contents.get(c.namespace, Multiset()).digest() for c in calm}
+        contents: dict[str, Digest] = {c.namespace: self._contents.get(c.namespace, digest.Documents()).digest() for c in calm}
         ours = [c for c in calm if "timeseries" not in c.options]
         structures = {name: each for c in ours for name, each in digest.of_structure(c).items()}
         counts = {name: each.items for name, each in contents.items()}
         return DumpEnd(members.at(self.timeline, self._begin), members.at(self.timeline, self._end), {**contents, **structures}, counts)
 
     def _documents(self, collection: Collection, file: Path) -> Iterator[bytes]:
-        content = self._contents.setdefault(collection.namespace, Multiset())
+        content = self._contents.setdefault(collection.namespace, digest.Documents())
         for block in dump.gathered(_read(file)) if file.exists() else ():
-            digest.add(content, block)
+            content.add_block(block)
             yield block
 
     def _databases_with_views(self) -> list[str]:

@@ -26,7 +26,7 @@ _STILL_SECONDS = 3.0
 """So long a beat must not move before its owner counts as gone."""
 _DATABASE, _COLLECTION = namespaces.split(namespaces.RESTORING)
 _LEASE = "restore"
-SEED = "seed"
+SEED = "seed64"
 """The note of the seed of all fingerprints: see `fingerprint`."""
 _DUPLICATE_KEY = 11000
 

@@ -36,14 +36,14 @@ class Loader:
     def kept(self) -> set[str]:
         return self._as_is.kept
 
-    def load(self, block: bytes, documents: list[bytes]) -> None:
-        """A block of these documents. Raises RecoveryFailed naming one that the server did not take."""
+    def load(self, block: bytes, seen: raw.Walk) -> None:
+        """A block, of which that was seen. Raises RecoveryFailed naming a document that the server did not take."""
         suspect = namespaces.created_with_load(self._namespace) or _may_hold_empty_timestamp(block)
-        for run, some, in_order in raw.runs(block, documents, _BATCH_BYTES, _BATCH_DOCUMENTS):
-            if in_order and not suspect:
-                self._insert_run(run, some)
+        for run, items in raw.runs(block, seen.ends, _BATCH_BYTES, _BATCH_DOCUMENTS):
+            if seen.id_first and not suspect:
+                self._insert_run(run, items)
             else:
-                self._load_each(some, suspect)
+                self._load_each(raw.split(bytes(run)), suspect)
 
     def _load_each(self, batch: list[bytes], suspect: bool) -> None:
         if namespaces.created_with_load(self._namespace) or any(raw.changes_when_written(d, suspect) for d in batch):
@@ -56,19 +56,20 @@ class Loader:
             self._as_is.put_document(self._namespace, document)
         self._as_is.flush()
 
-    def _insert_run(self, run: memoryview, batch: list[bytes]) -> None:
-        """Documents as they lie in the block, which are sent one by one only after one that the server does not take."""
-        self._insert(self._after_refused(batch, self._ask([run])))
+    def _insert_run(self, run: memoryview, items: int) -> None:
+        """Documents as they lie in the block, which are told apart only when there is one that the server does not take."""
+        answer = self._ask([run])
+        if not _all_taken(answer, items):
+            self._insert(self._after_refused(raw.split(bytes(run)), answer))
 
     def _insert(self, batch: list[bytes]) -> None:
         while batch:
-            batch = self._after_refused(batch, self._ask(batch))
+            answer = self._ask(batch)
+            batch = [] if _all_taken(answer, len(batch)) else self._after_refused(batch, answer)
 
     def _after_refused(self, batch: list[bytes], answer: Document) -> list[bytes]:
-        """What is still to be sent: what follows a document that the server did not take."""
+        """What is still to be sent: what follows the document that the server did not take."""
         done = int(answer["n"])
-        if done == len(batch) and "writeErrors" not in answer:
-            return []
         self._refused(batch[done], answer)
         return batch[done + 1 :]
 
@@ -88,6 +89,10 @@ class Loader:
             raise not_loaded(document, self._namespace, reason.get("errmsg", "no reason given"))
         else:
             self._put([document])
+
+
+def _all_taken(answer: Document, items: int) -> bool:
+    return int(answer["n"]) == items and "writeErrors" not in answer
 
 
 class Twice:

@@ -5,8 +5,10 @@ Format: bsonspec.org, version 1.1.
 
 import struct
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import accumulate
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import repeat
 from operator import methodcaller
 from typing import Any, NamedTuple
 
@@ -18,15 +20,21 @@ from drplatform.model import errors
 _INT = struct.Struct("<i")
 _LONG = struct.Struct("<q")
 _STAMP = struct.Struct("<II")
+_HEAD = struct.Struct("<ixI")
+"""Of a document: its size, and the first four bytes of its first field's name."""
 _FIXED = {0x01: 8, 0x06: 0, 0x07: 12, 0x08: 1, 0x09: 8, 0x0A: 0, 0x10: 4, 0x11: 8, 0x12: 8, 0x13: 16, 0x7F: 0, 0xFF: 0}
 _SIZED = {0x02: 4, 0x03: 0, 0x04: 0, 0x05: 5, 0x0C: 16, 0x0D: 4, 0x0E: 4, 0x0F: 0}
 _REGEX = 0x0B
 _LONGEST_NAME = 64
 _ID_FIRST = b"_id\0"
+_ID_AS_NUMBER = int.from_bytes(_ID_FIRST, "little")
 _STARTS_WITH_ID = methodcaller("startswith", _ID_FIRST, 5)
 DOCUMENT, ARRAY, TIMESTAMP = 0x03, 0x04, 0x11
-_ARRAY_ENDS = 5
-"""Bytes of an array around its elements: its size before them, and its end."""
+_NOTHING = b"\5\0\0\0\0"
+_SHORTEST = 5
+"""Bytes of what has no fields: its size, and its end."""
+_KEYS = tuple((2 + digits, 9 * 10 ** (digits - 1) + (digits == 1)) for digits in range(1, 9))
+"""Of the elements of an array: how many bytes each has before its value, its type and 0, 1, 2 ... in decimal, and of how many that holds."""
 
 
 class Element(NamedTuple):
@@ -50,28 +58,70 @@ def split(block: bytes) -> list[bytes]:
     try:
         while at < end:
             after = at + size_at(block, at)[0]
-            if after < at + 5:
+            if after < at + _SHORTEST:
                 break
             take(block[at:after])
             at = after
     except struct.error:
         at = -1
     if at != end:
-        raise errors.IntegrityError("A block of this backup is not a sequence of BSON documents; do not trust it.")
+        raise _no_sequence()
     return found
 
 
-def runs(block: bytes, documents: list[bytes], most_bytes: int, most_documents: int) -> Iterator[tuple[memoryview, list[bytes], bool]]:
-    """A block, of these documents, in stretches of whole ones: its bytes where they lie, its documents, and whether each begins with its `_id`.
+def _no_sequence() -> errors.IntegrityError:
+    return errors.IntegrityError("A block of this backup is not a sequence of BSON documents; do not trust it.")
+
+
+class Walk(NamedTuple):
+    """What was seen on a walk over documents: where each ends, whether each begins with its `_id`, and the sum of what was made of each."""
+
+    ends: list[int]
+    id_first: bool
+    sum: int
+
+
+def walk(block: bytes | memoryview, made: Callable[[memoryview, int], int], seed: int, *, array: bool = False) -> Walk:
+    """All that is asked of each document at once, where it lies: copies of them would take most of the time. Raises IntegrityError as `split`.
+
+    With `array` they are its elements, each after its type and its key.
+    """
+    ends, id_first, total, at, end = list[int](), True, 0, 0, len(block)
+    view, head_at, take, key = memoryview(block), _HEAD.unpack_from, ends.append, 0
+    for key, items in _KEYS if array else ((0, end),):
+        most = end - key - _HEAD.size
+        for _ in repeat(None, items):
+            if at > most:
+                break
+            begin = at + key
+            size, name = head_at(block, begin)
+            if size < _SHORTEST:
+                break
+            at = begin + size
+            if name != _ID_AS_NUMBER:
+                id_first = False
+            total += made(view[begin:at], seed)
+            take(at)
+        else:
+            continue
+        break
+    for short in split(bytes(view[at + key :])) if at < end else ():  # than what begins with `_id`; or it is no document
+        id_first, total, at = False, total + made(memoryview(short), seed), end
+        take(at)
+    if at != end:
+        raise _no_sequence()
+    return Walk(ends, id_first, total)
+
+
+def runs(block: bytes, ends: Sequence[int], most_bytes: int, most_documents: int) -> Iterator[tuple[memoryview, int]]:
+    """A block, of documents that end there, in stretches of whole ones: its bytes where they lie, and how many documents.
 
     A stretch has more bytes only when it is a single document.
     """
-    view, ends = memoryview(block), list(accumulate(map(len, documents)))
-    begin = first = 0
-    while first < len(documents):
+    view, begin, first = memoryview(block), 0, 0
+    while first < len(ends):
         last = max(first + 1, min(bisect_right(ends, begin + most_bytes), first + most_documents))
-        some = documents[first:last]
-        yield view[begin : ends[last - 1]], some, all(map(_STARTS_WITH_ID, some))
+        yield view[begin : ends[last - 1]], last - first
         begin, first = ends[last - 1], last
 
 
@@ -133,7 +183,7 @@ def changes_when_written(document: bytes, suspect: bool = True) -> bool:
 def assemble(elements: Iterable[bytes]) -> bytes:
     """A document from encoded elements."""
     body = b"".join(elements)
-    return _INT.pack(len(body) + 5) + body + b"\0"
+    return _INT.pack(len(body) + _SHORTEST) + body + b"\0"
 
 
 def array(name: bytes, items: Iterable[bytes]) -> bytes:
@@ -159,34 +209,46 @@ def elements(document: Mapping[str, Any]) -> bytes:
     return encoded[4:-1]
 
 
-class Batch(NamedTuple):
-    """What a cursor gave: its number (0 when it has ended) and namespace, concatenated documents, how many, and the token (a document) to
-    go on after them, which is empty where none was asked for."""
+@dataclass(frozen=True)
+class Batch:
+    """What a cursor gave: its number (0 when it has ended) and namespace, an array of documents as it lies in the server's answer, and the
+    token (a document) to go on after them, which is empty where none was asked for."""
 
     cursor: int
     namespace: str
-    documents: bytes
-    items: int
+    array: memoryview
     token: bytes
+
+    @cached_property
+    def documents(self) -> bytes:
+        """Concatenated."""
+        return _joined(self.array)
+
+    @property
+    def items(self) -> int:
+        """How many."""
+        return _items(len(self.array) - _SHORTEST - len(self.documents))
+
+    def walk(self, made: Callable[[memoryview, int], int], seed: int) -> Walk:
+        return walk(self.array[4:-1], made, seed, array=True)
 
 
 def batch(reply: memoryview) -> Batch | None:
-    """From a server's answer its batch, copied; None when the answer is an error."""
+    """From a server's answer its batch; None when the answer is an error."""
     outer = next((at for _, name, at, _ in _walk(reply, 4) if name == b"cursor"), None)
     if outer is None:
         return None
-    number, namespace, documents, count, token = 0, "", b"", 0, b""
+    number, namespace, array, token = 0, "", memoryview(_NOTHING), b""
     for kind, name, at, end in _walk(reply, outer + 4):
         if name == b"id":
             (number,) = _LONG.unpack_from(reply, at)
         elif name == b"ns":
             namespace = bytes(reply[at + 4 : end - 1]).decode()
         elif kind == ARRAY and name in (b"firstBatch", b"nextBatch"):
-            documents = _joined(reply[at:end])
-            count = _items(end - at - _ARRAY_ENDS - len(documents))
+            array = reply[at:end]
         elif name == b"postBatchResumeToken":
             token = bytes(reply[at:end])
-    return Batch(number, namespace, documents, count, token)
+    return Batch(number, namespace, array, token)
 
 
 def _items(keys: int) -> int:
@@ -194,10 +256,11 @@ def _items(keys: int) -> int:
 
     Raises StoreError when that is no number of elements.
     """
-    count, each, of_each = 0, 3, 10
-    while keys > each * of_each:
+    count = 0
+    for each, of_each in _KEYS:
+        if keys <= each * of_each:
+            break
         keys, count = keys - each * of_each, count + of_each
-        of_each, each = 9 * count, each + 1
     if keys % each:
         raise errors.StoreError("MongoDB answered with documents that are not numbered as BSON says.")
     return count + keys // each

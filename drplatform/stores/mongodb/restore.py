@@ -15,7 +15,7 @@ from typing import Any
 import bson
 
 from drplatform.model import errors
-from drplatform.model.backup import BackupKind, Multiset
+from drplatform.model.backup import BackupKind
 from drplatform.model.ports import RestoreEnd
 from drplatform.model.position import Position
 from drplatform.stores.mongodb import (
@@ -158,7 +158,7 @@ class MongoRestore:
             with self._dial() as wire:
                 loader = loading.Loader(wire, namespace)
                 for block in blocks:
-                    loader.load(block, raw.split(block))
+                    loader.load(block, Fingerprint(self._seed).add(block))
         else:
             self._load(namespace, part, blocks)
 
@@ -208,9 +208,7 @@ class MongoRestore:
             for number, block in enumerate(blocks, before):
                 if self._lease.found and number == before:
                     self._remove(namespace, iter([block]))  # some of it may be in
-                documents = raw.split(block)
-                loader.load(block, documents)
-                tally.loaded(block, documents)
+                loader.load(block, tally.loaded(block))
                 if self._only is None:
                     self._lease.loaded(wire, part, number + 1, tally)
             self._target.kept |= loader.kept
@@ -390,7 +388,7 @@ class MongoRestore:
 
     def _found(self) -> Found:
         """Digests are for manifests that hold some of content: of imports, and of earlier versions, whose dumps do not tell what they held."""
-        return Found(Fingerprint(self._seed), Multiset() if self._digested else None)
+        return Found(Fingerprint(self._seed), digest.Documents() if self._digested else None)
 
     def _restored_only(self) -> frozenset[str] | None:
         """What was restored beside what is there. Raises RecoveryFailed when that is nothing."""

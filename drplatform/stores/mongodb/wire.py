@@ -7,7 +7,7 @@ when the connection broke. Knows nothing of replica sets, backups or marks.
 import socket
 import ssl
 import struct
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import count
 from typing import Any
@@ -36,6 +36,7 @@ UNAUTHORIZED = 13
 _OP_MSG = 2013
 _HEADER = struct.Struct("<iiii")
 _INT = struct.Struct("<i")
+_LARGE = 64 * 1024
 _MORE_TO_COME, _EXHAUST_ALLOWED = 1 << 1, 1 << 16
 _BEFORE_BODY = 5
 """Bytes between header and body of a reply: flags, and the kind of its only section."""
@@ -140,8 +141,8 @@ class Wire:
 
     def _send(self, number: int, pieces: list[bytes | memoryview], flags: int = 0) -> None:
         size = _HEADER.size + 4 + sum(map(len, pieces))
-        message = b"".join([_HEADER.pack(size, number, 0, _OP_MSG), _INT.pack(flags), *pieces])
-        self._guarded(lambda: self._socket.sendall(message))
+        for message in filter(None, _messages([_HEADER.pack(size, number, 0, _OP_MSG), _INT.pack(flags), *pieces])):
+            self._guarded(partial(self._socket.sendall, message))
 
     def _receive(self, number: int) -> memoryview:
         return self._read(self._header(number)[1])[_BEFORE_BODY:]
@@ -197,7 +198,8 @@ class Wire:
     ) -> Generator[raw.Batch]:
         """Like `batches` with `size` documents in each, but the server sends one after the other without being asked for each.
 
-        While one is looked at, the next is on its way (OP_MSG flags exhaustAllowed and moreToCome). Leaving earlier closes the connection,
+        Each is to be looked at before the next is asked for, whose place it then takes; that one is on its way meanwhile (OP_MSG flags
+        exhaustAllowed and moreToCome). Leaving earlier closes the connection,
         and what was on its way was read in vain. With `left`, which says of how many documents after a batch any are wanted, each batch
         is asked for, with no more documents than these; leaving earlier kills the cursor.
         """
@@ -245,6 +247,19 @@ class Wire:
             self.call(database, {"killCursors": collection, "cursors": [bson.Int64(cursor)]})
         except errors.StoreError:
             self.close()  # it dies of its own idleness; the connection is not used for anything else
+
+
+def _messages(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+    """Small pieces joined, and large ones as they are, of which copies would take as long as sending them."""
+    small = list[bytes | memoryview]()
+    for piece in pieces:
+        if len(piece) < _LARGE:
+            small.append(piece)
+            continue
+        yield b"".join(small)
+        small.clear()
+        yield piece
+    yield b"".join(small)
 
 
 def _section(name: str, items: Sequence[bytes | memoryview]) -> list[bytes | memoryview]:

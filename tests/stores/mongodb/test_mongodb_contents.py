@@ -1,5 +1,8 @@
 """A restore finds in the server what it loaded, or fails: whatever was lost, changed, added or doubled on the way, and however it was cut off."""
 
+import hashlib
+from itertools import accumulate
+
 import bson
 import mongodb_cases as cases
 import pytest
@@ -111,7 +114,15 @@ def test_a_restore_that_was_cut_off_compares_also_what_the_attempt_before_loaded
         assert apps(restore(to, parts, blocks, again=True)) == {"calm"}
 
 
-def test_an_attempt_that_did_not_note_what_it_loaded_is_begun_anew(backed_up):
+_EARLIER = (
+    {"$unset": {leases.SEED: 1, "tally": 1, "held": 1}},
+    {"$rename": {leases.SEED: "seed"}, "$set": {"tally.content.xxh3": "f" * 32, "held.xxh3": "f" * 32}},
+)
+"""What made the notes those of earlier versions: they held nothing, or fingerprints of twice the width."""
+
+
+@pytest.mark.parametrize("change", _EARLIER, ids=["none", "wider"])
+def test_an_attempt_whose_notes_of_what_it_loaded_say_nothing_here_is_begun_anew(backed_up, change):
     """One of an earlier version: what it loaded could not be compared."""
     source, to, parts, blocks = backed_up
     for stage in (leases.DATA, leases.INDEXING):
@@ -123,7 +134,7 @@ def test_an_attempt_that_did_not_note_what_it_loaded_is_begun_anew(backed_up):
             if stage == leases.INDEXING:
                 restoring.loaded()
         with cases.client(to.endpoint) as client:
-            client.drplatform.restoring.update_many({}, {"$unset": {"seed": 1, "tally": 1, "held": 1}})
+            client.drplatform.restoring.update_many({"_id": {"$not": {"$regex": "^open"}}}, change)
             assert client.drplatform.restoring.find_one({"_id": "restore"})["stage"] == stage
         end = restore(to, parts, blocks, again=True)
         assert apps(end) == {"calm"}
@@ -188,20 +199,68 @@ def test_an_array_tells_how_many_elements_it_has_by_its_size(count):
     reply = bson.encode({"cursor": {"firstBatch": [bson.decode(d) for d in documents], "id": bson.Int64(0), "ns": "a.b"}, "ok": 1})
     found = raw.batch(memoryview(reply))
     assert found is not None and (found.items, found.documents) == (count, b"".join(documents))
+    assert found.walk(_made, 5).sum == sum(_made(memoryview(d), 5) for d in documents)
 
 
 def test_an_array_with_other_keys_is_refused():
     cursor = bson.encode({"firstBatch": {"0": {}, "longer": {}}, "id": bson.Int64(0), "ns": "a.b"})
     kind = cursor.index(b"\x03firstBatch")
     reply = bson.encode({"cursor": bson.raw_bson.RawBSONDocument(cursor[:kind] + b"\x04" + cursor[kind + 1 :]), "ok": 1})
+    found = raw.batch(memoryview(reply))
+    assert found is not None
     with pytest.raises(errors.StoreError, match="not numbered"):
-        raw.batch(memoryview(reply))
+        found.items  # noqa: B018
+    with pytest.raises(errors.IntegrityError, match="not a sequence"):
+        found.walk(_made, 5)
+
+
+def _made(view, seed):
+    return int.from_bytes(hashlib.md5(view).digest()) ^ seed
+
+
+_DOCUMENTS = st.lists(
+    st.one_of(
+        st.just({}),
+        st.builds(lambda name: {name: None}, st.sampled_from(["", "a", "_i", "_id"])),
+        st.builds(lambda n, more: {"_id": n, **more}, st.integers(0, 9), st.dictionaries(st.sampled_from("abc"), st.binary(max_size=300))),
+        st.builds(lambda n: {"_id": {"_id": n}}, st.integers(0, 9)),
+    ),
+    max_size=130,
+)
+
+
+@given(_DOCUMENTS)
+def test_a_walk_sees_each_document_where_it_lies_in_a_block_and_in_a_batch(documents):
+    encoded = [bson.encode(d) for d in documents]
+    seen = raw.walk(b"".join(encoded), _made, 5)
+    assert seen.ends == list(accumulate(map(len, encoded)))
+    assert seen.id_first == all("_id" in d for d in documents)
+    assert seen.sum == sum(_made(d, 5) for d in encoded)
+    found = raw.batch(memoryview(bson.encode({"cursor": {"nextBatch": documents, "id": bson.Int64(0), "ns": "a.b"}, "ok": 1})))
+    assert found is not None
+    of_batch = found.walk(_made, 5)
+    assert (of_batch.sum, of_batch.id_first, len(of_batch.ends)) == (seen.sum, seen.id_first, len(documents))
+
+
+@given(_DOCUMENTS.filter(bool), st.data())
+def test_a_walk_over_what_is_cut_off_or_has_a_wrong_size_is_refused(documents, data):
+    encoded = [bson.encode(d) for d in documents]
+    block = b"".join(encoded)
+    ends = {0, *accumulate(map(len, encoded))}
+    cut = data.draw(st.integers(0, len(block) - 1).filter(lambda at: at not in ends))
+    at = data.draw(st.sampled_from(sorted(ends - {len(block)})))
+    wrong = block[:at] + (len(block) + data.draw(st.integers(1, 99))).to_bytes(4, "little") + block[at + 4 :]
+    for damaged in (block[:cut], wrong, block + b"\0"):
+        with pytest.raises(errors.IntegrityError, match="not a sequence"):
+            raw.walk(damaged, _made, 0)
 
 
 @pytest.mark.parametrize("block", [b"\1", b"\5\0\0\0", bson.encode({}) + b"\1\0\0", b"\4\0\0\0\0", b"\xff\xff\xff\xff\0", b"\6\0\0\0\0"])
 def test_what_is_no_sequence_of_documents_is_refused(block):
     with pytest.raises(errors.IntegrityError, match="not a sequence"):
         raw.split(block)
+    with pytest.raises(errors.IntegrityError, match="not a sequence"):
+        raw.walk(block, _made, 0)
 
 
 def test_users_are_compared_unless_the_target_has_some_of_its_own(pair):
@@ -219,17 +278,17 @@ def test_users_are_compared_unless_the_target_has_some_of_its_own(pair):
 def test_tallies_go_into_notes_and_come_back():
     seed, block = fingerprint.draw_seed(), bson.encode({"a": 1}) + bson.encode({"b": 2})
     tally = contents.Tally(content=fingerprint.Fingerprint(seed))
-    tally.loaded(block, raw.split(block))
+    tally.loaded(block)
     again = contents.Tally.read(bson.decode(bson.encode(tally.told())), seed)
     assert again == tally
-    again.loaded(block, raw.split(block))
-    tally.loaded(block, raw.split(block))
+    again.loaded(block)
+    tally.loaded(block)
     assert again == tally and tally.documents == tally.content.items == 4
 
 
 def _of(documents, seed=1):
     found = fingerprint.Fingerprint(seed)
-    found.add_all(documents)
+    found.add(b"".join(bson.encode({"content": each}) for each in documents))
     return found
 
 

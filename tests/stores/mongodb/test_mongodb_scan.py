@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import bson
 import mongodb_cases as cases
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from drplatform.model import errors
 from drplatform.stores.mongodb import raw, scan, wire
@@ -236,3 +238,12 @@ def test_of_a_collection_without_gaps_nothing_is_read_that_is_of_another_stretch
     assert len([name for name, _, _ in parts if name.startswith("data/app.")]) == scan.MOST_PARTS
     assert sum(read) == 500 == len(ids(parts))
     same(pair, parts, end)
+
+
+@given(st.lists(st.binary(max_size=40), max_size=12))
+def test_what_is_sent_is_whole_whatever_its_pieces_and_large_ones_are_not_copied(pieces):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wire, "_LARGE", 20)
+        sent = list(wire._messages(pieces))
+    assert b"".join(sent) == b"".join(pieces)
+    assert all(any(piece is each for each in sent) for piece in pieces if len(piece) >= 20)

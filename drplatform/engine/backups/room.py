@@ -1,0 +1,16 @@
+"""Memory that is used again for each chunk: to get as much from the system each time takes longer than deciphering what is put there."""
+
+import threading
+
+
+class Room(threading.local):
+    """Of each thread, for what is looked at and not kept."""
+
+    def __init__(self) -> None:
+        self._space = bytearray()
+
+    def of(self, size: int) -> memoryview:
+        """So many bytes, with whatever is in them. Until this thread asks for the next."""
+        if len(self._space) < size:
+            self._space = bytearray(size)
+        return memoryview(self._space)[:size]
