@@ -1,7 +1,7 @@
 """A restore goes into the leased, empty target only, and asks so again right before the first byte."""
 
-import os
 import sys
+from pathlib import Path
 
 import backup_cases as cases
 import pytest
@@ -112,7 +112,7 @@ def in_files(tmp_path, clock):
 
 
 def open_descriptors():
-    return len(os.listdir("/proc/self/fd"))
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 @pytest.mark.parametrize("room", ["open", "spool", "none"])
@@ -156,7 +156,7 @@ def test_a_file_that_is_written_over_after_it_was_checked_is_not_loaded(in_files
 
 
 def test_a_file_that_is_damaged_or_gone_before_it_is_checked_leaves_the_target_untouched(in_files, server, target, clock, tmp_path):
-    repository, chain = in_files
+    _, chain = in_files
     damaged, gone = (tmp_path / "vault" / ref.key for ref in chain.base.chunks[:2])
     damaged.write_bytes(cases.flipped(damaged.read_bytes(), 40))
     gone.unlink()

@@ -9,7 +9,7 @@ import ssl
 import struct
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import count
+from itertools import count, groupby
 from typing import Any
 
 import bson
@@ -141,7 +141,7 @@ class Wire:
 
     def _send(self, number: int, pieces: list[bytes | memoryview], flags: int = 0) -> None:
         size = _HEADER.size + 4 + sum(map(len, pieces))
-        for message in filter(None, _messages([_HEADER.pack(size, number, 0, _OP_MSG), _INT.pack(flags), *pieces])):
+        for message in _messages([_HEADER.pack(size, number, 0, _OP_MSG), _INT.pack(flags), *pieces]):
             self._guarded(partial(self._socket.sendall, message))
 
     def _receive(self, number: int) -> memoryview:
@@ -251,15 +251,11 @@ class Wire:
 
 def _messages(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
     """Small pieces joined, and large ones as they are, of which copies would take as long as sending them."""
-    small = list[bytes | memoryview]()
-    for piece in pieces:
-        if len(piece) < _LARGE:
-            small.append(piece)
-            continue
-        yield b"".join(small)
-        small.clear()
-        yield piece
-    yield b"".join(small)
+    for large, some in groupby(pieces, lambda piece: len(piece) >= _LARGE):
+        if large:
+            yield from some
+        else:
+            yield b"".join(some)
 
 
 def _section(name: str, items: Sequence[bytes | memoryview]) -> list[bytes | memoryview]:
