@@ -108,8 +108,7 @@ def watched(tmp_path, monkeypatch):
 
 
 def server_away(w):
-    w.redis.process.kill()
-    w.redis.process.wait()
+    w.redis.kill()
     with pytest.raises(errors.StoreError):
         w.back_up()
 
@@ -208,8 +207,7 @@ def test_a_capture_that_is_down_is_told_and_over_when_it_runs_again(watched):
     running.start()
     try:
         wait(lambda: watched.agent.healthy() == "" and sealed(watched))
-        watched.redis.process.kill()
-        watched.redis.process.wait()
+        watched.redis.kill()
         watched.clock.more += timedelta(minutes=2)
         wait(lambda: ("CaptureDown", "firing") in watched.told())
         watched.redis.start()
@@ -239,8 +237,7 @@ def test_a_replica_that_dies_and_one_that_accepts_writes_are_told_and_over_when_
         wait(lambda: ("SplitBrain", "redis") in watched.fires())
         follow()
         wait(lambda: ("SplitBrain", "redis") not in watched.fires())
-        second.process.kill()
-        second.process.wait()
+        second.kill()
         wait(lambda: ("ReplicaDown", str(two)) in watched.fires())
         second.start()
         wait(lambda: redis.Redis(two.host, two.port).ping())

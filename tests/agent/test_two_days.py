@@ -85,8 +85,7 @@ class World:
         server = self.servers[name]
         if name == "redis":
             self.killed_redis.append(time.time())
-        server.process.kill()
-        server.process.wait()
+        server.kill()
         began = self.clock.utc()
         wait_until(self.clock, began + OUTAGE)
         server.start()

@@ -48,8 +48,7 @@ def _started_elsewhere(server, other: Address) -> Address:
         config = one.admin.command("replSetGetConfig")["config"]
         config["members"].append({"_id": 1, "host": str(other), "priority": 0, "votes": 0})
         one.admin.command({"replSetReconfig": {**config, "version": config["version"] + 1}, "force": True})
-    server.process.kill()
-    server.process.wait()
+    server.kill()
     (port,) = free_ports(1)
     server.command[server.command.index("--port") + 1] = str(port)
     server.start()
