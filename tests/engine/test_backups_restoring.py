@@ -120,7 +120,7 @@ def test_files_that_were_checked_are_what_is_loaded_though_they_are_exchanged_me
     """What stays open need not be copied; what is beyond the files that may be open is copied, or fetched again and refused."""
     repository, chain = in_files
     if room != "open":
-        monkeypatch.setattr(sys.modules["drplatform.engine.backups.restore"], "_SHARE_OPEN", 10**9)
+        monkeypatch.setattr(sys.modules["drplatform.engine.backups.restore"], "MOST_OPEN", 0)
     victim = chain.base.chunks[-1].key
     before = open_descriptors()
 

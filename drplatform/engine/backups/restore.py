@@ -23,8 +23,8 @@ from drplatform.model.clock import Clock
 WORKERS = 4
 SPOOL_BYTES = 4 * 1024**3
 """Checked objects are kept on disk, still encrypted, up to so many bytes, so that they need not be fetched twice."""
-_SHARE_OPEN = 2
-"""Of the files that the process may have open, one in so many may be an object that was checked."""
+MOST_OPEN = 400
+"""So many objects that are files stay open once they are checked, and no more than half as many as the process may have open."""
 
 _ROOM = Room()
 
@@ -137,7 +137,7 @@ class _Chunks:
         self._used = 0
         self._kept: dict[str, tuple[int, int]] = {}
         self._open_files = dict[str, BinaryIO]()
-        self._most_open = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // _SHARE_OPEN if spool is not None else 0
+        self._most_open = min(MOST_OPEN, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2) if spool is not None else 0
 
     def check(self, manifest: Manifest) -> None:
         """Check every object of the backup, as stored: each is unpacked once, when it is loaded.

@@ -198,10 +198,10 @@ class Wire:
     ) -> Generator[raw.Batch]:
         """Like `batches` with `size` documents in each, but the server sends one after the other without being asked for each.
 
-        Each is to be looked at before the next is asked for, whose place it then takes; that one is on its way meanwhile (OP_MSG flags
-        exhaustAllowed and moreToCome). Leaving earlier closes the connection,
-        and what was on its way was read in vain. With `left`, which says of how many documents after a batch any are wanted, each batch
-        is asked for, with no more documents than these; leaving earlier kills the cursor.
+        Each is to be looked at before the next is asked for, which takes its place; that one is on its way meanwhile (OP_MSG flags
+        exhaustAllowed and moreToCome). Leaving earlier closes the connection, and what was on its way was read in vain. With `left`, which
+        says of how many documents after a batch any are wanted, each batch is asked for, with no more documents than these; leaving earlier
+        kills the cursor.
         """
         batch = self._batch(self.exchange(database, {**command, "batchSize": size}), next(iter(command)))
         collection = batch.namespace.partition(".")[2]
