@@ -3,6 +3,10 @@
 import threading
 
 
+_STEP = 1024 * 1024
+"""Chunks of about the same size are to find room in what was got for the first."""
+
+
 class Room(threading.local):
     """Of each thread, for what is looked at and not kept."""
 
@@ -12,5 +16,5 @@ class Room(threading.local):
     def of(self, size: int) -> memoryview:
         """So many bytes, with whatever is in them. Until this thread asks for the next."""
         if len(self._space) < size:
-            self._space = bytearray(size)
+            self._space = bytearray(-(-size // _STEP) * _STEP)
         return memoryview(self._space)[:size]
