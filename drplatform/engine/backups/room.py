@@ -2,7 +2,6 @@
 
 import threading
 
-
 _STEP = 1024 * 1024
 """Chunks of about the same size are to find room in what was got for the first."""
 
