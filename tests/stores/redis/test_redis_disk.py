@@ -27,10 +27,6 @@ def target(redis_servers, clock):
     return store_redis.connect(redis_servers().endpoint, clock)
 
 
-def die(server):
-    server.kill()
-
-
 def rise(server):
     server.start()
     with cases.client(server.endpoint) as r:
@@ -64,7 +60,7 @@ def filled(server, store, **settings):
 def test_the_directory_of_a_dead_server_is_restored_as_that_server_would_start(server, store, target, settings):
     filled(server, store, **settings)
     held = cases.everything(server.endpoint)
-    die(server)
+    server.kill()
     found = disk.read(server.directory)
     load(target, found)
     assert cases.everything(target.endpoint) == held
@@ -76,7 +72,7 @@ def test_a_server_with_snapshots_alone(server, store, target):
     with cases.client(server.endpoint) as r:
         r.save(), r.set("after", "the snapshot"), r.config_set("appendonly", "no")
     held = {name: value for name, value in cases.everything(server.endpoint).items() if name != (0, b"after")}
-    die(server)
+    server.kill()
     shutil.rmtree(server.directory / "appendonlydir")
     load(target, disk.read(server.directory))
     assert cases.everything(target.endpoint) == held
@@ -84,7 +80,7 @@ def test_a_server_with_snapshots_alone(server, store, target):
 
 def test_a_torn_end_is_left_out_and_named(server, store, target):
     filled(server, store)
-    die(server)
+    server.kill()
     tail = sorted((server.directory / "appendonlydir").glob("*.incr.aof"))[-1]
     tail.write_bytes(tail.read_bytes()[:-3])
     found = disk.read(server.directory)
@@ -98,7 +94,7 @@ def test_a_torn_end_is_left_out_and_named(server, store, target):
 
 def test_holes_and_damage_are_refused(server, store, target, tmp_path):
     filled(server, store)
-    die(server)
+    server.kill()
     folder = server.directory / "appendonlydir"
     with pytest.raises(errors.SettingsError, match="no files"):
         disk.read(tmp_path)
@@ -126,7 +122,7 @@ def test_a_stock_server_starts_from_what_was_written(server, redis_servers, stor
         capture.upto_now()
     operations = list(store.operations(capture.log))
     stock = redis_servers()
-    die(stock)
+    stock.kill()
     shutil.rmtree(stock.directory / "appendonlydir")
     reached = disk.write(stock.directory, iter(blocks), iter([capture.log]), operations[60].before, parts=parts)
     assert reached.sequence == operations[60].before.sequence
