@@ -30,7 +30,6 @@ _ID_FIRST = b"_id\0"
 _ID_AS_NUMBER = int.from_bytes(_ID_FIRST, "little")
 _STARTS_WITH_ID = methodcaller("startswith", _ID_FIRST, 5)
 DOCUMENT, ARRAY, TIMESTAMP = 0x03, 0x04, 0x11
-_NOTHING = b"\5\0\0\0\0"
 _SHORTEST = 5
 """Bytes of what has no fields: its size, and its end."""
 _KEYS = tuple((2 + digits, 9 * 10 ** (digits - 1) + (digits == 1)) for digits in range(1, 9))
@@ -219,27 +218,36 @@ class Batch:
     array: memoryview
     token: bytes
 
-    @cached_property
+    @property
     def documents(self) -> bytes:
-        """Concatenated."""
-        return _joined(self.array)
+        """Concatenated. Raises StoreError when they are not numbered."""
+        return self._copied[0]
 
     @property
     def items(self) -> int:
-        """How many."""
-        return _items(len(self.array) - _SHORTEST - len(self.documents))
+        """How many. Raises StoreError when they are not numbered."""
+        return self._copied[1]
+
+    @cached_property
+    def _copied(self) -> tuple[bytes, int]:
+        documents = _joined(self.array)
+        return documents, _items(len(self.array) - _SHORTEST - len(documents))
 
     def walk(self, made: Callable[[memoryview, int], int], seed: int) -> Walk:
-        return walk(self.array[4:-1], made, seed, array=True)
+        """Over the documents where they lie. Raises StoreError when they are not numbered."""
+        try:
+            return walk(self.array[4:-1], made, seed, array=True)
+        except errors.IntegrityError as error:
+            raise _not_numbered() from error
 
 
 def batch(reply: memoryview) -> Batch | None:
     """From a server's answer its batch; None when the answer is an error."""
-    outer = next((at for _, name, at, _ in _walk(reply, 4) if name == b"cursor"), None)
+    outer = next((at for _, name, at, _ in _elements_of(reply, 4) if name == b"cursor"), None)
     if outer is None:
         return None
-    number, namespace, array, token = 0, "", memoryview(_NOTHING), b""
-    for kind, name, at, end in _walk(reply, outer + 4):
+    number, namespace, array, token = 0, "", memoryview(assemble(())), b""
+    for kind, name, at, end in _elements_of(reply, outer + 4):
         if name == b"id":
             (number,) = _LONG.unpack_from(reply, at)
         elif name == b"ns":
@@ -262,11 +270,15 @@ def _items(keys: int) -> int:
             break
         keys, count = keys - each * of_each, count + of_each
     if keys % each:
-        raise errors.StoreError("MongoDB answered with documents that are not numbered as BSON says.")
+        raise _not_numbered()
     return count + keys // each
 
 
-def _walk(view: memoryview, at: int) -> Iterator[tuple[int, bytes, int, int]]:
+def _not_numbered() -> errors.StoreError:
+    return errors.StoreError("MongoDB answered with documents that are not numbered as BSON says.")
+
+
+def _elements_of(view: memoryview, at: int) -> Iterator[tuple[int, bytes, int, int]]:
     """Like `fields`, over a server's answer, which may be large: copies nothing but names."""
     while kind := view[at]:
         name = bytes(view[at + 1 : at + 1 + _LONGEST_NAME]).partition(b"\0")[0]
