@@ -63,6 +63,7 @@ def restore(
     """
     _check_scope(chain, choice)
     check_target(store, lease, resume, choice)
+    _check_release(chain, store)
     with tempfile.TemporaryFile() as spool, closing(_Chunks(repository, opener, spool.fileno(), spool_bytes, loaded)) as chunks:
         progress("fetch.begin", backups=len(chain.backups))
         for manifest in chain.backups:
@@ -97,6 +98,17 @@ def check_target(store: ports.DataStore, lease: Lease, resume: bool = False, cho
             f"The target {store.kind} {identity} is not empty: it holds {', '.join(occupants[:5])}; restore into a fresh one{beside}. "
             "Nothing was touched."
         )
+
+
+def _check_release(chain: Chain, store: ports.DataStore) -> None:
+    """Raises TargetRefused where a server of the chain was of a later release, of which the target would refuse something halfway."""
+    versions = {version: manifest for manifest in chain.backups if (version := manifest.versions.get("server", ""))}
+    for version, manifest in versions.items():
+        if isinstance(store, ports.OfReleases) and not store.takes(version):
+            raise errors.TargetRefused(
+                f"Backup {manifest.id} is of {version} and the target is {store.version()}, which may not know all that it holds; restore "
+                "into a server of the same release or a later one. Nothing was touched."
+            )
 
 
 def _check_scope(chain: Chain, choice: ports.Choice | None) -> None:

@@ -121,6 +121,14 @@ class Selective(Protocol):
 
 
 @runtime_checkable
+class OfReleases(Protocol):
+    """A store whose content may use what an older release of its server does not know."""
+
+    def takes(self, version: str) -> bool:
+        """Whether the server here knows all that one of that `version()` may have written; also where that says nothing of a release."""
+
+
+@runtime_checkable
 class Namespaced(Protocol):
     """A store with named collections that can be dropped."""
 

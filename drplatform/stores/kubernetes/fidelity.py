@@ -6,8 +6,6 @@ from drplatform.model.inspection import Change
 from drplatform.stores.kubernetes import difference
 from drplatform.stores.kubernetes.resource import Resource
 
-_SCALED = ("replicas",)
-
 
 def unexplained(wanted: Sequence[Resource], found: Iterable[Resource]) -> list[Change]:
     """Every difference between what should be there and what is, but those that a controller of the cluster makes by right."""
@@ -16,7 +14,7 @@ def unexplained(wanted: Sequence[Resource], found: Iterable[Resource]) -> list[C
 
 
 def _explained(change: Change, scaled: Mapping[str, str]) -> bool:
-    """Replicas are the autoscaler's; a certificate authority is put into a webhook by whoever was asked to."""
+    """Replicas are the autoscaler's."""
     return change.where == "spec.replicas" and change.subject in scaled
 
 

@@ -41,7 +41,6 @@ MOST_TOUCHED = 1_000_000
 """Documents whose `_id`s are held at once, some 100 bytes each."""
 _IDS_A_PART = 50_000
 _IDS_A_READ = 1000
-_NAMESPACE_NOT_FOUND = 26
 
 
 @contextmanager

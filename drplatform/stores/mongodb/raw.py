@@ -29,7 +29,7 @@ _LONGEST_NAME = 64
 _ID_FIRST = b"_id\0"
 _ID_AS_NUMBER = int.from_bytes(_ID_FIRST, "little")
 _STARTS_WITH_ID = methodcaller("startswith", _ID_FIRST, 5)
-DOCUMENT, ARRAY, TIMESTAMP = 0x03, 0x04, 0x11
+ARRAY, TIMESTAMP = 0x04, 0x11
 _SHORTEST = 5
 """Bytes of what has no fields: its size, and its end."""
 _KEYS = tuple((2 + digits, 9 * 10 ** (digits - 1) + (digits == 1)) for digits in range(1, 9))

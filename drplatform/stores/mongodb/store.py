@@ -1,5 +1,6 @@
 """The data store: a MongoDB replica set at an endpoint. Every call makes its own connections, so that calls may come from several threads."""
 
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -29,7 +30,7 @@ from drplatform.stores.mongodb import wire as wires
 from drplatform.stores.mongodb.chosen import Chosen
 from drplatform.stores.mongodb.members import Members
 
-_NAMESPACE_NOT_FOUND = 26
+_RELEASE = re.compile(r"mongod (\d+)\.(\d+)")
 
 
 class MongoStore:
@@ -51,6 +52,10 @@ class MongoStore:
     def version(self) -> str:
         with self._members.best() as wire:
             return f"mongod {wire.call('admin', {'buildInfo': 1})['version']}"
+
+    def takes(self, version: str) -> bool:
+        source, own = _release(version), _release(self.version())
+        return source is None or own is None or source <= own
 
     def position(self) -> Position:
         with self._members.primary() as wire:
@@ -146,3 +151,9 @@ class MongoStore:
 
     def close(self) -> None:
         """Nothing is held between calls."""
+
+
+def _release(version: str) -> tuple[int, ...] | None:
+    """Major and minor number, with which features come; patches bring none."""
+    found = _RELEASE.match(version)
+    return tuple(map(int, found.groups())) if found else None
