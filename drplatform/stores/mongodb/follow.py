@@ -25,7 +25,7 @@ _LOOK_SECONDS = 0.15
 _SILENT_SECONDS = 2.0
 """After so long without an entry another member may know more (this one may be cut off): look again."""
 _RETRY_SECONDS = 0.1
-_PACE_SECONDS = 0.05
+_PACE_SECONDS = 0.2
 _CATCHING_UP_BYTES = 1024 * 1024
 """An answer costs the server as much as reading some dozens of entries; it wakes the reader for each commit. So what comes is asked for at this
 pace, but at once where there is more than so much of it."""
