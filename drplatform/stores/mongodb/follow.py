@@ -25,14 +25,15 @@ _LOOK_SECONDS = 0.15
 _SILENT_SECONDS = 2.0
 """After so long without an entry another member may know more (this one may be cut off): look again."""
 _RETRY_SECONDS = 0.1
+_PATIENCE_SECONDS = 60.0
+"""Where the log of those who answer does not reach back, one that is silent may have what is wanted, and be no more than restarted."""
 _PACE_SECONDS = 0.2
 _CATCHING_UP_BYTES = 1024 * 1024
 """An answer costs the server as much as reading some dozens of entries; it wakes the reader for each commit. So what comes is asked for at this
 pace, but at once where there is more than so much of it."""
 _FAILED_TO_PARSE, _BAD_VALUE, _AUTHENTICATION_FAILED = 9, 2, 18
 _HOPELESS = frozenset({_FAILED_TO_PARSE, _BAD_VALUE, wires.UNAUTHORIZED, _AUTHENTICATION_FAILED})
-_OVERRUN = frozenset({136, 286})
-"""CappedPositionLost, ChangeStreamHistoryLost: the oplog was overwritten under the reader."""
+"""All else is tried again, an oplog that was overwritten under the reader too: how the log begins then says whether that is a gap."""
 
 
 def follow(of: Members, after: Position, stop: threading.Event) -> Iterator[LogBatch]:
@@ -45,8 +46,6 @@ def follow(of: Members, after: Position, stop: threading.Event) -> Iterator[LogB
         except wires.ServerError as error:
             if error.code in _HOPELESS:
                 raise
-            if error.code in _OVERRUN:
-                raise following.gap() from error
         except wires.ConnectionLost:
             pass  # another member, or this one again
         of.clock.wait(stop, _RETRY_SECONDS)
@@ -59,12 +58,18 @@ class Following:
     members: Members
     stop: threading.Event
     reached: Position
+    _missed_at: float | None = None
 
     def nothing(self) -> LogBatch:
         return LogBatch(self.reached, self.reached, b"", 0, self.members.clock.utc())
 
-    def gap(self) -> errors.LogGap:
-        return errors.LogGap(f"The MongoDB oplog does not hold what came after {self.reached} any more; take a new full backup.")
+    def missed(self) -> None:
+        """The log of a member does not reach back. Raises LogGap, at once when all members were asked, else after some patience."""
+        now, silent = self.members.clock.monotonic(), self.members.silent
+        self._missed_at = now if self._missed_at is None else self._missed_at
+        if not silent or now - self._missed_at > _PATIENCE_SECONDS:
+            others = f" of those who answer ({', '.join(map(str, silent))} did not for {_PATIENCE_SECONDS:g} s)" if silent else ""
+            raise errors.LogGap(f"The MongoDB oplog{others} does not hold what came after {self.reached} any more; take a new full backup.")
 
     def session(self) -> Iterator[LogBatch]:
         """Batches from one member until it is lost, silent, or has nothing to begin with."""
@@ -84,7 +89,8 @@ class Following:
         for batch in batches:
             documents = list(raw.documents(batch))
             if documents and not began:
-                self._begins(documents.pop(0))
+                if not self._begins(documents.pop(0)):
+                    return
                 began = True
             if documents:
                 heard = clock.monotonic()
@@ -94,10 +100,13 @@ class Following:
             if self.stop.is_set() or clock.monotonic() - heard > _SILENT_SECONDS:
                 return
 
-    def _begins(self, first: bytes) -> None:
+    def _begins(self, first: bytes) -> bool:
         """The entry that was reached must be there still: otherwise some after it may be gone too."""
         if oplog.Entry(first).ts != self.reached.sequence:
-            raise self.gap()
+            self.missed()
+            return False
+        self._missed_at = None
+        return True
 
     def _batch(self, documents: list[bytes]) -> LogBatch:
         entries, last = oplog.without_noops(documents)

@@ -59,12 +59,29 @@ class Members:
         serving = [pair for pair in seen if pair[1]["isWritablePrimary"] or pair[1].get("secondary")]
         ranked = sorted(serving, key=lambda pair: (bool(pair[1].get(wanted)), _committed(pair[1])), reverse=True)
         order = [found for found, _ in ranked]
-        reaching = (found for found in order if since is None or len(order) == 1 or _reaches(found, since, timeout))
+        reaching = (found for found in order if since is None or len(order) == 1 or self._reaches(found, since, timeout))
         best = next(reaching, order[0] if order else None)
         for found, _ in seen:
             if found is not best:
                 found.close()
         return best
+
+    @property
+    def silent(self) -> tuple[Address, ...]:
+        """Who did not answer when last asked."""
+        return tuple(self._silent)
+
+    def _reaches(self, wire: Wire, since: Position, timeout: float) -> bool:
+        """Whether the member's oplog holds that entry, as far as it says so at once."""
+        at = Timestamp(*stamp(since))
+        command = {"find": "oplog.rs", "filter": {"ts": {"$gte": at}}, "projection": {"ts": 1}, "limit": 1}
+        try:
+            found = [each["ts"] for each in wire.within(timeout).documents("local", command)]
+        except wires.ConnectionLost as error:
+            self._silent[wire.address] = _heard(error)
+            return False
+        wire.within(wires.COMMAND_SECONDS)
+        return found == [at]
 
     def _answering(self, timeout: float) -> Iterator[tuple[Wire, dict[str, Any]]]:
         for address in sorted(self.endpoint.addresses, key=self._silent.__contains__):
@@ -107,18 +124,6 @@ def _heard(error: wires.ConnectionLost) -> str:
     """Why a member did not answer. One that wants TLS, or another certificate, ends the connection without a word of it."""
     ended = error.sent and not isinstance(error.__cause__, TimeoutError)
     return f"{error} Does it want TLS, or another certificate?" if ended else str(error)
-
-
-def _reaches(wire: Wire, since: Position, timeout: float) -> bool:
-    """Whether the member's oplog holds that entry, as far as it says so at once."""
-    at = Timestamp(*stamp(since))
-    command = {"find": "oplog.rs", "filter": {"ts": {"$gte": at}}, "projection": {"ts": 1}, "limit": 1}
-    try:
-        found = [each["ts"] for each in wire.within(timeout).documents("local", command)]
-    except wires.ConnectionLost:
-        return False
-    wire.within(wires.COMMAND_SECONDS)
-    return found == [at]
 
 
 def _committed(hello: dict[str, Any]) -> Stamp:

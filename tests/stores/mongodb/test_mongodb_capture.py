@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import random
 import shutil
 import signal
@@ -15,11 +16,12 @@ import real_servers
 from drplatform.engine import backups
 from drplatform.engine.capturing import Capturing
 from drplatform.model import clock as clocks
+from drplatform.model import errors
 from drplatform.model.backup import BackupKind, chain_to
 from drplatform.model.ports import Address, Endpoint
 from drplatform.repositories import directory
 from drplatform.stores import mongodb
-from drplatform.stores.mongodb import oplog
+from drplatform.stores.mongodb import follow, oplog
 
 SETTINGS = {"electionTimeoutMillis": 1000, "heartbeatIntervalMillis": 200}
 SECONDS = 60
@@ -51,6 +53,16 @@ class Group:
                 within=SECONDS,
                 ignoring=(pymongo.errors.PyMongoError,),
             )
+
+    def make_anew(self, server):
+        """Without its data, which it copies from the others again; its log begins then."""
+        server.kill()
+        shutil.rmtree(server.directory / "data")
+        (server.directory / "data").mkdir()
+        server.start()
+        with real_servers.mongodb_client(server.endpoint) as client:
+            synced = lambda: client.admin.command("hello")["secondary"]  # noqa: E731
+            clocks.wait_for(real_servers.CLOCK, "a first copy", synced, within=SECONDS, ignoring=(pymongo.errors.PyMongoError,))
 
 
 def join(client, member) -> bool:
@@ -161,13 +173,8 @@ def test_a_member_that_was_made_anew_is_not_the_one_whose_log_is_followed(group,
     parts, end = cases.take(store)
     group.write()
     anew = next(server for server in group.servers if server is not group.primary())
-    anew.kill()
-    shutil.rmtree(anew.directory / "data")
-    (anew.directory / "data").mkdir()
-    anew.start()
+    group.make_anew(anew)
     with real_servers.mongodb_client(anew.endpoint) as client:
-        synced = lambda: client.admin.command("hello")["secondary"]  # noqa: E731
-        clocks.wait_for(clock, "a first copy", synced, within=SECONDS, ignoring=(pymongo.errors.PyMongoError,))
         group.write()
         clocks.wait_for(
             clock, "an election", lambda: stand(client) and group.primary() is anew, within=SECONDS, ignoring=(pymongo.errors.PyMongoError,)
@@ -184,6 +191,45 @@ def test_a_member_that_was_made_anew_is_not_the_one_whose_log_is_followed(group,
     cases.empty(target.endpoint)
     cases.restore(target, parts, increments=[increment])
     assert cases.everything(target.endpoint)["app.things"] == wanted
+
+
+@pytest.fixture
+def alone(group, clock):
+    """Of three members one that was made anew, whose log does not reach back to where the backup ended; the others are down."""
+    store = mongodb.connect(group.endpoint, clock)
+    parts, end = cases.take(store)
+    anew = next(server for server in group.servers if server is not group.primary())
+    group.make_anew(anew)
+    group.write()
+    others = [server for server in group.servers if server is not anew]
+    for other in others:
+        other.kill()
+    yield store, parts, end.end, others
+
+
+def test_what_members_hold_that_are_down_for_a_while_is_no_gap(alone, group, mongodb_endpoint, clock, monkeypatch):
+    store, parts, end, others = alone
+    missed, looked = follow.Following.missed, list[None]()
+    monkeypatch.setattr(follow.Following, "missed", lambda following: looked.append(missed(following)))
+    target = mongodb.connect(mongodb_endpoint, clock)
+    with cases.captured(store, end) as batches:
+        clocks.wait_for(clock, "the capture to look several times", lambda: len(looked) > 5, within=SECONDS)
+        assert batches == []
+        for other in others:
+            other.start()
+        group.write()
+        wanted = cases.everything(group.primary().endpoint)["app.things"]
+    assert len(wanted[0]) == 40
+    cases.restore(target, parts, [batch.block for batch in batches])
+    assert cases.everything(target.endpoint)["app.things"] == wanted
+
+
+def test_it_is_one_when_they_stay_away(alone, clock, monkeypatch):
+    store, _, end, others = alone
+    monkeypatch.setattr(follow, "_PATIENCE_SECONDS", 1.0)
+    away = "|".join(f"{a}, {b}" for a, b in itertools.permutations(str(other.endpoint.addresses[0]) for other in others))
+    with pytest.raises(errors.LogGap, match=rf"of those who answer \(({away}) did not for 1 s\)"):
+        list(store.follow(end, threading.Event()))
 
 
 def stand(client) -> bool:
