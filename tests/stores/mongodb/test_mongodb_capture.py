@@ -201,6 +201,9 @@ def alone(group, clock):
     anew = next(server for server in group.servers if server is not group.primary())
     group.make_anew(anew)
     group.write()
+    with real_servers.mongodb_client(anew.endpoint) as client:
+        reached = store.position().sequence
+        clocks.wait_for(clock, "it to hear that the others have it", lambda: committed(client) >= reached, within=SECONDS)
     others = [server for server in group.servers if server is not anew]
     for other in others:
         other.kill()
@@ -227,9 +230,18 @@ def test_what_members_hold_that_are_down_for_a_while_is_no_gap(alone, group, mon
 def test_it_is_one_when_they_stay_away(alone, clock, monkeypatch):
     store, _, end, others = alone
     monkeypatch.setattr(follow, "_PATIENCE_SECONDS", 1.0)
+    given_up = threading.Timer(SECONDS, (stop := threading.Event()).set)
     away = "|".join(f"{a}, {b}" for a, b in itertools.permutations(str(other.endpoint.addresses[0]) for other in others))
     with pytest.raises(errors.LogGap, match=rf"of those who answer \(({away}) did not for 1 s\)"):
-        list(store.follow(end, threading.Event()))
+        given_up.start()
+        list(store.follow(end, stop))
+    given_up.cancel()
+
+
+def committed(client):
+    """What it knows to be with the majority, which is all that a capture reads there."""
+    known = client.admin.command("hello")["lastWrite"]["majorityOpTime"]["ts"]
+    return known.time, known.inc
 
 
 def stand(client) -> bool:
