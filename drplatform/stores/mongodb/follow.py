@@ -33,7 +33,8 @@ _CATCHING_UP_BYTES = 1024 * 1024
 pace, but at once where there is more than so much of it."""
 _FAILED_TO_PARSE, _BAD_VALUE, _AUTHENTICATION_FAILED = 9, 2, 18
 _HOPELESS = frozenset({_FAILED_TO_PARSE, _BAD_VALUE, wires.UNAUTHORIZED, _AUTHENTICATION_FAILED})
-"""All else is tried again, an oplog that was overwritten under the reader too: how the log begins then says whether that is a gap."""
+_OVERRUN = frozenset({136, 286})
+"""CappedPositionLost, ChangeStreamHistoryLost: the oplog was overwritten under the reader."""
 
 
 def follow(of: Members, after: Position, stop: threading.Event) -> Iterator[LogBatch]:
@@ -46,6 +47,8 @@ def follow(of: Members, after: Position, stop: threading.Event) -> Iterator[LogB
         except wires.ServerError as error:
             if error.code in _HOPELESS:
                 raise
+            if error.code in _OVERRUN:
+                following.missed()
         except wires.ConnectionLost:
             pass  # another member, or this one again
         of.clock.wait(stop, _RETRY_SECONDS)
@@ -89,9 +92,9 @@ class Following:
         for batch in batches:
             documents = list(raw.documents(batch))
             if documents and not began:
-                if not self._begins(documents.pop(0)):
+                began = self._begins(documents.pop(0))
+                if not began:
                     return
-                began = True
             if documents:
                 heard = clock.monotonic()
             yield self._batch(documents)
