@@ -25,7 +25,7 @@ _FRAME = b"drplatform"
 _VERBS = {"i": "insert", "u": "update", "d": "delete"}
 NOOP = "n"
 COMMAND = "c"
-_PASSED = frozenset({"startIndexBuild", "abortIndexBuild", "commitTransaction", "abortTransaction"})
+_PASSED = frozenset({"startIndexBuild", "abortIndexBuild", "commitTransaction", "abortTransaction", "dbCheck"})
 
 
 class Entry:
@@ -94,6 +94,12 @@ class Entry:
         """Session and number, where the entry belongs to one."""
         number = self.value(b"txnNumber")
         return None if number is None else (self.element(b"lsid"), number)
+
+    @property
+    def previous(self) -> Stamp | None:
+        """The entry that this one continues, where it belongs to a chain of several."""
+        linked = self.value(b"prevOpTime")
+        return (linked["ts"].time, linked["ts"].inc) if linked and linked["ts"].time else None
 
 
 def subject(entry: Entry, command: dict[str, Any]) -> str:

@@ -234,7 +234,8 @@ class Replay:
             self.target.command(database, {**command, next(iter(command)): name})
 
     def _nothing(self, entry: Entry, command: dict[str, Any]) -> None:
-        """What other entries tell too: an index build when it is committed, a database's drop by those of its collections."""
+        """What other entries tell too (an index build when it is committed, a database's drop by those of its collections), and what changes
+        nothing: members that were asked to compare what they hold."""
 
 
 def _modify(indexes: dict[str, dict[str, Any]], change: Mapping[str, Any]) -> None:
@@ -247,7 +248,7 @@ def _modify(indexes: dict[str, dict[str, Any]], change: Mapping[str, Any]) -> No
                 del spec[flag]
 
 
-_NOTED = frozenset({"createIndexes", "commitIndexBuild", "dropIndexes", "startIndexBuild", "abortIndexBuild", "dropDatabase"})
+_NOTED = frozenset({"createIndexes", "commitIndexBuild", "dropIndexes", "startIndexBuild", "abortIndexBuild", "dropDatabase", "dbCheck"})
 """Commands that, while the dump's own log is applied, touch nothing."""
 _COMMANDS: Mapping[str, Callable[[Replay, Entry, dict[str, Any]], None]] = {
     "create": Replay._create,
@@ -262,4 +263,5 @@ _COMMANDS: Mapping[str, Callable[[Replay, Entry, dict[str, Any]], None]] = {
     "startIndexBuild": Replay._nothing,
     "abortIndexBuild": Replay._nothing,
     "dropDatabase": Replay._nothing,
+    "dbCheck": Replay._nothing,
 }

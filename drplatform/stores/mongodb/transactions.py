@@ -1,18 +1,22 @@
 """Transactions put together from the entries of the log, so that each is applied whole, at its commit, or not at all.
 
 Forms (server: src/mongo/db/repl/README.md, "Transactions"): one applyOps entry; a chain of them linked by prevOpTime, `partialTxn` on all
-but the last; and either of these with `prepare`, committed or aborted by an entry of its own later. Knows nothing of servers.
+but the last; and either of these with `prepare`, committed or aborted by an entry of its own later. The server writes what it does in one
+step for a command (many deletions) in the same way, without a session. What an insertion of many documents does in several steps (8.0 on)
+looks like a transaction, session and links and all, but for its `multiOpType`. Knows nothing of servers.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from drplatform.model import errors
-from drplatform.stores.mongodb import oplog
+from drplatform.stores.mongodb import oplog, raw
 from drplatform.stores.mongodb.members import Stamp
 from drplatform.stores.mongodb.oplog import Entry
 
 Session = tuple[bytes, int]
+_SEPARATE = 1
+"""The `multiOpType` (server: oplog_entry.idl) of an applyOps that takes effect by itself, whatever it is linked with."""
 
 
 @dataclass(frozen=True)
@@ -57,26 +61,24 @@ class Assembly:
 
     def before(self, entry: Entry) -> Stamp | None:
         """Where the entry lies that this one continues, when it belongs to a transaction whose beginning was not fed."""
-        if entry.op != oplog.COMMAND or _verb(entry) not in ("applyOps", "commitTransaction") or entry.transaction is None:
+        if entry.op != oplog.COMMAND or _verb(entry) not in ("applyOps", "commitTransaction"):
             return None
-        previous = entry.value(b"prevOpTime")
-        began_earlier = previous and previous["ts"].time and _session(entry) not in self._open
-        return (previous["ts"].time, previous["ts"].inc) if began_earlier else None
+        session = _session_of(entry)
+        return None if session is None or session in self._open else entry.previous
 
     def _operations(self, entry: Entry) -> Iterator[Unit]:
-        if entry.transaction is None:
+        session = _session_of(entry)
+        if session is None:
             yield Unit(entry.ts, tuple(oplog.inner_operations(entry)))
             return
-        session, command = _session(entry), entry.command
-        self._check(entry, session)
-        self._open.setdefault(session, []).extend(oplog.inner_operations(entry))
-        if not command.get("partialTxn") and not command.get("prepare"):
-            yield Unit(entry.ts, tuple(self._end(entry)))
-
-    def _check(self, entry: Entry, session: Session) -> None:
-        previous = entry.value(b"prevOpTime")
-        if previous and previous["ts"].time and session not in self._open:
+        if self.before(entry):
             raise errors.LogGap(f"The log holds a transaction at {entry.ts} but not its beginning; recover to a position before it.")
+        operations = self._open.pop(session, [])
+        operations += oplog.inner_operations(entry)
+        if entry.command.get("partialTxn") or entry.command.get("prepare"):
+            self._open[entry.transaction or _of_chain(entry.ts)] = operations
+        else:
+            yield Unit(entry.ts, tuple(operations))
 
     def _end(self, entry: Entry) -> list[Entry]:
         operations = self._open.pop(_session(entry), None)
@@ -85,6 +87,27 @@ class Assembly:
                 f"The log holds the commit at {entry.ts} of a transaction that it does not hold; recover to a position before."
             )
         return operations
+
+
+def _session_of(entry: Entry) -> Session | None:
+    """The transaction that an entry belongs to; None when it takes effect by itself. One without a session is known by its latest entry.
+
+    Raises RecoveryFailed for a kind that this version does not know.
+    """
+    kind = entry.value(b"multiOpType") or 0
+    if kind not in (0, _SEPARATE):
+        raise errors.RecoveryFailed(
+            f"The log holds writes at {entry.ts} that are linked in a way ({kind}) that this version does not know; use a newer one."
+        )
+    if kind == _SEPARATE:
+        return None
+    if entry.transaction is None and (entry.previous or entry.command.get("partialTxn")):
+        return _of_chain(entry.previous or entry.ts)
+    return entry.transaction
+
+
+def _of_chain(latest: Stamp) -> Session:
+    return raw.timestamp(b"latest", latest), 0
 
 
 def _session(entry: Entry) -> Session:

@@ -57,8 +57,7 @@ class Window:
         while at:
             entry = self._entry(wire, at)
             found.insert(0, entry)
-            previous = entry.value(b"prevOpTime")
-            at = (previous["ts"].time, previous["ts"].inc) if previous and previous["ts"].time else None
+            at = entry.previous
         return found
 
     def _entry(self, wire: Wire, at: Stamp) -> Entry:

@@ -6,10 +6,11 @@ import bson
 import mongodb_cases as cases
 import pytest
 
+from drplatform.model import clock as clocks
 from drplatform.model import errors
 from drplatform.model.backup import BackupKind
 from drplatform.stores import mongodb
-from drplatform.stores.mongodb import raw
+from drplatform.stores.mongodb import oplog, raw
 
 
 @pytest.fixture
@@ -174,3 +175,28 @@ def test_dumps_are_read_from_a_secondary_where_that_is_asked(pair, clock):
     asked = dataclasses.replace(source.endpoint, options={**source.endpoint.options, "read_from": "secondary"})
     parts, _ = cases.take(mongodb.connect(asked, clock))
     assert cases.restore(target, parts).counts["app.things"] == 10
+
+
+def test_a_check_of_the_members_against_each_other_changes_nothing(database, pair):
+    """The server's dbCheck writes what it found into the log, as commands that name no command."""
+    source, target = pair
+    database.things.insert_many([{"_id": n} for n in range(10)])
+
+    def check():
+        database.command("dbCheck", "things")
+        with cases.client(source.endpoint) as client:
+            told = lambda: client.local["oplog.rs"].find_one({"o.dbCheck": {"$exists": 1}, "o.type": "stop"}, sort=[("$natural", -1)])  # noqa: E731
+            clocks.wait_for(source._members.clock, "the end of the check", lambda: (told() or {"ts": 0})["ts"] != last[-1], within=20)
+            last.append(told()["ts"])
+        database.things.insert_one({"checks": len(last)})
+
+    last = [0]
+    parts, end = cases.take(source, check)
+    check()
+    increment, until = cases.take(source, since=end.end)
+    with cases.captured(source, until.end) as batches:
+        check()
+    cases.restore(target, parts, [batch.block for batch in batches], increments=[increment])
+    assert cases.differences(cases.everything(source.endpoint), cases.everything(target.endpoint)) == []
+    assert len(last) > 4
+    assert not any(each.verb == "dbCheck" for batch in batches for each in oplog.operations(batch.block))
