@@ -58,9 +58,22 @@ class Collection:
 
 def read(wire: Wire) -> list[Collection]:
     """The protected collections of all databases, in order of names. Raises StoreError for what is kept in a way that is not known."""
-    names = wire.call("admin", {"listDatabases": 1, "nameOnly": True})["databases"]
-    found = [c for database in names for c in _of_database(wire, database["name"])]
+    found = [c for database in databases(wire) for c in _of_database(wire, database)]
     return sorted(found, key=lambda c: c.namespace)
+
+
+def databases(wire: Wire) -> list[str]:
+    """All there are. Raises StoreError for an account that may not see all, to which the server would else list those that it may read."""
+    try:
+        listed = wire.call("admin", {"listDatabases": 1, "nameOnly": True, "authorizedDatabases": False})["databases"]
+    except wires.ServerError as error:
+        if error.code != wires.UNAUTHORIZED:
+            raise
+        raise errors.StoreError(
+            f"The account may not see all databases of MongoDB at {wire.address}, and those that it does not see would be left out; give it "
+            "the roles that docs/mongodb.md names."
+        ) from error
+    return [each["name"] for each in listed]
 
 
 def _of_database(wire: Wire, database: str) -> Iterator[Collection]:

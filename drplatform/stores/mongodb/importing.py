@@ -25,7 +25,7 @@ _VIEWS = "system.views"
 
 
 class Import:
-    """See `ports.Dump`: of a directory that mongodump wrote. Raises SettingsError for what is none."""
+    """See `ports.Dump`: of a directory that mongodump wrote. Raises SettingsError for what is none, IntegrityError for what is not whole."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -57,7 +57,7 @@ class Import:
 
     def _documents(self, collection: Collection, file: Path) -> Iterator[bytes]:
         content = self._contents.setdefault(collection.namespace, digest.Documents())
-        for block in dump.gathered(_read(file)) if file.exists() else ():
+        for block in dump.gathered(_read(file)):
             content.add_block(block)
             yield block
 

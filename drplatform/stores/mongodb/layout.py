@@ -69,7 +69,8 @@ def _write(directory: Path, namespace: str, body: dict[str, Any]) -> None:
 
 
 def read_metadata(directory: Path) -> list[tuple[str, dict[str, Any], Path]]:
-    """Namespace, metadata and data file (which may not be there) of each collection and view. Raises SettingsError."""
+    """Namespace, metadata and data file (views have none) of each collection and view. Raises SettingsError, and IntegrityError where what
+    belongs together is not there: each half alone would be left out, or come back empty."""
     found = []
     for file in sorted(directory.glob(f"*/*{_METADATA}")):
         body = _read(file)
@@ -81,7 +82,19 @@ def read_metadata(directory: Path) -> list[tuple[str, dict[str, Any], Path]]:
         found.append((namespace, body, beside if beside.exists() else data_file(directory, namespace)))
     if not found:
         raise errors.SettingsError(f"{directory} is no directory of mongodump: it holds no */*{_METADATA}; unpack archives first.")
+    _require_whole(directory, {file: body for _, body, file in found})
     return found
+
+
+def _require_whole(directory: Path, found: dict[Path, dict[str, Any]]) -> None:
+    missing = [file for file, body in found.items() if body.get("type") != VIEW and not file.exists()]
+    if missing:
+        raise errors.IntegrityError(f"{missing[0]} is missing, though its metadata is there: the dump is not whole; do not trust it.")
+    alone = sorted({*directory.glob("*/*.bson"), *directory.glob("*/*.gz")} - found.keys())
+    if alone:
+        raise errors.IntegrityError(
+            f"{alone[0]} has no metadata beside it, and would be left out; unpack what ends in .gz, or put back what is missing."
+        )
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from drplatform.model import errors
 from drplatform.model.clock import Clock
-from drplatform.stores.mongodb import namespaces
+from drplatform.stores.mongodb import catalogue, namespaces
 from drplatform.stores.mongodb.contents import Tally
 from drplatform.stores.mongodb.wire import UNAUTHORIZED, ServerError, Wire
 
@@ -194,8 +194,7 @@ def _read(wire: Wire) -> dict[str, Any] | None:
 
 def wipe(wire: Wire) -> None:
     """Drop what an unfinished restore has left, so that it can begin anew."""
-    names = wire.call("admin", {"listDatabases": 1, "nameOnly": True})["databases"]
-    for database in (each["name"] for each in names):
+    for database in catalogue.databases(wire):
         if database == _DATABASE:
             _drop_others(wire)
         elif database not in ("admin", "local", "config"):

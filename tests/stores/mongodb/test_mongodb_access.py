@@ -148,6 +148,25 @@ def test_an_account_that_may_not_see_the_note_of_a_restore_is_told_of_none(guard
             client.drplatform.restoring.drop()
 
 
+def test_an_account_that_sees_some_databases_alone_takes_no_backup_of_these_as_if_they_were_all(guarded, authority, clock):
+    """The server lists to it those that it may read, unless it is asked for all."""
+    cluster = {"resource": {"cluster": True}, "actions": ["replSetGetConfig", "replSetGetStatus", "serverStatus", "useUUID"]}
+    seen = [
+        {"resource": {"db": name, "collection": ""}, "actions": ["find", "listCollections", "listIndexes", "collStats"]}
+        for name in ("app", "local", "config")
+    ]
+    guarded[0].account("some", (), (cluster, *seen))
+    with guarded[0].client() as client:
+        client.app.things.insert_one({"_id": "seen"})
+        client.other.things.insert_one({"_id": "unseen"})
+    store = mongodb.connect(guarded[0].endpoint(authority, "some"), clock)
+    with pytest.raises(errors.StoreError, match=r"may not see all databases of MongoDB at .*; give it the roles"), store.dump():
+        pass
+    store = mongodb.connect(guarded[0].endpoint(authority, "backup"), clock)
+    with store.dump() as dump:
+        assert {"app.things", "other.things"} <= {collection.namespace for collection in dump.collections}
+
+
 def test_what_the_server_says_of_a_refused_command_is_told_without_its_content(guarded, authority, clock):
     guarded[0].account("reader", ("readAnyDatabase",))
     with (

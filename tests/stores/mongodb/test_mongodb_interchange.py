@@ -160,6 +160,26 @@ def test_what_is_no_dump_or_not_whole_is_refused(pair, place, database):
         cases.take(place)
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda app: (app / "things.bson").unlink(), r"app/things\.bson is missing, though its metadata is there"),
+        (lambda app: (app / "things.metadata.json").unlink(), r"app/things\.bson has no metadata beside it"),
+        (lambda app: (app / "things.bson").rename(app / "other.bson"), r"app/things\.bson is missing"),
+        (lambda app: (app / "other.bson.gz").touch(), r"app/other\.bson\.gz has no metadata beside it, .*; unpack what ends in \.gz"),
+    ],
+    ids=["no documents", "no metadata", "another name", "not all unpacked"],
+)
+def test_a_directory_of_which_something_would_be_left_out_is_refused(pair, place, database, change, told):
+    database.things.insert_one({"_id": 1})
+    database.empty.insert_one({"_id": 1})
+    cases.restore(place, cases.take(pair[0])[0])
+    assert cases.take(place)[1].counts["app.things"] == 1
+    change(place.path / "app")
+    with pytest.raises(errors.IntegrityError, match=told):
+        cases.take(place)
+
+
 @STOCK
 def test_mongorestore_loads_what_is_exported(pair, place, database):
     source, target = pair
