@@ -13,7 +13,7 @@ from drplatform.model.backup import Digest
 from drplatform.model.ledger import Mark
 from drplatform.model.ports import Dump, Endpoint, Marker, Prober, Restore
 from drplatform.model.position import Position
-from drplatform.stores.mongodb import exporting, importing
+from drplatform.stores.mongodb import exporting, importing, layout
 
 
 class MongoDirectory:
@@ -30,7 +30,9 @@ class MongoDirectory:
         return f"directory {self.path.absolute()}"
 
     def version(self) -> str:
-        return "a directory of mongodump"
+        """Of the server that was dumped, where that is said, so that one of an earlier release refuses what it cannot hold."""
+        told = layout.server_version(self.path)
+        return f"mongod {told}" if told else "a directory of mongodump"
 
     def occupants(self) -> tuple[str, ...]:
         return tuple(sorted(entry.name for entry in self.path.iterdir())) if self.path.exists() else ()

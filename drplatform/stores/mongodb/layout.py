@@ -6,6 +6,7 @@ extended JSON (MongoDB Extended JSON v2). Knows file names and metadata, not wha
 
 import base64
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus, unquote_plus
@@ -19,6 +20,7 @@ from drplatform.stores.mongodb.catalogue import Collection
 from drplatform.stores.mongodb.chosen import BUCKETS
 
 OPLOG = "oplog.bson"
+_PRELUDE = "prelude.json"
 _LONGEST = 208
 _METADATA = ".metadata.json"
 VIEW, TIME_SERIES, COLLECTION = "view", "timeseries", "collection"
@@ -84,6 +86,14 @@ def read_metadata(directory: Path) -> list[tuple[str, dict[str, Any], Path]]:
         raise errors.SettingsError(f"{directory} is no directory of mongodump: it holds no */*{_METADATA}; unpack archives first.")
     _require_whole(directory, {file: body for _, body, file in found})
     return found
+
+
+def server_version(directory: Path) -> str:
+    """Of the server that was dumped, as newer mongodumps say; empty where that is not said."""
+    try:
+        return str(json.loads((directory / _PRELUDE).read_text())["ServerVersion"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _require_whole(directory: Path, found: dict[Path, dict[str, Any]]) -> None:

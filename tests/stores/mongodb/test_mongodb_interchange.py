@@ -180,6 +180,23 @@ def test_a_directory_of_which_something_would_be_left_out_is_refused(pair, place
         cases.take(place)
 
 
+@pytest.mark.parametrize(
+    ("prelude", "version"),
+    [
+        ('{"ServerVersion": "98.0.1", "ToolVersion": "100.14.0"}', "mongod 98.0.1"),
+        ("{}", "a directory of mongodump"),
+        ("[]", "a directory of mongodump"),
+        ("cut off {", "a directory of mongodump"),
+    ],
+)
+def test_a_directory_is_of_the_release_that_mongodump_says(pair, place, prelude, version):
+    assert place.version() == "a directory of mongodump"
+    place.path.mkdir()
+    (place.path / "prelude.json").write_text(prelude)
+    assert place.version() == version
+    assert pair[1].takes(version) == (version == "a directory of mongodump")
+
+
 @STOCK
 def test_mongorestore_loads_what_is_exported(pair, place, database):
     source, target = pair
@@ -194,6 +211,7 @@ def test_a_backup_of_what_mongodump_wrote(pair, place, database):
     source, target = pair
     various(database)
     subprocess.run(["mongodump", "--host", str(source.endpoint.addresses[0]), "--oplog", "--out", str(place.path)], check=True, timeout=120)
+    assert place.version() in (source.version(), "a directory of mongodump")  # older ones do not say
     parts, taken = cases.take(place)
     restored = cases.restore(target, parts)
     assert cases.differences(cases.everything(source.endpoint), cases.everything(target.endpoint)) == []
