@@ -57,12 +57,12 @@ def of_log(chosen: Chosen | None, entries: list[bytes]) -> list[bytes]:
 def _kept(chosen: Chosen, entry: Entry) -> bytes:
     if entry.op != oplog.COMMAND:
         return entry.raw if chosen.place(entry.ns) else b""
-    command = entry.command
-    verb = next(iter(command))
+    verb = entry.verb
     if verb == "applyOps":  # kept though empty: transactions go by the links between their entries
         return oplog.with_operations(entry, [kept for inner in oplog.inner_operations(entry) if (kept := _kept(chosen, inner))])
     if verb in ("commitTransaction", "abortTransaction"):
         return entry.raw
+    command = entry.command
     source = chosen.place(oplog.subject(entry, command))
     if verb == "renameCollection" and chosen.place(str(command["to"])) and not source:
         raise errors.StoreError(f"{oplog.subject(entry, command)} was renamed to {command['to']} during the dump; take the backup again.")

@@ -212,10 +212,9 @@ class MongoDump:
         for entry in map(oplog.Entry, entries):
             self.touched.add(entry.ui)
             if entry.op == oplog.COMMAND:
-                command = entry.command
-                if "applyOps" in command:
+                if entry.verb == "applyOps":
                     self.touched.update(inner.ui for inner in oplog.inner_operations(entry))
-                elif isinstance(dropped := command.get("dropTarget"), bytes):
+                elif isinstance(dropped := entry.told(b"dropTarget"), bytes):
                     self.touched.add(bytes(dropped))  # the collection that had the name before a rename
 
 

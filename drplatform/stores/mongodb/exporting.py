@@ -116,15 +116,14 @@ class Export:
         """Keep track of names, for increments."""
         if entry.op != oplog.COMMAND:
             return
-        command = entry.command
-        verb = next(iter(command))
+        verb = entry.verb
         if verb == "applyOps":
             for inner in oplog.inner_operations(entry):
                 self._follow(inner)
         elif verb == "create":
-            self._names[entry.ui] = oplog.subject(entry, command)
+            self._names[entry.ui] = oplog.subject(entry, entry.command)
         elif verb == "renameCollection":
-            self._names[entry.ui] = str(command["to"])
+            self._names[entry.ui] = str(entry.told(b"to"))
 
     def _change(self, op: str, namespace: str, blocks: Iterable[bytes]) -> None:
         at = members.stamp(self._require_reached())

@@ -84,13 +84,13 @@ class Import:
 
     def _learn(self, entry: Entry) -> None:
         """By which UUIDs the log names collections."""
-        for each in oplog.inner_operations(entry) if entry.op == oplog.COMMAND and "applyOps" in entry.command else [entry]:
+        for each in oplog.inner_operations(entry) if entry.op == oplog.COMMAND and entry.verb == "applyOps" else [entry]:
             if each.op in ("i", "u", "d") and each.ui:
                 self._uuids.setdefault(each.ns, each.ui)
 
     def _note(self, entry: Entry) -> None:
         self._touched.add(entry.ui)
-        if entry.op == oplog.COMMAND and "applyOps" in entry.command:
+        if entry.op == oplog.COMMAND and entry.verb == "applyOps":
             self._touched.update(inner.ui for inner in oplog.inner_operations(entry))
 
     def _entries(self) -> Iterator[bytes]:

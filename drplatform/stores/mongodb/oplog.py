@@ -25,6 +25,7 @@ _FRAME = b"drplatform"
 _VERBS = {"i": "insert", "u": "update", "d": "delete"}
 NOOP = "n"
 COMMAND = "c"
+_SHOWN = {"commitIndexBuild": "createIndexes"}
 _PASSED = frozenset({"startIndexBuild", "abortIndexBuild", "commitTransaction", "abortTransaction", "dbCheck"})
 
 
@@ -88,6 +89,17 @@ class Entry:
         """What a command entry does: its first field names it."""
         decoded: dict[str, Any] = self.value(b"o")
         return decoded
+
+    @property
+    def verb(self) -> str:
+        """Which command a command entry does."""
+        return next(iter(raw.fields(self.content(b"o")))).decode()
+
+    def told(self, name: bytes) -> Any:
+        """One field of what a command entry does; the others, which may be many operations, are not decoded."""
+        o = self.content(b"o")
+        found = raw.fields(o).get(name)
+        return raw.value(o, found) if found else None
 
     @property
     def transaction(self) -> tuple[bytes, int] | None:
@@ -221,16 +233,8 @@ def operations(block: bytes) -> Iterator[Operation]:
 def _told(entry: Entry) -> Iterator[tuple[str, str]]:
     if entry.op in _VERBS:
         yield _VERBS[entry.op], entry.ns
-    elif entry.op == COMMAND:
-        yield from _told_of_command(entry, entry.command)
-
-
-def _told_of_command(entry: Entry, command: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    verb = next(iter(command))
-    if verb == "applyOps":
+    elif entry.op == COMMAND and entry.verb == "applyOps":
         for inner in inner_operations(entry):
             yield from _told(inner)
-    elif verb == "commitIndexBuild":
-        yield "createIndexes", subject(entry, command)
-    elif verb not in _PASSED:
-        yield verb, subject(entry, command)
+    elif entry.op == COMMAND and entry.verb not in _PASSED:
+        yield _SHOWN.get(entry.verb, entry.verb), subject(entry, entry.command)

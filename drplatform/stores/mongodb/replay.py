@@ -49,7 +49,7 @@ class Replay:
 
     def apply(self, unit: Unit) -> None:
         for entry in unit.operations:
-            if entry.op in _DOCUMENTS or (entry.op == oplog.COMMAND and "emptycapped" in entry.command):
+            if entry.op in _DOCUMENTS or (entry.op == oplog.COMMAND and entry.verb == "emptycapped"):
                 self.touched(entry.ui)
         if self.progress is None:
             self._apply(unit)

@@ -49,7 +49,7 @@ class Assembly:
         if entry.op != oplog.COMMAND:
             yield Unit(entry.ts, (entry,))
             return
-        verb = _verb(entry)
+        verb = entry.verb
         if verb == "applyOps":
             yield from self._operations(entry)
         elif verb == "commitTransaction":
@@ -61,7 +61,7 @@ class Assembly:
 
     def before(self, entry: Entry) -> Stamp | None:
         """Where the entry lies that this one continues, when it belongs to a transaction whose beginning was not fed."""
-        if entry.op != oplog.COMMAND or _verb(entry) not in ("applyOps", "commitTransaction"):
+        if entry.op != oplog.COMMAND or entry.verb not in ("applyOps", "commitTransaction"):
             return None
         session = _session_of(entry)
         return None if session is None or session in self._open else entry.previous
@@ -75,7 +75,7 @@ class Assembly:
             raise errors.LogGap(f"The log holds a transaction at {entry.ts} but not its beginning; recover to a position before it.")
         operations = self._open.pop(session, [])
         operations += oplog.inner_operations(entry)
-        if entry.command.get("partialTxn") or entry.command.get("prepare"):
+        if entry.told(b"partialTxn") or entry.told(b"prepare"):
             self._open[entry.transaction or _of_chain(entry.ts)] = operations
         else:
             yield Unit(entry.ts, tuple(operations))
@@ -101,7 +101,7 @@ def _session_of(entry: Entry) -> Session | None:
         )
     if kind == _SEPARATE:
         return None
-    if entry.transaction is None and (entry.previous or entry.command.get("partialTxn")):
+    if entry.transaction is None and (entry.previous or entry.told(b"partialTxn")):
         return _of_chain(entry.previous or entry.ts)
     return entry.transaction
 
@@ -115,7 +115,3 @@ def _session(entry: Entry) -> Session:
     if session is None:
         raise errors.IntegrityError(f"The log's entry at {entry.ts} ends a transaction but does not say which; do not trust it.")
     return session
-
-
-def _verb(entry: Entry) -> str:
-    return next(iter(entry.command))
